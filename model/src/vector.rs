@@ -1,0 +1,251 @@
+//! What a query answers, and its JSON.
+//!
+//! Prometheus and Loki write instant vectors and matrices alike, so the shapes and the number
+//! formats live here once. Numbers are texts in JSON (`"1.5"`, `"NaN"`, `"+Inf"`), times are
+//! seconds with at most three decimals.
+
+use std::fmt::Write as _;
+
+use crate::histogram::Histogram;
+use crate::labels::Labels;
+use crate::time::Timestamp;
+
+/// A value at one instant.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SampleValue {
+    /// A float.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Box<Histogram>),
+}
+
+/// One series of an instant vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstantSample {
+    /// Labels of the result.
+    pub labels: Labels,
+    /// The instant asked for.
+    pub timestamp: Timestamp,
+    /// The value there.
+    pub value: SampleValue,
+}
+
+/// One series of a matrix. Points are ascending in time; an instant has a float or a histogram.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RangeSeries {
+    /// Labels of the result.
+    pub labels: Labels,
+    /// Float points.
+    pub floats: Vec<(Timestamp, f64)>,
+    /// Histogram points.
+    pub histograms: Vec<(Timestamp, Histogram)>,
+}
+
+/// The value of a whole query.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QueryValue {
+    /// One number.
+    Scalar(Timestamp, f64),
+    /// One text.
+    String(Timestamp, String),
+    /// Series at one instant.
+    Vector(Vec<InstantSample>),
+    /// Series over time.
+    Matrix(Vec<RangeSeries>),
+}
+
+impl QueryValue {
+    /// The `resultType` of the API.
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Scalar(..) => "scalar",
+            Self::String(..) => "string",
+            Self::Vector(_) => "vector",
+            Self::Matrix(_) => "matrix",
+        }
+    }
+
+    /// Appends the `result` of the API.
+    pub fn write_json(&self, out: &mut String) {
+        match self {
+            Self::Scalar(at, value) => write_point(out, *at, *value),
+            Self::String(at, text) => {
+                out.push('[');
+                write_time(out, *at);
+                out.push(',');
+                write_text(out, text);
+                out.push(']');
+            }
+            Self::Vector(samples) => write_list(out, samples, |out, sample| {
+                out.push_str("{\"metric\":");
+                write_labels(out, &sample.labels);
+                match &sample.value {
+                    SampleValue::Float(value) => {
+                        out.push_str(",\"value\":");
+                        write_point(out, sample.timestamp, *value);
+                    }
+                    SampleValue::Histogram(histogram) => {
+                        out.push_str(",\"histogram\":");
+                        write_histogram_point(out, sample.timestamp, histogram);
+                    }
+                }
+                out.push('}');
+            }),
+            Self::Matrix(series) => write_list(out, series, |out, series| {
+                out.push_str("{\"metric\":");
+                write_labels(out, &series.labels);
+                if !series.floats.is_empty() || series.histograms.is_empty() {
+                    out.push_str(",\"values\":");
+                    write_list(out, &series.floats, |out, (at, value)| {
+                        write_point(out, *at, *value);
+                    });
+                }
+                if !series.histograms.is_empty() {
+                    out.push_str(",\"histograms\":");
+                    write_list(out, &series.histograms, |out, (at, histogram)| {
+                        write_histogram_point(out, *at, histogram);
+                    });
+                }
+                out.push('}');
+            }),
+        }
+    }
+}
+
+/// Appends `[a,b,…]`.
+pub fn write_list<T>(out: &mut String, items: &[T], mut write: impl FnMut(&mut String, &T)) {
+    out.push('[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write(out, item);
+    }
+    out.push(']');
+}
+
+/// Appends a label set as an object.
+pub fn write_labels(out: &mut String, labels: &Labels) {
+    out.push('{');
+    for (index, (name, value)) in labels.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_text(out, name);
+        out.push(':');
+        write_text(out, value);
+    }
+    out.push('}');
+}
+
+/// Appends a JSON string.
+pub fn write_text(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if (c as u32) < 0x20 => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// Appends an instant in seconds, with three decimals where it is not whole.
+pub fn write_time(out: &mut String, at: Timestamp) {
+    let millis = at.millis();
+    if millis < 0 {
+        out.push('-');
+    }
+    let magnitude = millis.unsigned_abs();
+    let _ = write!(out, "{}", magnitude / 1000);
+    if !magnitude.is_multiple_of(1000) {
+        let _ = write!(out, ".{:03}", magnitude % 1000);
+    }
+}
+
+/// Appends `[time,"value"]`.
+pub fn write_point(out: &mut String, at: Timestamp, value: f64) {
+    out.push('[');
+    write_time(out, at);
+    out.push_str(",\"");
+    out.push_str(&format_float(value));
+    out.push_str("\"]");
+}
+
+fn write_histogram_point(out: &mut String, at: Timestamp, histogram: &Histogram) {
+    out.push('[');
+    write_time(out, at);
+    out.push_str(",{\"count\":\"");
+    out.push_str(&format_float(histogram.count));
+    out.push_str("\",\"sum\":\"");
+    out.push_str(&format_float(histogram.sum));
+    out.push_str("\"}]");
+}
+
+/// A float as Prometheus' API writes it: the shortest text that reads back to the same bits,
+/// with an exponent below 1e-6 and from 1e21 on. Source: Prometheus' `util/jsonutil`.
+pub fn format_float(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let magnitude = value.abs();
+    if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
+        let text = format!("{value:e}");
+        return match text.split_once('e') {
+            Some((mantissa, exponent)) if !exponent.starts_with('-') => {
+                format!("{mantissa}e+{exponent}")
+            }
+            _ => text,
+        };
+    }
+    format!("{value}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_read_as_upstream_writes_them() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (0.1, "0.1"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (1.5e-7, "1.5e-7"),
+            (0.000_001, "0.000001"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(format_float(value), text);
+        }
+    }
+
+    #[test]
+    fn a_vector_is_upstream_json() {
+        let value = QueryValue::Vector(vec![InstantSample {
+            labels: Labels::from_pairs([("__name__", "up"), ("a", "x\"y")]),
+            timestamp: Timestamp(1_435_781_451_781),
+            value: SampleValue::Float(1.5),
+        }]);
+        let mut out = String::new();
+        value.write_json(&mut out);
+        assert_eq!(
+            out,
+            r#"[{"metric":{"__name__":"up","a":"x\"y"},"value":[1435781451.781,"1.5"]}]"#
+        );
+    }
+}
