@@ -1,0 +1,97 @@
+//! The container of an immutable part.
+//!
+//! A part is one file of checksummed blocks. What the blocks mean is the table's business; the
+//! container makes sure that whatever is read is what was written.
+//!
+//! ```text
+//! header     "TFPART\0\1"                                             8 bytes
+//! block*     bytes  crc32c u32
+//! directory  count uvarint, then per section: name, offset uvarint, length uvarint
+//! trailer    directory offset u64  directory length u32  crc32c of the directory and of
+//!            the two numbers u32  "TFPE"                              20 bytes
+//! ```
+//!
+//! Integers are little-endian. A section is a block with a name. The checksum of a block also
+//! covers its offset, so that a block that strayed is not taken for the one asked for.
+//!
+//! Invariants: a part is written whole and synced before the manifest names it, and nothing in it
+//! changes afterwards; every byte that is read is covered by a checksum that was verified.
+
+pub mod reader;
+pub mod writer;
+
+use std::io;
+use std::path::PathBuf;
+
+/// First bytes of a part: the name and the format's version.
+pub const PART_MAGIC: [u8; 8] = *b"TFPART\0\x01";
+/// Last bytes of a part.
+pub const TRAILER_MAGIC: [u8; 4] = *b"TFPE";
+/// Bytes of the trailer.
+pub const TRAILER_BYTES: usize = 20;
+/// Bytes of a block's checksum.
+pub const CHECKSUM_BYTES: usize = 4;
+
+/// Where a block is: offset of its first byte, length without its checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockHandle {
+    /// Offset in the file.
+    pub offset: u64,
+    /// Length in bytes.
+    pub length: u32,
+}
+
+/// Why a part cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum PartError {
+    /// The disk refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The part's file.
+        path: PathBuf,
+        /// What the disk said.
+        source: io::Error,
+    },
+    /// What is there is not what was written.
+    #[error("{}: corrupt at offset {offset}: {reason}", path.display())]
+    Corrupt {
+        /// The part's file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What should be written does not fit the format.
+    #[error("{}: cannot be written: {reason}", path.display())]
+    Unexpected {
+        /// The part's file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl PartError {
+    /// Whether the bytes are wrong, as opposed to unreadable for now.
+    pub fn is_corruption(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::UnexpectedEof,
+            Self::Unexpected { .. } => false,
+        }
+    }
+
+    /// The part's file.
+    pub const fn path(&self) -> &PathBuf {
+        match self {
+            Self::Io { path, .. } | Self::Corrupt { path, .. } | Self::Unexpected { path, .. } => {
+                path
+            }
+        }
+    }
+}
+
+fn block_checksum(offset: u64, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&offset.to_le_bytes()), bytes)
+}

@@ -1,0 +1,186 @@
+//! Reading a part.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{
+    BlockHandle, CHECKSUM_BYTES, PART_MAGIC, PartError, TRAILER_BYTES, TRAILER_MAGIC,
+    block_checksum,
+};
+use crate::codec::{Cursor, Malformed};
+use crate::disk::{Disk, ReadFile};
+
+/// An open part. Cloning shares the open file.
+#[derive(Clone)]
+pub struct PartFile {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    file: Arc<dyn ReadFile>,
+    bytes: u64,
+    sections: BTreeMap<String, BlockHandle>,
+}
+
+impl fmt::Debug for PartFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PartFile").field(&self.inner.path).finish()
+    }
+}
+
+impl PartFile {
+    /// Opens a part and reads its directory.
+    pub fn open(disk: &dyn Disk, path: &Path) -> Result<Self, PartError> {
+        let io = |source| PartError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let file = disk.open(path).map_err(io)?;
+        let bytes = file.len().map_err(io)?;
+        let mut inner = Inner {
+            path: path.to_owned(),
+            file,
+            bytes,
+            sections: BTreeMap::new(),
+        };
+        inner.sections = inner.read_directory()?;
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The part's file.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Length of the file in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.inner.bytes
+    }
+
+    /// A block, verified.
+    pub fn block(&self, handle: BlockHandle) -> Result<Vec<u8>, PartError> {
+        self.inner.block(handle)
+    }
+
+    /// A block that `lz4_flex::compress_prepend_size` made, unpacked to at most `bytes_max`.
+    pub fn block_lz4(&self, handle: BlockHandle, bytes_max: usize) -> Result<Vec<u8>, PartError> {
+        let packed = self.block(handle)?;
+        let corrupt = |reason: String| self.corrupt(handle.offset, reason);
+        let (size, body) = lz4_flex::block::uncompressed_size(&packed)
+            .map_err(|error| corrupt(error.to_string()))?;
+        if size > bytes_max {
+            return Err(corrupt(format!("a block claims to unpack to {size} bytes")));
+        }
+        lz4_flex::decompress(body, size).map_err(|error| corrupt(error.to_string()))
+    }
+
+    /// A named section, verified.
+    pub fn section(&self, name: &str) -> Result<Vec<u8>, PartError> {
+        match self.inner.sections.get(name) {
+            Some(handle) => self.block(*handle),
+            None => Err(self.corrupt(self.inner.bytes, format!("section {name:?} is missing"))),
+        }
+    }
+
+    /// The error for bytes that passed their checksum and still make no sense.
+    pub fn corrupt(&self, offset: u64, reason: impl Into<String>) -> PartError {
+        self.inner.corrupt(offset, reason)
+    }
+
+    /// The error for a section that passed its checksum and still makes no sense.
+    pub fn corrupt_section(&self, name: &str, reason: impl Into<String>) -> PartError {
+        let offset = self
+            .inner
+            .sections
+            .get(name)
+            .map_or(0, |handle| handle.offset);
+        self.corrupt(offset, format!("section {name:?}: {}", reason.into()))
+    }
+
+    /// The error for a section that does not decode.
+    pub fn malformed(&self, section: &str, malformed: Malformed) -> PartError {
+        self.corrupt_section(section, malformed.to_string())
+    }
+}
+
+impl Inner {
+    fn corrupt(&self, offset: u64, reason: impl Into<String>) -> PartError {
+        PartError::Corrupt {
+            path: self.path.clone(),
+            offset,
+            reason: reason.into(),
+        }
+    }
+
+    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, PartError> {
+        let end = offset.checked_add(length as u64);
+        if end.is_none_or(|end| end > self.bytes) {
+            let reason = format!("{length} bytes are not there; the file has {}", self.bytes);
+            return Err(self.corrupt(offset, reason));
+        }
+        let mut buffer = vec![0; length];
+        self.file
+            .read_exact_at(&mut buffer, offset)
+            .map_err(|source| PartError::Io {
+                path: self.path.clone(),
+                source,
+            })?;
+        Ok(buffer)
+    }
+
+    fn block(&self, handle: BlockHandle) -> Result<Vec<u8>, PartError> {
+        let length = handle.length as usize;
+        let mut bytes = self.read(handle.offset, length + CHECKSUM_BYTES)?;
+        let mut checksum = Cursor::new(bytes.get(length..).unwrap_or_default());
+        let stored = checksum
+            .u32()
+            .map_err(|malformed| self.corrupt(handle.offset, malformed.to_string()))?;
+        bytes.truncate(length);
+        if block_checksum(handle.offset, &bytes) != stored {
+            return Err(self.corrupt(handle.offset, "checksum mismatch"));
+        }
+        Ok(bytes)
+    }
+
+    fn read_directory(&self) -> Result<BTreeMap<String, BlockHandle>, PartError> {
+        if self.read(0, PART_MAGIC.len())? != PART_MAGIC {
+            return Err(self.corrupt(0, "this is not a part of a version this program reads"));
+        }
+        let trailer_at = self.bytes.saturating_sub(TRAILER_BYTES as u64);
+        let trailer = self.read(trailer_at, TRAILER_BYTES)?;
+        let wrong = |malformed: Malformed| self.corrupt(trailer_at, malformed.to_string());
+        let mut cursor = Cursor::new(&trailer);
+        let offset = cursor.u64().map_err(wrong)?;
+        let length = cursor.u32().map_err(wrong)?;
+        let checksum = cursor.u32().map_err(wrong)?;
+        if cursor.take(TRAILER_MAGIC.len()).map_err(wrong)? != TRAILER_MAGIC {
+            return Err(self.corrupt(trailer_at, "the part does not end as a part does"));
+        }
+        let directory = self.read(offset, length as usize)?;
+        let place = trailer.get(..12).unwrap_or_default();
+        if crc32c::crc32c_append(crc32c::crc32c(&directory), place) != checksum {
+            return Err(self.corrupt(offset, "checksum mismatch in the directory"));
+        }
+        decode_directory(&directory)
+            .map_err(|malformed| self.corrupt(offset, malformed.to_string()))
+    }
+}
+
+fn decode_directory(bytes: &[u8]) -> Result<BTreeMap<String, BlockHandle>, Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    let count = cursor.count(3)?;
+    let mut sections = BTreeMap::new();
+    for _ in 0..count {
+        let name = cursor.text()?.to_owned();
+        let offset = cursor.uvarint()?;
+        let length = u32::try_from(cursor.uvarint()?)
+            .map_err(|_| cursor.malformed("a length below 2^32"))?;
+        sections.insert(name, BlockHandle { offset, length });
+    }
+    Ok(sections)
+}

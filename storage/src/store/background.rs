@@ -1,0 +1,116 @@
+//! The threads that keep a store in shape: one syncs the log, one flushes and expires, one merges.
+//! Each has a name and is joined when the store is stopped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::{MaintainError, Store};
+use crate::table::Table;
+use crate::wal::sync::FsyncPolicy;
+
+/// How often maintenance looks whether something is due.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A store's running threads.
+pub struct Background<T: Table> {
+    store: Arc<Store<T>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl<T: Table> Background<T> {
+    /// Starts the threads.
+    pub fn start(store: Arc<Store<T>>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        let mut spawn = |name: &str, run: fn(&Store<T>, &AtomicBool)| {
+            let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
+            let thread = std::thread::Builder::new()
+                .name(format!("{}-{name}", T::NAME))
+                .spawn(move || run(&store, &stop))?;
+            threads.push(thread);
+            Ok::<(), std::io::Error>(())
+        };
+        spawn("flush", flush_and_expire)?;
+        spawn("merge", merge)?;
+        if matches!(store.options().fsync, FsyncPolicy::Interval(_)) {
+            spawn("sync", sync)?;
+        }
+        Ok(Self {
+            store,
+            stop,
+            threads,
+        })
+    }
+
+    /// Stops the threads, then flushes and closes the store.
+    pub fn stop(self) -> Result<(), MaintainError> {
+        self.stop.store(true, Ordering::Release);
+        self.store.wake();
+        for thread in self.threads {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!(table = T::NAME, "a thread of the store had panicked");
+            }
+        }
+        self.store.close()
+    }
+}
+
+fn sync<T: Table>(store: &Store<T>, stop: &AtomicBool) {
+    let FsyncPolicy::Interval(interval_ms) = store.options().fsync else {
+        return;
+    };
+    while !stop.load(Ordering::Acquire) {
+        std::thread::sleep(Duration::from_millis(interval_ms.max(1)));
+        let failed_before = store.syncer.has_failed();
+        if let Err(error) = store.sync()
+            && !failed_before
+        {
+            count_error(store);
+            tracing::error!(table = T::NAME, %error, "the log could not be synced; its rows are flushed to a part");
+            // A part is synced as a whole: the rows become durable that way.
+            report(store, store.flush());
+        }
+    }
+}
+
+fn flush_and_expire<T: Table>(store: &Store<T>, stop: &AtomicBool) {
+    while !stop.load(Ordering::Acquire) {
+        {
+            let mut due = store.wake.due.lock();
+            if !*due {
+                store.wake.condition.wait_for(&mut due, TICK);
+            }
+            *due = false;
+        }
+        if store.flush_is_due() {
+            report(store, store.flush());
+        }
+        report(store, store.expire());
+    }
+}
+
+fn merge<T: Table>(store: &Store<T>, stop: &AtomicBool) {
+    while !stop.load(Ordering::Acquire) {
+        if !report(store, store.merge_once()).unwrap_or(false) {
+            std::thread::park_timeout(TICK);
+        }
+    }
+}
+
+fn count_error<T: Table>(store: &Store<T>) {
+    let errors = &store.counters.maintenance_errors;
+    errors.fetch_add(1, Ordering::Relaxed);
+}
+
+fn report<T: Table, R>(store: &Store<T>, result: Result<R, MaintainError>) -> Option<R> {
+    result
+        .inspect_err(|error| {
+            count_error(store);
+            tracing::error!(table = T::NAME, %error, "maintenance failed; it is tried again");
+        })
+        .ok()
+}

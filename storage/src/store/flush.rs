@@ -1,0 +1,192 @@
+//! Memtables become parts, and the one step in which parts change.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::view::{Memory, StoredPart, View};
+use super::{MaintainError, Store, recover};
+use crate::manifest::{PartId, PartRecord};
+use crate::part::PartError;
+use crate::part::reader::PartFile;
+use crate::part::writer::PartWriter;
+use crate::table::{Memtable as _, PartSummary, Partition, Table};
+use crate::wal::SegmentId;
+
+/// A part that is written and synced but not yet named by the manifest.
+pub(super) struct NewPart<T: Table> {
+    pub(super) record: PartRecord,
+    pub(super) part: Arc<T::Part>,
+}
+
+impl<T: Table> Store<T> {
+    /// Moves every row in memory into parts and removes what the log then holds in vain.
+    pub fn flush(&self) -> Result<(), MaintainError> {
+        let _flushing = self.flushing.lock();
+        // What is sealed already goes first: while it cannot be written, sealing more would only
+        // multiply the memtables and segments that wait.
+        self.flush_waiting()?;
+        {
+            let mut writer = self.writer.lock();
+            if self.view.load().active().table.read().rows() == 0 {
+                return Ok(());
+            }
+            let path = writer.wal.path();
+            self.seal(&mut writer)
+                .map_err(|source| MaintainError::Io { path, source })?;
+        }
+        self.flush_waiting()
+    }
+
+    /// Flushes the sealed memtables, the oldest first.
+    fn flush_waiting(&self) -> Result<(), MaintainError> {
+        loop {
+            let view = self.view.load_full();
+            let [oldest, _, ..] = view.memtables.as_slice() else {
+                return Ok(());
+            };
+            self.flush_sealed(oldest)?;
+        }
+    }
+
+    /// Whether the active memtable is due, or a sealed one waits.
+    pub fn flush_is_due(&self) -> bool {
+        let view = self.view.load();
+        if view.memtables.len() > 1 {
+            return true;
+        }
+        let memory = view.active();
+        let table = memory.table.read();
+        let age = self
+            .clock
+            .now()
+            .millis()
+            .saturating_sub(memory.since.millis());
+        table.rows() > 0
+            && (age >= self.options.flush_interval_ms || table.bytes() >= self.options.flush_bytes)
+    }
+
+    fn flush_sealed(&self, memory: &Memory<T>) -> Result<(), MaintainError> {
+        let width = self.options.partition_ms;
+        let mut added = Vec::new();
+        {
+            // Sealed: nobody writes to it, so holding the lock delays only readers' first touch.
+            let table = memory.table.read();
+            for partition in table.partitions(width) {
+                let range = partition.range(width);
+                added.push(
+                    self.write_part(partition, 0, None, |writer| T::flush(&table, range, writer))?,
+                );
+            }
+        }
+        let floor = memory.segment.next();
+        self.replace_parts(&[], added, Some(floor))?;
+        self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = self.writer.lock().wal.remove_before(floor) {
+            tracing::warn!(table = T::NAME, %error, "a segment of the log that is not needed any more could not be removed");
+        }
+        Ok(())
+    }
+
+    /// Writes one part, synced, under the next number. `sequence` is its own number unless it
+    /// stands in for older parts.
+    pub(super) fn write_part(
+        &self,
+        partition: Partition,
+        level: u32,
+        sequence: Option<u64>,
+        write: impl FnOnce(&mut PartWriter) -> Result<PartSummary, PartError>,
+    ) -> Result<NewPart<T>, MaintainError> {
+        let id = {
+            let mut manifest = self.manifest.lock();
+            let id = PartId(manifest.next_part);
+            manifest.next_part += 1;
+            id
+        };
+        let path = self.part_path(id);
+        let disk = self.disk.as_ref();
+        let written = PartWriter::create(disk, &path)
+            .and_then(|mut writer| {
+                let summary = write(&mut writer)?;
+                Ok((summary, writer.finish()?))
+            })
+            .and_then(|(summary, bytes)| {
+                // Reading back what was written is the assertion that it can be read.
+                let part = T::open(PartFile::open(disk, &path)?)?;
+                Ok((summary, bytes, part))
+            });
+        match written {
+            Ok((summary, bytes, part)) => Ok(NewPart {
+                record: PartRecord {
+                    id,
+                    partition,
+                    level,
+                    sequence: sequence.unwrap_or(id.0),
+                    rows: summary.rows,
+                    bytes,
+                    start_ms: summary.range.start.millis(),
+                    end_ms: summary.range.end.millis(),
+                },
+                part: Arc::new(part),
+            }),
+            Err(error) => {
+                // Room for the next try; if even this fails the next start sweeps it.
+                let _ = disk.remove(&path);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Names `added` and forgets `removed`, in the manifest and in the view, as one step. With a
+    /// floor the memtables of the segments before it go too: their rows are in `added`.
+    ///
+    /// Returns false, and changes nothing, where one of `removed` is not there any more: it has
+    /// expired or is in quarantine.
+    pub(super) fn replace_parts(
+        &self,
+        removed: &[PartId],
+        added: Vec<NewPart<T>>,
+        floor: Option<SegmentId>,
+    ) -> Result<bool, MaintainError> {
+        let parts_dir = recover::parts_dir(&self.dir);
+        if !added.is_empty() {
+            self.disk
+                .sync_dir(&parts_dir)
+                .map_err(|source| MaintainError::Io {
+                    path: parts_dir,
+                    source,
+                })?;
+        }
+        let mut manifest = self.manifest.lock();
+        let is_there = |id: &PartId| manifest.parts.iter().any(|record| record.id == *id);
+        if !removed.iter().all(is_there) {
+            return Ok(false);
+        }
+        let mut next = manifest.clone();
+        next.parts.retain(|record| !removed.contains(&record.id));
+        next.parts
+            .extend(added.iter().map(|new| new.record.clone()));
+        next.parts
+            .sort_by_key(|record| (record.partition, record.sequence));
+        if let Some(floor) = floor {
+            next.wal_floor = floor;
+        }
+        next.store(self.disk.as_ref(), &self.dir)?;
+        *manifest = next;
+        let added: Vec<Arc<StoredPart<T>>> = added
+            .into_iter()
+            .map(|NewPart { record, part }| Arc::new(StoredPart { record, part }))
+            .collect();
+        self.view.rcu(|view| {
+            let mut next = View::clone(view);
+            next.parts.retain(|part| !removed.contains(&part.record.id));
+            next.parts.extend(added.iter().cloned());
+            next.parts
+                .sort_by_key(|part| (part.record.partition, part.record.sequence));
+            if let Some(floor) = floor {
+                next.memtables.retain(|memory| memory.segment >= floor);
+            }
+            next
+        });
+        Ok(true)
+    }
+}

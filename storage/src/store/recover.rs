@@ -1,0 +1,273 @@
+//! Opening a store: what a crash may have left, and how it becomes whole again.
+//!
+//! In order: take the lock, read the manifest, sweep what it does not name, open what it names
+//! (moving away what is corrupt), replay the log from its floor on, each segment into a memtable of
+//! its own, and begin a new segment. The replayed memtables are served at once and flushed by the first
+//! maintenance; a crash before that replays them again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::view::{Memory, StoredPart, View};
+use super::{OpenError, Store, StoreCounters, StoreOptions, Wake, Writer};
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::manifest::{Manifest, PartId};
+use crate::part::reader::PartFile;
+use crate::table::{Memtable as _, Table};
+use crate::wal::SegmentId;
+use crate::wal::reader::{self, Damage};
+use crate::wal::writer::WalWriter;
+
+/// What opening a store found.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Records that were replayed from the log.
+    pub records: u64,
+    /// Rows that they hold.
+    pub rows: u64,
+    /// Bytes at the end of the log that were never acknowledged.
+    pub torn_bytes: u64,
+    /// Damage in the middle of the log.
+    pub damage: Vec<Damage>,
+    /// Parts that were moved to `quarantine/`, with what is wrong with them.
+    pub quarantined: Vec<String>,
+}
+
+pub(super) fn parts_dir(dir: &Path) -> PathBuf {
+    dir.join("parts")
+}
+
+fn wal_dir(dir: &Path) -> PathBuf {
+    dir.join("wal")
+}
+
+fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|found| found == extension)
+}
+
+/// Moves a corrupt part where nobody reads it and a person can look at it.
+pub(super) fn move_to_quarantine(disk: &dyn Disk, dir: &Path, part: PartId) {
+    let quarantine = dir.join("quarantine");
+    let from = parts_dir(dir).join(part.file_name());
+    let moved = disk
+        .create_dir_all(&quarantine)
+        .and_then(|()| disk.rename(&from, &quarantine.join(part.file_name())));
+    if let Err(error) = moved {
+        tracing::warn!(path = %from.display(), %error, "a corrupt part could not be moved to quarantine");
+    }
+}
+
+impl<T: Table> Store<T> {
+    /// Opens the store in `dir`, making it if it is not there.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        dir: &Path,
+        options: StoreOptions,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { path, source }
+        };
+        let (parts_path, wal_path) = (parts_dir(dir), wal_dir(dir));
+        for path in [dir, &parts_path, &wal_path] {
+            disk.create_dir_all(path).map_err(io(path))?;
+        }
+        let lock_path = dir.join("LOCK");
+        let lock = disk
+            .lock(&lock_path)
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::WouldBlock => OpenError::Locked {
+                    path: lock_path.clone(),
+                },
+                _ => OpenError::Io {
+                    path: lock_path.clone(),
+                    source,
+                },
+            })?;
+        let mut manifest = load_manifest::<T>(disk.as_ref(), dir, &options)?;
+        // The width is part of what the parts mean; a changed option takes effect in a new store.
+        let options = StoreOptions {
+            partition_ms: manifest.partition_ms,
+            ..options
+        };
+        sweep(disk.as_ref(), dir, &manifest);
+        let mut recovered = Recovered::default();
+        let parts = open_parts::<T>(disk.as_ref(), dir, &mut manifest, &mut recovered)?;
+
+        let now = clock.now();
+        let mut memtables = Vec::new();
+        let mut last = SegmentId(manifest.wal_floor.0.saturating_sub(1));
+        let segments = reader::segments(disk.as_ref(), &wal_path, manifest.wal_floor)
+            .map_err(io(&wal_path))?;
+        for segment in segments {
+            last = segment;
+            let memory = replay::<T>(disk.as_ref(), &wal_path, segment, now, &mut recovered)
+                .map_err(io(&wal_path))?;
+            if memory.table.read().rows() > 0 {
+                memtables.push(Arc::new(memory));
+            }
+        }
+        let wal =
+            WalWriter::create(Arc::clone(&disk), &wal_path, last.next()).map_err(io(&wal_path))?;
+        memtables.push(Arc::new(Memory::new(wal.segment(), now)));
+        let store = Self {
+            dir: dir.to_owned(),
+            options,
+            disk,
+            clock,
+            view: ArcSwap::from_pointee(View { parts, memtables }),
+            syncer: wal.syncer(),
+            writer: Mutex::new(Writer {
+                wal,
+                record: Vec::new(),
+            }),
+            flushing: Mutex::new(()),
+            merging: Mutex::new(()),
+            manifest: Mutex::new(manifest),
+            counters: StoreCounters::default(),
+            wake: Wake::default(),
+            closed: AtomicBool::new(false),
+            _lock: lock,
+        };
+        Ok((store, recovered))
+    }
+}
+
+fn load_manifest<T: Table>(
+    disk: &dyn Disk,
+    dir: &Path,
+    options: &StoreOptions,
+) -> Result<Manifest, OpenError> {
+    if let Some(manifest) = Manifest::load(disk, dir)? {
+        if manifest.table != T::NAME {
+            return Err(OpenError::OtherTable {
+                dir: dir.to_owned(),
+                found: manifest.table,
+                expected: T::NAME,
+            });
+        }
+        return Ok(manifest);
+    }
+    let parts = disk.list(&parts_dir(dir)).map_err(|source| OpenError::Io {
+        path: parts_dir(dir),
+        source,
+    })?;
+    if parts.iter().any(|name| has_extension(name, "part")) {
+        return Err(OpenError::ManifestMissing {
+            dir: dir.to_owned(),
+        });
+    }
+    let manifest = Manifest::empty(T::NAME, options.partition_ms);
+    manifest.store(disk, dir)?;
+    Ok(manifest)
+}
+
+/// Removes what a crash left half-done. Failing to is no harm: nothing reads it.
+fn sweep(disk: &dyn Disk, dir: &Path, manifest: &Manifest) {
+    let mut garbage = Vec::new();
+    let parts_dir = parts_dir(dir);
+    for name in disk.list(&parts_dir).unwrap_or_default() {
+        let named = manifest
+            .parts
+            .iter()
+            .any(|record| record.id.file_name() == name);
+        if !named {
+            garbage.push(parts_dir.join(name));
+        }
+    }
+    for name in disk.list(dir).unwrap_or_default() {
+        if has_extension(&name, "tmp") {
+            garbage.push(dir.join(name));
+        }
+    }
+    for path in garbage {
+        if let Err(error) = disk.remove(&path) {
+            tracing::warn!(path = %path.display(), %error, "a leftover of an earlier crash could not be removed");
+        }
+    }
+    let wal_dir = wal_dir(dir);
+    if let Err(error) = crate::wal::writer::remove_before(disk, &wal_dir, manifest.wal_floor) {
+        tracing::warn!(path = %wal_dir.display(), %error, "a segment of the log that is not needed any more could not be removed");
+    }
+}
+
+fn open_parts<T: Table>(
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &mut Manifest,
+    recovered: &mut Recovered,
+) -> Result<Vec<Arc<StoredPart<T>>>, OpenError> {
+    let mut parts = Vec::new();
+    let mut corrupt = Vec::new();
+    for record in &manifest.parts {
+        let path = parts_dir(dir).join(record.id.file_name());
+        match PartFile::open(disk, &path).and_then(T::open) {
+            Ok(part) => parts.push(Arc::new(StoredPart {
+                record: record.clone(),
+                part: Arc::new(part),
+            })),
+            Err(error) if error.is_corruption() || is_missing(&error) => {
+                tracing::error!(table = T::NAME, %error, "a part cannot be read; it is moved to quarantine and the rest is served");
+                recovered.quarantined.push(error.to_string());
+                corrupt.push(record.id);
+            }
+            Err(error) => return Err(OpenError::Part(error)),
+        }
+    }
+    if !corrupt.is_empty() {
+        manifest
+            .parts
+            .retain(|record| !corrupt.contains(&record.id));
+        manifest.store(disk, dir)?;
+        for part in corrupt {
+            move_to_quarantine(disk, dir, part);
+        }
+    }
+    Ok(parts)
+}
+
+fn is_missing(error: &crate::part::PartError) -> bool {
+    matches!(error, crate::part::PartError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
+
+/// Reads a segment into a memtable of its own.
+fn replay<T: Table>(
+    disk: &dyn Disk,
+    wal_dir: &Path,
+    segment: SegmentId,
+    now: model::time::Timestamp,
+    recovered: &mut Recovered,
+) -> io::Result<Memory<T>> {
+    let memory = Memory::new(segment, now);
+    let replayed = {
+        let mut table: parking_lot::RwLockWriteGuard<'_, T::Memtable> = memory.table.write();
+        let replayed = reader::replay(disk, wal_dir, segment, |offset, record| {
+            if let Err(malformed) = table.apply(record) {
+                tracing::error!(table = T::NAME, segment = %segment.file_name(), offset, %malformed, "a record of the log cannot be read in full");
+                recovered.damage.push(Damage {
+                    path: wal_dir.join(segment.file_name()),
+                    offset,
+                    bytes: record.len() as u64,
+                });
+            }
+        })?;
+        recovered.rows += table.rows();
+        replayed
+    };
+    for damage in &replayed.damage {
+        tracing::error!(table = T::NAME, %damage, "the log is damaged");
+    }
+    recovered.records += replayed.frames;
+    recovered.torn_bytes += replayed.torn_bytes;
+    recovered.damage.extend(replayed.damage);
+    Ok(memory)
+}

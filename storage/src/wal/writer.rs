@@ -1,0 +1,146 @@
+//! Appending to the log.
+//!
+//! Invariant: between two appends the open segment holds whole frames only. A write that fails
+//! half-way is cut off again; where even that fails the segment is *poisoned*, and the store seals
+//! its memtable and goes on in a new segment before it takes another write.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::sync::Syncer;
+use super::{
+    FRAME_MAGIC, PAYLOAD_BYTES_MAX, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SegmentId, frame_checksum,
+};
+use crate::disk::{Disk, WriteFile};
+
+/// How far the log has come: the count of appended bytes since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub u64);
+
+/// The log's end.
+pub struct WalWriter {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    segment: SegmentId,
+    file: Arc<dyn WriteFile>,
+    /// Length of the whole frames in the open segment.
+    length: u64,
+    position: Position,
+    poisoned: bool,
+    syncer: Arc<Syncer>,
+    frame: Vec<u8>,
+}
+
+impl WalWriter {
+    /// Opens a new segment in `dir`.
+    pub fn create(disk: Arc<dyn Disk>, dir: &Path, segment: SegmentId) -> io::Result<Self> {
+        let file = create_segment(disk.as_ref(), dir, segment)?;
+        let syncer = Arc::new(Syncer::new(Arc::clone(&file)));
+        Ok(Self {
+            disk,
+            dir: dir.to_owned(),
+            segment,
+            file,
+            length: SEGMENT_HEADER_BYTES as u64,
+            position: Position::default(),
+            poisoned: false,
+            syncer,
+            frame: Vec::new(),
+        })
+    }
+
+    /// The segment that is being appended to.
+    pub const fn segment(&self) -> SegmentId {
+        self.segment
+    }
+
+    /// The path of the segment that is being appended to.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(self.segment.file_name())
+    }
+
+    /// Whether the segment must not be appended to any more.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned || self.syncer.has_failed()
+    }
+
+    /// Who makes the log durable.
+    pub fn syncer(&self) -> Arc<Syncer> {
+        Arc::clone(&self.syncer)
+    }
+
+    /// Appends a frame. When this returns the kernel has it.
+    pub fn append(&mut self, payload: &[u8]) -> io::Result<Position> {
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "a record of {} bytes is over the limit of {PAYLOAD_BYTES_MAX}; send smaller batches",
+                    payload.len()
+                ),
+            ));
+        }
+        self.frame.clear();
+        self.frame.extend_from_slice(&FRAME_MAGIC);
+        self.frame
+            .extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        self.frame
+            .extend_from_slice(&frame_checksum(self.segment, payload).to_le_bytes());
+        self.frame.extend_from_slice(payload);
+        if let Err(error) = self.file.append(&self.frame) {
+            self.poisoned = self.file.truncate(self.length).is_err();
+            return Err(error);
+        }
+        self.length += self.frame.len() as u64;
+        self.position.0 += self.frame.len() as u64;
+        self.syncer.advance(self.position);
+        Ok(self.position)
+    }
+
+    /// Makes the open segment durable and goes on in the next one.
+    ///
+    /// A failed sync is not an error here: the memtable that the old segment belongs to is about to become a
+    /// part. The new segment is created first, so that on a full disk nothing has changed.
+    pub fn rotate(&mut self) -> io::Result<SegmentId> {
+        let next = self.segment.next();
+        let file = create_segment(self.disk.as_ref(), &self.dir, next)?;
+        if let Err(error) = self.syncer.sync_to(self.position) {
+            tracing::warn!(segment = %self.path().display(), %error, "the log's segment could not be synced; its rows are flushed to a part");
+        }
+        self.segment = next;
+        self.file = Arc::clone(&file);
+        self.length = SEGMENT_HEADER_BYTES as u64;
+        self.poisoned = false;
+        self.syncer.switch(file);
+        Ok(next)
+    }
+
+    /// Removes the segments before `floor`.
+    pub fn remove_before(&self, floor: SegmentId) -> io::Result<()> {
+        remove_before(self.disk.as_ref(), &self.dir, floor)
+    }
+}
+
+/// Removes the segments before `floor` from `dir`.
+pub fn remove_before(disk: &dyn Disk, dir: &Path, floor: SegmentId) -> io::Result<()> {
+    for name in disk.list(dir)? {
+        if SegmentId::from_file_name(&name).is_some_and(|segment| segment < floor) {
+            disk.remove(&dir.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn create_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    segment: SegmentId,
+) -> io::Result<Arc<dyn WriteFile>> {
+    let file = disk.create(&dir.join(segment.file_name()))?;
+    let mut header = SEGMENT_MAGIC.to_vec();
+    header.extend_from_slice(&segment.0.to_le_bytes());
+    file.append(&header)?;
+    disk.sync_dir(dir)?;
+    Ok(file)
+}

@@ -1,0 +1,130 @@
+//! A disk that fails and works again: what was acknowledged stays, what was refused may be retried,
+//! and the store needs no restart.
+
+use storage::disk::sim::{Fault, SimDisk};
+use storage::store::{AppendError, OpenError};
+use storage::wal::sync::FsyncPolicy;
+
+use crate::toy::{batch, open, read_all, state_after};
+
+const BATCHES: u64 = 12;
+
+/// Writes every batch, retrying a refused one once, with maintenance between that may fail.
+fn stubborn_workload(disk: &SimDisk) -> bool {
+    let Ok((store, _)) = open(disk, FsyncPolicy::Always) else {
+        return false;
+    };
+    for number in 0..BATCHES {
+        if store.append(&batch(number)).is_err() {
+            store
+                .append(&batch(number))
+                .expect("the fault was a single one");
+        }
+        if number % 3 == 2 {
+            let _ = store.flush();
+            let _ = store.merge_once();
+        }
+    }
+    assert_eq!(read_all(&store), state_after(BATCHES), "before the restart");
+    true
+}
+
+fn fault_everywhere(fault: fn(u64) -> Fault) {
+    let whole = SimDisk::new(0);
+    assert!(stubborn_workload(&whole));
+    for at in 0..whole.operations() {
+        let disk = SimDisk::new(at);
+        disk.inject(fault(at));
+        let ran = stubborn_workload(&disk);
+        for (after, disk) in [
+            ("a kill", disk.after_kill()),
+            ("a power loss", disk.after_power_loss()),
+        ] {
+            let what = format!("{:?}, then {after}", fault(at));
+            let (store, recovered) = open(&disk, FsyncPolicy::Always).expect(&what);
+            assert!(recovered.quarantined.is_empty(), "{what}");
+            assert!(
+                recovered.damage.is_empty(),
+                "{what}: {:?}",
+                recovered.damage
+            );
+            if ran {
+                assert_eq!(read_all(&store), state_after(BATCHES), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_short_write_anywhere_loses_nothing() {
+    fault_everywhere(Fault::ShortWrite);
+}
+
+#[test]
+fn a_failed_fsync_anywhere_loses_nothing() {
+    fault_everywhere(Fault::SyncError);
+}
+
+#[test]
+fn a_full_disk_refuses_clearly_and_recovers_by_itself() {
+    let whole = SimDisk::new(0);
+    assert!(stubborn_workload(&whole));
+    for at in 0..whole.operations() {
+        let disk = SimDisk::new(at);
+        disk.inject(Fault::Full(at));
+        let Ok((store, _)) = open(&disk, FsyncPolicy::Always) else {
+            disk.heal();
+            open(&disk, FsyncPolicy::Always).expect("opens when there is room");
+            continue;
+        };
+        let mut written = 0;
+        for number in 0..BATCHES {
+            match store.append(&batch(number)) {
+                Ok(()) => written = number + 1,
+                Err(error) => {
+                    assert!(matches!(error, AppendError::DiskFull { .. }), "{error}");
+                    assert!(error.to_string().contains("/data/wal/"), "{error}");
+                    break;
+                }
+            }
+            if number % 3 == 2 {
+                let _ = store.flush();
+            }
+        }
+        assert_eq!(
+            read_all(&store),
+            state_after(written),
+            "reads go on, full at {at}"
+        );
+        disk.heal();
+        for number in written..BATCHES {
+            store.append(&batch(number)).expect("room has returned");
+        }
+        store.flush().expect("room has returned");
+        drop(store);
+        let (store, _) = open(&disk.after_power_loss(), FsyncPolicy::Always).expect("opens");
+        assert_eq!(read_all(&store), state_after(BATCHES), "full at {at}");
+    }
+}
+
+#[test]
+fn a_disk_that_stays_full_does_not_pile_up_memtables() {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(&disk, FsyncPolicy::Always).expect("opens");
+    store.append(&batch(0)).expect("there is room");
+    disk.inject(Fault::Full(disk.operations() + 2));
+    for _ in 0..20 {
+        assert!(store.flush().is_err());
+    }
+    assert!(store.view().memtables.len() <= 2);
+}
+
+#[test]
+fn a_folder_in_use_is_named() {
+    let disk = SimDisk::new(1);
+    let (_store, _) = open(&disk, FsyncPolicy::Always).expect("opens");
+    let Err(error) = open(&disk, FsyncPolicy::Always) else {
+        panic!("opened twice");
+    };
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+}

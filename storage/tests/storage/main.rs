@@ -1,0 +1,15 @@
+//! The store on a simulated disk: crashes, faults, damage, and a model to compare with.
+
+// Helpers outside `#[test]` functions assert too.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+mod crash;
+mod damage;
+mod faults;
+mod model;
+mod toy;

@@ -1,0 +1,205 @@
+//! A table small enough to be obviously right: rows are `(key, time) → value`, the last write wins,
+//! and every row of a batch carries the batch's number as its value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use ::model::labels::Labels;
+use ::model::matcher::Matcher;
+use ::model::time::{TimeRange, Timestamp};
+use storage::clock::ManualClock;
+use storage::codec::{Cursor, Malformed, put_ivarint, put_uvarint};
+use storage::disk::sim::SimDisk;
+use storage::index::reader::IndexReader;
+use storage::index::select::select;
+use storage::index::writer::write_index;
+use storage::part::PartError;
+use storage::part::reader::PartFile;
+use storage::part::writer::PartWriter;
+use storage::store::{OpenError, Recovered, Store, StoreOptions};
+use storage::table::{Memtable, PartSummary, Partition, Table};
+use storage::wal::sync::FsyncPolicy;
+
+pub(crate) type Rows = BTreeMap<(u32, i64), u64>;
+
+/// Width of a partition in the tests' milliseconds.
+pub(crate) const WIDTH_MS: i64 = 100;
+
+pub(crate) struct Toy;
+
+#[derive(Default)]
+pub(crate) struct ToyMemtable(Rows);
+
+pub(crate) struct ToyPart {
+    pub(crate) rows: Rows,
+    index: IndexReader,
+}
+
+impl Memtable for ToyMemtable {
+    type Batch = Rows;
+
+    fn encode(&self, batch: &Rows, record: &mut Vec<u8>) {
+        encode_rows(batch, record);
+    }
+
+    fn apply(&mut self, record: &[u8]) -> Result<(), Malformed> {
+        self.0.extend(decode_rows(record)?);
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.len() * 20
+    }
+
+    fn rows(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn partitions(&self, width_ms: i64) -> BTreeSet<Partition> {
+        let times = self.0.keys().map(|(_, at)| Timestamp(*at));
+        times.map(|at| Partition::of(at, width_ms)).collect()
+    }
+}
+
+impl Table for Toy {
+    const NAME: &'static str = "toy";
+    type Memtable = ToyMemtable;
+    type Part = ToyPart;
+
+    fn open(file: PartFile) -> Result<ToyPart, PartError> {
+        let rows = decode_rows(&file.section("rows")?)
+            .map_err(|malformed| file.malformed("rows", malformed))?;
+        let index = IndexReader::open(&file)?;
+        Ok(ToyPart { rows, index })
+    }
+
+    fn flush(
+        memtable: &ToyMemtable,
+        range: TimeRange,
+        writer: &mut PartWriter,
+    ) -> Result<PartSummary, PartError> {
+        let rows = memtable.0.iter();
+        let inside = rows.filter(|((_, at), _)| range.contains(Timestamp(*at)));
+        write(&inside.map(|(key, value)| (*key, *value)).collect(), writer)
+    }
+
+    fn merge(parts: &[Arc<ToyPart>], writer: &mut PartWriter) -> Result<PartSummary, PartError> {
+        let mut rows = Rows::new();
+        for part in parts {
+            rows.extend(&part.rows);
+        }
+        write(&rows, writer)
+    }
+}
+
+fn write(rows: &Rows, writer: &mut PartWriter) -> Result<PartSummary, PartError> {
+    let mut bytes = Vec::new();
+    encode_rows(rows, &mut bytes);
+    writer.section("rows", &bytes)?;
+    let keys: BTreeSet<u32> = rows.keys().map(|(key, _)| *key).collect();
+    let series: Vec<Labels> = keys.iter().map(|key| labels(*key)).collect();
+    write_index(&series, writer)?;
+    let times = || rows.keys().map(|(_, at)| Timestamp(*at));
+    Ok(PartSummary {
+        rows: rows.len() as u64,
+        range: TimeRange::new(times().min().expect("rows"), times().max().expect("rows")),
+    })
+}
+
+fn labels(key: u32) -> Labels {
+    Labels::from_pairs([("key", key.to_string().as_str()), ("kind", "toy")])
+}
+
+fn encode_rows(rows: &Rows, out: &mut Vec<u8>) {
+    put_uvarint(out, rows.len() as u64);
+    for ((key, at), value) in rows {
+        put_uvarint(out, u64::from(*key));
+        put_ivarint(out, *at);
+        put_uvarint(out, *value);
+    }
+}
+
+fn decode_rows(bytes: &[u8]) -> Result<Rows, Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    let count = cursor.count(3)?;
+    let mut rows = Rows::new();
+    for _ in 0..count {
+        let key = cursor.uvarint()? as u32;
+        rows.insert((key, cursor.ivarint()?), cursor.uvarint()?);
+    }
+    Ok(rows)
+}
+
+pub(crate) fn options(fsync: FsyncPolicy) -> StoreOptions {
+    StoreOptions {
+        partition_ms: WIDTH_MS,
+        fsync,
+        merge_fan_in: 3,
+        ..StoreOptions::default()
+    }
+}
+
+pub(crate) fn open(
+    disk: &SimDisk,
+    fsync: FsyncPolicy,
+) -> Result<(Store<Toy>, Recovered), OpenError> {
+    // Early, so that no partition has ended.
+    let clock = Arc::new(ManualClock::new(Timestamp(0)));
+    Store::open(
+        Arc::new(disk.clone()),
+        clock,
+        Path::new("/data"),
+        options(fsync),
+    )
+}
+
+/// Everything the store holds. Panics where a row is in two places at once with the same sequence,
+/// or where the index of a part does not lead to its rows.
+pub(crate) fn read_all(store: &Store<Toy>) -> Rows {
+    let view = store.view();
+    let mut rows = Rows::new();
+    for part in &view.parts {
+        let keys: BTreeSet<u32> = part.part.rows.keys().map(|(key, _)| *key).collect();
+        for (position, key) in keys.iter().enumerate() {
+            let matcher = Matcher::equal("key", key.to_string());
+            let found = select(&part.part.index, &[matcher]).expect("index");
+            assert_eq!(found.iter().collect::<Vec<_>>(), [position as u32]);
+        }
+        rows.extend(&part.part.rows);
+    }
+    for memory in &view.memtables {
+        rows.extend(&memory.table.read().0);
+    }
+    rows
+}
+
+/// How many rows the store holds, counting one that is in two places twice.
+pub(crate) fn count_all(store: &Store<Toy>) -> usize {
+    let view = store.view();
+    let parts = view.parts.iter().map(|part| part.part.rows.len());
+    let memtables = view.memtables.iter();
+    parts.sum::<usize>()
+        + memtables
+            .map(|memory| memory.table.read().0.len())
+            .sum::<usize>()
+}
+
+/// The rows of batch `number`: three keys in one partition, and one row that every batch overwrites.
+pub(crate) fn batch(number: u64) -> Rows {
+    let at = (number as i64 % 3) * WIDTH_MS + number as i64 % WIDTH_MS;
+    let mut rows: Rows = (0..3)
+        .map(|key| ((key + 3 * number as u32, at), number))
+        .collect();
+    rows.insert((1_000_000, 5), number);
+    rows
+}
+
+/// What the store must hold after the batches `0..count`.
+pub(crate) fn state_after(count: u64) -> Rows {
+    let mut rows = Rows::new();
+    for number in 0..count {
+        rows.extend(batch(number));
+    }
+    rows
+}
