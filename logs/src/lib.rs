@@ -1,1 +1,17 @@
-//! stub
+//! Logs: from a pushed entry to the answer of a LogQL query.
+//!
+//! An entry belongs to a *stream*, which a label set identifies, and may carry *structured
+//! metadata*, labels of its own. The member owns everything that happens to entries inside the
+//! program and nothing outside of it: who sends them is the agent's matter, how a durable store is
+//! built is `storage`'s.
+//!
+//! The language is kept apart from the store on purpose: [`query`] is pure and synchronous, it sees
+//! entries only through the trait [`query::Source`], so the same evaluator runs over an open
+//! store, over a memory of test entries and over anything that is yet to come. Never let a page
+//! format or a request type leak into it.
+//!
+//! Modules, in the order data flows:
+//!
+//! - [`query`]: LogQL, parsed and evaluated over a source of entries.
+
+pub mod query;
