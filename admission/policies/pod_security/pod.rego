@@ -1,0 +1,31 @@
+# The pod as the checks see it. Places are where a setting may stand: the pod itself, and each
+# container with its name, its object path and its security context, so that a check asks once
+# and gets the names for the message and the paths for the decision from the same answer.
+package pod_security.pod
+
+spec := object.get(input.pod, "spec", {})
+
+annotations := object.get(input.pod, ["metadata", "annotations"], {})
+
+itself := {"name": "pod", "at": "spec", "security": object.get(spec, "securityContext", {})}
+
+# Init, regular, ephemeral: all three are judged, and messages name them in this order.
+containers := array.concat(
+	array.concat(in_field("initContainers"), in_field("containers")),
+	in_field("ephemeralContainers"),
+)
+
+in_field(field) := [place |
+	some i, container in object.get(spec, field, [])
+	place := {
+		"name": object.get(container, "name", ""),
+		"at": sprintf("spec.%s[%d]", [field, i]),
+		"fields": container,
+		"security": object.get(container, "securityContext", {}),
+	}
+]
+
+is_windows if spec.os.name == "windows"
+
+# Root inside a user namespace is nobody outside it.
+in_user_namespace if spec.hostUsers == false

@@ -1,0 +1,186 @@
+//! The policies, compiled once, and swapped whole.
+//!
+//! A [`Bundle`] is a set of Rego modules that parsed, compiled and answered a trial question;
+//! one that does not is a [`LoadError`] with file and line, and never takes the place of one
+//! that does. [`Bundles`] holds the one in force: a request takes it once, at its start, and
+//! keeps it to its end, so nobody is judged by half a bundle.
+//!
+//! Policies are Rego in version 1 of the language, run by regorus' interpreter. A prepared
+//! engine is cloned for each question: the clone shares the compiled policy, and, unlike
+//! regorus' `CompiledPolicy`, takes its own time limit. Errors of builtins are errors of the
+//! evaluation, not the silence Rego would make of them: in a policy that lists violations,
+//! silence is consent.
+
+pub mod embedded;
+pub mod input;
+pub mod load;
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, Value};
+use serde::Deserialize;
+
+pub use load::{LoadError, Module};
+
+use crate::pod_security::{Level, LevelVersion};
+use crate::verdict::{Incomplete, Violation};
+use input::PodInput;
+
+/// The rule that answers for Pod Security.
+const POD_SECURITY: &str = "data.pod_security.violations";
+
+/// How many steps the interpreter takes between two looks at the clock: a look costs some tens
+/// of nanoseconds, a step about as much.
+const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
+
+/// Compiled policies.
+#[derive(Debug)]
+pub struct Bundle {
+    engine: Engine,
+    modules: usize,
+}
+
+/// Why a question got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// The policy ran out of time, or a builtin refused its arguments.
+    #[error("{POD_SECURITY} failed: {0}")]
+    Failed(String),
+    /// The policy had nothing to say, which is not consent.
+    #[error("{POD_SECURITY} is undefined for {0}: a policy must answer with an array")]
+    Undefined(LevelVersion),
+    /// The answer has another shape than an array of violations.
+    #[error("{POD_SECURITY} answered with something other than violations: {0}")]
+    Shape(String),
+    /// A violation lacks a reason, a rule or an object path.
+    #[error(transparent)]
+    Incomplete(#[from] Incomplete),
+}
+
+/// A violation as Rego spells it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    rule: String,
+    reason: String,
+    #[serde(default)]
+    detail: String,
+    fields: Vec<String>,
+}
+
+impl Bundle {
+    /// The policies that come with the program.
+    pub fn embedded() -> Result<Self, LoadError> {
+        Bundle::compile(embedded::modules())
+    }
+
+    /// The policies of a folder, which take the place of all embedded ones: every `*.rego` file
+    /// below it but the tests (`*_test.rego`).
+    pub fn from_directory(directory: &Path) -> Result<Self, LoadError> {
+        Bundle::compile(load::directory(directory)?)
+    }
+
+    pub(crate) fn compile(modules: Vec<Module>) -> Result<Self, LoadError> {
+        let mut engine = Engine::new();
+        engine.set_strict_builtin_errors(true);
+        let count = modules.len();
+        for module in modules {
+            engine
+                .add_policy(module.path.clone(), module.text)
+                .map_err(|error| LoadError::parse(&module.path, &error))?;
+        }
+        // Compiling here, rather than at the first request, is what makes its errors load errors.
+        engine
+            .compile_with_entrypoint(&POD_SECURITY.into())
+            .map_err(|error| LoadError::compile(POD_SECURITY, &error))?;
+        let bundle = Bundle {
+            engine,
+            modules: count,
+        };
+        for level in [Level::Baseline, Level::Restricted] {
+            bundle
+                .pod_violations(
+                    &PodInput::trial(),
+                    LevelVersion::latest(level),
+                    Duration::from_secs(10),
+                )
+                .map_err(|error| LoadError::Trial {
+                    problem: error.to_string(),
+                })?;
+        }
+        Ok(bundle)
+    }
+
+    /// How many modules it is made of.
+    pub fn modules(&self) -> usize {
+        self.modules
+    }
+
+    /// What speaks against a pod at a level, in the order messages name it. Takes no longer
+    /// than `limit`.
+    pub fn pod_violations(
+        &self,
+        pod: &PodInput,
+        policy: LevelVersion,
+        limit: Duration,
+    ) -> Result<Vec<Violation>, EvaluateError> {
+        if policy.level == Level::Privileged {
+            return Ok(Vec::new());
+        }
+        let mut engine = self.engine.clone();
+        engine.set_execution_timer_config(ExecutionTimerConfig {
+            limit,
+            check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
+        });
+        engine.set_input(pod.at(policy));
+        let value = engine
+            .eval_rule(POD_SECURITY.to_string())
+            .map_err(|error| EvaluateError::Failed(error.to_string()))?;
+        if value == Value::Undefined {
+            return Err(EvaluateError::Undefined(policy));
+        }
+        let answers: Vec<Answer> = serde_json::to_value(&value)
+            .and_then(serde_json::from_value)
+            .map_err(|error| EvaluateError::Shape(error.to_string()))?;
+        answers
+            .into_iter()
+            .map(|answer| {
+                Violation::new(answer.rule, answer.reason, answer.detail, answer.fields)
+                    .map_err(EvaluateError::from)
+            })
+            .collect()
+    }
+}
+
+/// The bundle in force.
+#[derive(Debug)]
+pub struct Bundles {
+    current: ArcSwap<Bundle>,
+}
+
+impl Bundles {
+    /// Starts with `bundle` in force.
+    pub fn new(bundle: Bundle) -> Self {
+        Bundles {
+            current: ArcSwap::from_pointee(bundle),
+        }
+    }
+
+    /// The bundle in force; keep it for the whole of a request.
+    pub fn current(&self) -> Arc<Bundle> {
+        self.current.load_full()
+    }
+
+    /// Puts `bundle` in force for the requests that start from now on.
+    pub fn swap(&self, bundle: Bundle) {
+        self.current.store(Arc::new(bundle));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! From files to modules, and what can be wrong with them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A Rego module and the path its errors name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Where it is from.
+    pub path: String,
+    /// What it says.
+    pub text: String,
+}
+
+/// Why policies did not load; those in force stay in force.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A folder or file of the bundle cannot be read.
+    #[error("cannot read policies from {}: {source}", path.display())]
+    Read {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The folder holds no policies.
+    #[error("no *.rego files below {}: give a folder of policies, or none to use the embedded ones", .0.display())]
+    Empty(PathBuf),
+    /// A module is no Rego.
+    #[error("{place}: {problem}")]
+    Parse {
+        /// File, line and column.
+        place: String,
+        /// What the parser says.
+        problem: String,
+    },
+    /// The modules do not fit together.
+    #[error("policies do not compile: {0}; every bundle must hold that rule")]
+    Compile(String),
+    /// The bundle gives no usable answer.
+    #[error("policies do not answer for a trial pod: {problem}")]
+    Trial {
+        /// What went wrong.
+        problem: String,
+    },
+}
+
+impl LoadError {
+    pub(super) fn parse(path: &str, error: &impl ToString) -> Self {
+        let text = error.to_string();
+        let (place, problem) =
+            split_place(&text).unwrap_or_else(|| (path.to_string(), text.replace('\n', " ")));
+        LoadError::Parse { place, problem }
+    }
+
+    pub(super) fn compile(entry_point: &str, error: &impl ToString) -> Self {
+        let text = error.to_string();
+        match split_place(&text) {
+            Some((place, problem)) => LoadError::Parse { place, problem },
+            None => LoadError::Compile(format!("{entry_point}: {text}")),
+        }
+    }
+}
+
+/// Regorus writes ` --> FILE:LINE:COLUMN`, the line of source with a caret below it, and
+/// `error: WHAT`.
+fn split_place(text: &str) -> Option<(String, String)> {
+    let place = text.split("--> ").nth(1)?.lines().next()?.trim();
+    let problem = text
+        .lines()
+        .find_map(|line| line.split_once("error: "))
+        .map(|(_, problem)| problem.trim())?;
+    Some((place.to_string(), problem.to_string()))
+}
+
+/// The modules of a folder, in the order of their paths.
+pub(crate) fn directory(directory: &Path) -> Result<Vec<Module>, LoadError> {
+    let mut paths = Vec::new();
+    collect(directory, &mut paths)?;
+    paths.sort();
+    if paths.is_empty() {
+        return Err(LoadError::Empty(directory.to_path_buf()));
+    }
+    paths.into_iter().map(read).collect()
+}
+
+fn collect(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<(), LoadError> {
+    let failed = |source| LoadError::Read {
+        path: directory.to_path_buf(),
+        source,
+    };
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // A mounted ConfigMap keeps its former contents in folders that begin with two dots.
+        if name.starts_with("..") {
+            continue;
+        }
+        if path.is_dir() {
+            collect(&path, paths)?;
+        } else if name.ends_with(".rego") && !name.ends_with("_test.rego") {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read(path: PathBuf) -> Result<Module, LoadError> {
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Module {
+            path: path.display().to_string(),
+            text,
+        }),
+        Err(source) => Err(LoadError::Read { path, source }),
+    }
+}

@@ -1,0 +1,170 @@
+//! Loading, swapping, and the tests written in Rego beside the policies.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+fn policies() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")
+}
+
+fn rego_files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rego_files(&path, found);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "rego")
+        {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_embedded_list_is_the_folder() {
+    let embedded: BTreeSet<_> = embedded::modules()
+        .into_iter()
+        .map(|module| module.path)
+        .collect();
+    let folder: BTreeSet<_> = load::directory(&policies())
+        .unwrap()
+        .into_iter()
+        .map(|module| {
+            let path = Path::new(&module.path).strip_prefix(env!("CARGO_MANIFEST_DIR"));
+            path.unwrap().display().to_string()
+        })
+        .collect();
+    assert_eq!(embedded, folder);
+}
+
+/// Every rule `test_…` of every `*_test.rego` holds.
+#[test]
+fn the_tests_beside_the_policies_hold() {
+    let mut engine = Engine::new();
+    engine.set_strict_builtin_errors(true);
+    let mut files = Vec::new();
+    rego_files(&policies(), &mut files);
+    files.sort();
+    let mut tests = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let package = engine
+            .add_policy(file.display().to_string(), text.clone())
+            .unwrap();
+        let names = text.lines().filter_map(|line| {
+            let name: String = line
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            name.starts_with("test_").then_some(name)
+        });
+        tests.extend(names.map(|name| format!("{package}.{name}")));
+    }
+    assert!(tests.len() >= 20, "{} tests", tests.len());
+    for test in tests {
+        let result = engine.eval_rule(test.clone());
+        assert_eq!(result.ok(), Some(Value::from(true)), "{test}");
+    }
+}
+
+fn check_load_error(files: &[(&str, &str)], expected: &[&str]) {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let message = Bundle::from_directory(directory.path())
+        .unwrap_err()
+        .to_string();
+    for part in expected {
+        assert!(message.contains(part), "{message:?} lacks {part:?}");
+    }
+}
+
+#[test]
+fn load_errors_name_file_and_line() {
+    check_load_error(
+        &[("broken.rego", "package a\n\nb := := 1\n")],
+        &["broken.rego:3:"],
+    );
+    check_load_error(
+        &[(
+            "unsafe.rego",
+            "package pod_security\n\nviolations := [x | x > 1]\n",
+        )],
+        &["unsafe.rego:3:"],
+    );
+    check_load_error(&[], &["no *.rego files"]);
+    check_load_error(
+        &[("other.rego", "package other\n\na := 1\n")],
+        &["pod_security.violations"],
+    );
+}
+
+#[test]
+fn a_bundle_that_gives_no_usable_answer_does_not_load() {
+    for (text, problem) in [
+        ("violations := 1", "other than violations"),
+        (
+            "violations := [] if input.level == \"baseline\"",
+            "undefined for restricted:latest",
+        ),
+        (
+            "violations := [{\"rule\": \"r\", \"reason\": \"why\", \"fields\": []}]",
+            "without an object path",
+        ),
+        ("violations := [to_number(\"x\")]", "failed"),
+    ] {
+        let text = format!("package pod_security\n\n{text}\n");
+        check_load_error(&[("main.rego", &text)], &["trial pod", problem]);
+    }
+}
+
+#[test]
+fn a_folder_takes_the_place_of_the_embedded_policies() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(
+        directory.path().join("main.rego"),
+        "package pod_security\n\nviolations := []\n",
+    )
+    .unwrap();
+    fs::write(directory.path().join("main_test.rego"), "not read").unwrap();
+    let privileged = PodInput::new(
+        &json!(null),
+        &json!({"containers": [{"name": "c", "securityContext": {"privileged": true}}]}),
+    );
+    let baseline = LevelVersion::latest(Level::Baseline);
+    let bundles = Bundles::new(Bundle::embedded().unwrap());
+    let before = bundles.current();
+    bundles.swap(Bundle::from_directory(directory.path()).unwrap());
+    let after = bundles.current();
+    let count = |bundle: &Bundle| {
+        let found = bundle.pod_violations(&privileged, baseline, LIMIT);
+        found.unwrap().len()
+    };
+    assert_eq!((count(&before), count(&after)), (1, 0));
+}
+
+#[test]
+fn an_evaluation_ends_at_its_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    // Slow only when asked about a pod of that name, so that the bundle passes its trial.
+    let text = "package pod_security\n\nviolations := [x | input.pod.metadata.name == \"slow\"; \
+                some a in numbers.range(1, 3000); some b in numbers.range(1, 3000); a * b < 0; \
+                x := a]\n";
+    fs::write(directory.path().join("main.rego"), text).unwrap();
+    let bundle = Bundle::from_directory(directory.path()).unwrap();
+    let slow = PodInput::new(&json!({"name": "slow"}), &json!({}));
+    let limit = Duration::from_millis(5);
+    let error = bundle
+        .pod_violations(&slow, LevelVersion::latest(Level::Baseline), limit)
+        .unwrap_err();
+    assert!(matches!(error, EvaluateError::Failed(_)), "{error}");
+}

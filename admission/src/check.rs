@@ -1,0 +1,279 @@
+//! Manifests held against the bundle before anybody applies them.
+//!
+//! Reads what `kubectl apply` reads: YAML or JSON, many documents in a file, Lists of objects.
+//! Pods and what makes pods are judged at one level, by the same rules and in the same words as
+//! at the API server; everything else is passed over. A document that cannot be read is a
+//! result of its own, so that one broken file hides no other.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::bundle::{Bundle, LoadError};
+use crate::config::{AdmissionConfig, ConfigError};
+use crate::pod_security::LevelVersion;
+use crate::review::pod::Pod;
+use crate::review::{Target, group_of};
+use crate::verdict::Violations;
+
+/// No manifest takes longer.
+const EVALUATION_LIMIT: Duration = Duration::from_secs(10);
+
+/// A bundle and the level manifests are held to.
+#[derive(Debug)]
+pub struct Checker {
+    bundle: Bundle,
+    policy: LevelVersion,
+}
+
+/// Why there is nothing to check with.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckerError {
+    /// The configuration does not hold.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The policies do not load.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// What became of one object of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckResult {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// Which document of the file, from 1.
+    pub document: usize,
+    /// The object's kind; empty where it could not be read.
+    pub kind: String,
+    /// Its namespace; empty where the manifest names none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What is to be said of it.
+    pub verdict: CheckVerdict,
+    /// Why, in upstream's words.
+    pub messages: Vec<String>,
+    /// The object paths the messages are about.
+    pub paths: Vec<String>,
+}
+
+/// What is to be said of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckVerdict {
+    /// Nothing speaks against it.
+    Pass,
+    /// It would be refused, or its pods would.
+    Fail,
+    /// Nothing is judged of its kind.
+    Skip,
+    /// It could not be read or judged.
+    Error,
+}
+
+impl Checker {
+    /// With the policies and the enforced level of a configuration.
+    pub fn new(config: &AdmissionConfig) -> Result<Self, CheckerError> {
+        let config = config.clone().validate()?;
+        let bundle = match &config.policies {
+            Some(directory) => Bundle::from_directory(directory)?,
+            None => Bundle::embedded()?,
+        };
+        Ok(Checker {
+            bundle,
+            policy: config.defaults.enforce,
+        })
+    }
+
+    /// At another level.
+    #[must_use]
+    pub fn at(mut self, policy: LevelVersion) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Checks the text of one file, object by object.
+    pub fn check(&self, file: &str, text: &str) -> Vec<CheckResult> {
+        let mut results = Vec::new();
+        for (i, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
+            let blank = CheckResult {
+                file: file.to_string(),
+                document: i + 1,
+                kind: String::new(),
+                namespace: String::new(),
+                name: String::new(),
+                verdict: CheckVerdict::Skip,
+                messages: Vec::new(),
+                paths: Vec::new(),
+            };
+            match Value::deserialize(document) {
+                Ok(Value::Null) => {}
+                Ok(object) => self.object(&object, &blank, &mut results),
+                Err(error) => {
+                    results.push(CheckResult {
+                        verdict: CheckVerdict::Error,
+                        messages: vec![error.to_string()],
+                        ..blank
+                    });
+                    // The reader has lost its place: what follows would be guesses.
+                    break;
+                }
+            }
+        }
+        results
+    }
+
+    fn object(&self, object: &Value, blank: &CheckResult, results: &mut Vec<CheckResult>) {
+        let text = |pointer: &str| {
+            let value = object.pointer(pointer).and_then(Value::as_str);
+            value.unwrap_or_default().to_string()
+        };
+        let kind = text("/kind");
+        if let Some(items) = object
+            .get("items")
+            .and_then(Value::as_array)
+            .filter(|_| kind.ends_with("List"))
+        {
+            for item in items {
+                self.object(item, blank, results);
+            }
+            return;
+        }
+        let mut result = CheckResult {
+            namespace: text("/metadata/namespace"),
+            name: text("/metadata/name"),
+            ..blank.clone()
+        };
+        if kind.is_empty() {
+            result.verdict = CheckVerdict::Error;
+            result
+                .messages
+                .push("the document names no kind".to_string());
+        } else {
+            let target = Target::of_kind(group_of(&text("/apiVersion")), &kind);
+            self.judge(target, object, &mut result);
+        }
+        result.kind = kind;
+        results.push(result);
+    }
+
+    fn judge(&self, target: Target, object: &Value, result: &mut CheckResult) {
+        let prefix = match target {
+            Target::Pod => "violates",
+            Target::Workload(_) => "would violate",
+            Target::Namespace | Target::Other => return,
+        };
+        let found = Pod::of(target, object)
+            .map_err(|error| error.to_string())
+            .and_then(|pod| {
+                let Some(pod) = pod else {
+                    return Ok(Vec::new());
+                };
+                self.bundle
+                    .pod_violations(&pod.input, self.policy, EVALUATION_LIMIT)
+                    .map_err(|error| error.to_string())
+            });
+        match found.map(Violations::from_list) {
+            Ok(None) => result.verdict = CheckVerdict::Pass,
+            Ok(Some(violations)) => {
+                result.verdict = CheckVerdict::Fail;
+                result.messages.push(format!(
+                    "{prefix} PodSecurity \"{}\": {violations}",
+                    self.policy
+                ));
+                result.paths = violations
+                    .as_slice()
+                    .iter()
+                    .flat_map(|violation| violation.fields().iter().cloned())
+                    .collect();
+            }
+            Err(problem) => {
+                result.verdict = CheckVerdict::Error;
+                result.messages.push(problem);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[(usize, &str, CheckVerdict, &str)]) {
+        let checker = Checker::new(&AdmissionConfig::default()).unwrap();
+        let results = checker.check("test.yaml", text);
+        let got: Vec<_> = results
+            .iter()
+            .map(|result| {
+                let name = format!("{} {}", result.kind, result.name);
+                (
+                    result.document,
+                    name,
+                    result.verdict,
+                    result.messages.join("; "),
+                )
+            })
+            .collect();
+        assert_eq!(got.len(), expected.len(), "{got:?}");
+        for ((document, name, verdict, message), expected) in got.iter().zip(expected) {
+            let same = (*document, name.as_str(), *verdict) == (expected.0, expected.1, expected.2);
+            assert!(
+                same && message.contains(expected.3),
+                "{got:?}, not {expected:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn documents_and_lists_are_judged_one_by_one() {
+        check(
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {name: good}\nspec: {containers: [{name: a}]}\n\
+             ---\n# nothing\n---\n\
+             apiVersion: v1\nkind: List\nitems:\n\
+             - {apiVersion: v1, kind: Pod, metadata: {name: bad}, spec: {hostNetwork: true}}\n\
+             - {apiVersion: v1, kind: ConfigMap, metadata: {name: c}}\n\
+             ---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n\
+             spec: {template: {spec: {hostPID: true}}}\n",
+            &[
+                (1, "Pod good", CheckVerdict::Pass, ""),
+                (
+                    3,
+                    "Pod bad",
+                    CheckVerdict::Fail,
+                    "violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)",
+                ),
+                (3, "ConfigMap c", CheckVerdict::Skip, ""),
+                (
+                    4,
+                    "Deployment web",
+                    CheckVerdict::Fail,
+                    "would violate PodSecurity \"baseline:latest\": host namespaces (hostPID=true)",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn json_is_read_too() {
+        check(
+            r#"{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "j"},
+                "spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": []}}}}}}"#,
+            &[(1, "CronJob j", CheckVerdict::Pass, "")],
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said() {
+        check("a: b: c", &[(1, " ", CheckVerdict::Error, "line 1")]);
+        check(
+            "metadata: {name: x}",
+            &[(1, " x", CheckVerdict::Error, "no kind")],
+        );
+        check(
+            "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {hostNetwork: 'yes'}}",
+            &[(1, "Pod p", CheckVerdict::Error, "expected a boolean")],
+        );
+    }
+}

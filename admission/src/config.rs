@@ -1,0 +1,358 @@
+//! What the webhook is told by its user, and what it makes of it.
+//!
+//! [`AdmissionConfig`] is the configuration file's section as it is written: every key has a
+//! default, an unknown key is refused, and the reader that has the file's text adds the line.
+//! [`AdmissionConfig::validate`] turns it into a [`Config`], once, at start; nothing below
+//! knows the raw one.
+//!
+//! With nothing written, every pod in every namespace but kube-system is held to the latest
+//! baseline, the latest restricted level goes into the audit log, and the makers of pods that
+//! would be refused are warned about.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pod_security::{Level, LevelVersion, Policy, Version};
+
+/// The admission section of the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdmissionConfig {
+    /// Where the webhook listens.
+    pub listen: SocketAddr,
+    /// A folder of Rego to use in place of the embedded policies.
+    pub policies: Option<PathBuf>,
+    /// Pod Security: defaults and exemptions.
+    pub pod_security: PodSecurityConfig,
+    /// What happens to a request nobody could judge.
+    pub fail_mode: FailMode,
+    /// The serving certificate.
+    pub certificate: CertificateConfig,
+    /// What a client may ask of us.
+    pub limits: LimitsConfig,
+}
+
+impl Default for AdmissionConfig {
+    fn default() -> Self {
+        AdmissionConfig {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9443),
+            policies: None,
+            pod_security: PodSecurityConfig::default(),
+            fail_mode: FailMode::default(),
+            certificate: CertificateConfig::default(),
+            limits: LimitsConfig::default(),
+        }
+    }
+}
+
+/// The Pod Security admission controller's own settings, in its words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PodSecurityConfig {
+    /// The level enforced in a namespace whose labels choose none.
+    pub enforce: Level,
+    /// Its version.
+    pub enforce_version: Version,
+    /// The level audited in a namespace whose labels choose none.
+    pub audit: Level,
+    /// Its version.
+    pub audit_version: Version,
+    /// The level warned about in a namespace whose labels choose none.
+    pub warn: Level,
+    /// Its version.
+    pub warn_version: Version,
+    /// Who is not held to it.
+    pub exemptions: Exemptions,
+}
+
+impl Default for PodSecurityConfig {
+    fn default() -> Self {
+        PodSecurityConfig {
+            enforce: Level::Baseline,
+            enforce_version: Version::Latest,
+            audit: Level::Restricted,
+            audit_version: Version::Latest,
+            warn: Level::Baseline,
+            warn_version: Version::Latest,
+            exemptions: Exemptions::default(),
+        }
+    }
+}
+
+/// Who is not held to Pod Security.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Exemptions {
+    /// Namespaces, by name. The default is kube-system, whose pods are the node's own and need
+    /// what the baseline forbids; add the namespace this program runs in where its agent does.
+    pub namespaces: BTreeSet<String>,
+    /// Users, by name. Exempting a controller's service account exempts all that users make
+    /// through it.
+    pub usernames: BTreeSet<String>,
+    /// Runtime classes, by name.
+    pub runtime_classes: BTreeSet<String>,
+}
+
+impl Default for Exemptions {
+    fn default() -> Self {
+        Exemptions {
+            namespaces: BTreeSet::from(["kube-system".to_string()]),
+            usernames: BTreeSet::new(),
+            runtime_classes: BTreeSet::new(),
+        }
+    }
+}
+
+/// What happens to a request nobody could judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailMode {
+    /// It is refused, and the answer says so.
+    #[default]
+    Closed,
+    /// It passes, and the answer says so.
+    Open,
+}
+
+/// Where the serving certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CertificateConfig {
+    /// The folder an own CA and certificate are made in and kept.
+    pub directory: PathBuf,
+    /// What the webhook is called beside localhost and 127.0.0.1: a Service's
+    /// `NAME.NAMESPACE.svc`, or an address.
+    pub names: BTreeSet<String>,
+    /// A certificate chain somebody else renews, as cert-manager does; with `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// The key to `cert_file`.
+    pub key_file: Option<PathBuf>,
+    /// The ValidatingWebhookConfiguration whose caBundle is to hold our CA; in a cluster only.
+    pub webhook_configuration: Option<String>,
+    /// How often files are looked at for changes: the certificate's, and the policies'.
+    pub reload_seconds: u64,
+}
+
+impl Default for CertificateConfig {
+    fn default() -> Self {
+        CertificateConfig {
+            directory: PathBuf::from("taffrail-data/admission"),
+            names: BTreeSet::new(),
+            cert_file: None,
+            key_file: None,
+            webhook_configuration: None,
+            reload_seconds: 10,
+        }
+    }
+}
+
+/// What a client may ask of us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// The largest body; an update carries two objects of at most 3 MiB.
+    pub body_bytes_max: usize,
+    /// How many connections are open at once; further ones wait to be accepted.
+    pub connections_max: usize,
+    /// How many reviews are under way at once; further ones are told to try again.
+    pub reviews_max: usize,
+    /// How many reviews are evaluated at once; 0 is one for each processor.
+    pub evaluations_max: usize,
+    /// How long a review may take where the API server names no timeout.
+    pub timeout_default_milliseconds: u64,
+    /// How long a review may take, whatever the API server says.
+    pub timeout_max_milliseconds: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        LimitsConfig {
+            body_bytes_max: 8 << 20,
+            connections_max: 1024,
+            reviews_max: 256,
+            evaluations_max: 0,
+            timeout_default_milliseconds: 10_000,
+            timeout_max_milliseconds: 30_000,
+        }
+    }
+}
+
+/// What cannot hold at the same time, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A limit of nothing refuses everything.
+    #[error("admission.{0} must not be 0: leave it out for the default")]
+    Zero(&'static str),
+    /// Half a certificate.
+    #[error("admission.certificate: cert_file and key_file belong together: give both or none")]
+    HalfCertificate,
+    /// The default timeout is longer than the longest.
+    #[error(
+        "admission.limits.timeout_default_milliseconds is more than timeout_max_milliseconds: \
+         lower the one or raise the other"
+    )]
+    Timeouts,
+    /// A name no certificate can hold.
+    #[error("admission.certificate.names: {0:?} is neither a DNS name nor an address")]
+    Name(String),
+}
+
+/// The settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) policies: Option<PathBuf>,
+    pub(crate) defaults: Policy,
+    pub(crate) exemptions: Exemptions,
+    pub(crate) fail_mode: FailMode,
+    pub(crate) certificate: CertificateConfig,
+    pub(crate) reload_interval: Duration,
+    pub(crate) limits: Limits,
+}
+
+/// The limits, checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) body_bytes_max: usize,
+    pub(crate) connections_max: usize,
+    pub(crate) reviews_max: usize,
+    pub(crate) evaluations_max: usize,
+    pub(crate) timeout_default: Duration,
+    pub(crate) timeout_max: Duration,
+}
+
+impl AdmissionConfig {
+    /// Checks what one key alone cannot tell.
+    pub fn validate(self) -> Result<Config, ConfigError> {
+        let limits = &self.limits;
+        for (name, value) in [
+            ("limits.body_bytes_max", limits.body_bytes_max as u64),
+            ("limits.connections_max", limits.connections_max as u64),
+            ("limits.reviews_max", limits.reviews_max as u64),
+            (
+                "limits.timeout_default_milliseconds",
+                limits.timeout_default_milliseconds,
+            ),
+            (
+                "limits.timeout_max_milliseconds",
+                limits.timeout_max_milliseconds,
+            ),
+            (
+                "certificate.reload_seconds",
+                self.certificate.reload_seconds,
+            ),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::Zero(name));
+            }
+        }
+        if limits.timeout_default_milliseconds > limits.timeout_max_milliseconds {
+            return Err(ConfigError::Timeouts);
+        }
+        if self.certificate.cert_file.is_some() != self.certificate.key_file.is_some() {
+            return Err(ConfigError::HalfCertificate);
+        }
+        if let Some(name) = self.certificate.names.iter().find(|name| !is_name(name)) {
+            return Err(ConfigError::Name(name.clone()));
+        }
+        let pod_security = &self.pod_security;
+        let at = |level, version| LevelVersion { level, version };
+        Ok(Config {
+            defaults: Policy {
+                enforce: at(pod_security.enforce, pod_security.enforce_version),
+                audit: at(pod_security.audit, pod_security.audit_version),
+                warn: at(pod_security.warn, pod_security.warn_version),
+            },
+            limits: Limits {
+                body_bytes_max: limits.body_bytes_max,
+                connections_max: limits.connections_max,
+                reviews_max: limits.reviews_max,
+                evaluations_max: match limits.evaluations_max {
+                    0 => std::thread::available_parallelism().map_or(1, usize::from),
+                    some => some,
+                },
+                timeout_default: Duration::from_millis(limits.timeout_default_milliseconds),
+                timeout_max: Duration::from_millis(limits.timeout_max_milliseconds),
+            },
+            listen: self.listen,
+            policies: self.policies,
+            exemptions: self.pod_security.exemptions,
+            fail_mode: self.fail_mode,
+            reload_interval: Duration::from_secs(self.certificate.reload_seconds),
+            certificate: self.certificate,
+        })
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && name.split('.').all(label))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<(), &str>) {
+        let read: Result<AdmissionConfig, _> = serde_yaml_ng::from_str(text);
+        let result = read
+            .map_err(|error| error.to_string())
+            .and_then(|raw| raw.validate().map_err(|error| error.to_string()));
+        match (result, expected) {
+            (Ok(_), Ok(())) => {}
+            (Err(message), Err(part)) => assert!(message.contains(part), "{message}"),
+            (result, expected) => panic!("{text}: expected {expected:?}, got {result:?}"),
+        }
+    }
+
+    #[test]
+    fn every_key_has_a_default_and_bad_ones_are_refused() {
+        check("{}", Ok(()));
+        check("listen: 0.0.0.0:443\nfail_mode: open", Ok(()));
+        check("listn: 0.0.0.0:443", Err("unknown field `listn`"));
+        check(
+            "pod_security: {enforce: strict}",
+            Err("must be one of privileged, baseline, restricted"),
+        );
+        check("pod_security:\n  warn_version: 1.25", Err("line 2"));
+        check(
+            "pod_security: {warn_version: v2.0}",
+            Err("must be \"latest\" or \"v1.x\""),
+        );
+        check(
+            "limits: {reviews_max: 0}",
+            Err("limits.reviews_max must not be 0"),
+        );
+        check(
+            "limits: {timeout_max_milliseconds: 5}",
+            Err("timeout_default_milliseconds is more"),
+        );
+        check("certificate: {cert_file: a.pem}", Err("belong together"));
+        check(
+            "certificate: {names: [taffrail.taffrail.svc, 10.0.0.1]}",
+            Ok(()),
+        );
+        check(
+            "certificate: {names: ['a b']}",
+            Err("neither a DNS name nor an address"),
+        );
+    }
+
+    #[test]
+    fn the_defaults_refuse_what_reaches_for_the_node() {
+        let config = AdmissionConfig::default().validate().unwrap();
+        assert_eq!(config.defaults.enforce.to_string(), "baseline:latest");
+        assert_eq!(config.fail_mode, FailMode::Closed);
+        assert!(config.exemptions.namespaces.contains("kube-system"));
+    }
+}

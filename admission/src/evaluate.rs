@@ -1,0 +1,295 @@
+//! From a review to a verdict.
+//!
+//! The order of questions is the Pod Security admission controller's: what is not ours to judge
+//! passes, then what is exempt, then an update that changes nothing that runs; the rest is held
+//! against the namespace's policy, a pod in all three modes, a workload in audit and warn only.
+//!
+//! What goes wrong on the way is an [`Unjudged`], which the fail mode turns into a verdict.
+//! There is no path on which an error becomes consent by itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::bundle::{Bundle, EvaluateError};
+use crate::config::{Exemptions, FailMode};
+use crate::pod_security::{LevelVersion, Policy};
+use crate::review::pod::Pod;
+use crate::review::{Operation, Review, Target, update};
+use crate::verdict::{Allowance, Denial, Exemption, Hit, Mode, Verdict, Violations, cut_warnings};
+
+/// Where the labels of a namespace come from.
+///
+/// The seam for an informer over the API server's namespaces. Called off the async threads, for
+/// every pod and workload: it must answer from memory.
+pub trait NamespaceLabels: Send + Sync + 'static {
+    /// The labels of a namespace. An error refuses a pod, whatever the fail mode of the
+    /// webhook: a namespace nobody can look up may be the most restricted one.
+    fn labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, NamespaceLookupError>;
+}
+
+/// A namespace's labels cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("failed to lookup namespace \"{namespace}\": {problem}")]
+pub struct NamespaceLookupError {
+    /// The namespace.
+    pub namespace: String,
+    /// Why not.
+    pub problem: String,
+}
+
+/// No labels anywhere, so that the configured defaults hold in every namespace.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DefaultsEverywhere;
+
+impl NamespaceLabels for DefaultsEverywhere {
+    fn labels(&self, _: &str) -> Result<BTreeMap<String, String>, NamespaceLookupError> {
+        Ok(BTreeMap::new())
+    }
+}
+
+/// Why a review got no verdict of a policy.
+#[derive(Debug, thiserror::Error)]
+pub enum Unjudged {
+    /// The policy failed.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// The API server's patience, or our own, ran out.
+    #[error("the deadline passed")]
+    Deadline,
+    /// The evaluation panicked.
+    #[error("the evaluation stopped short")]
+    Panicked,
+}
+
+/// The questions that do not change between reviews.
+pub struct Evaluator {
+    defaults: Policy,
+    exemptions: Exemptions,
+    fail_mode: FailMode,
+    namespaces: Arc<dyn NamespaceLabels>,
+}
+
+/// The parts of a pod that were judged at a level, kept so that a level asked for in several
+/// modes is evaluated once.
+struct Judge<'a> {
+    bundle: &'a Bundle,
+    pod: &'a Pod,
+    deadline: Instant,
+    known: Vec<(LevelVersion, Option<Violations>)>,
+}
+
+impl Judge<'_> {
+    fn violations(&mut self, policy: LevelVersion) -> Result<Option<Violations>, Unjudged> {
+        if let Some((_, known)) = self.known.iter().find(|(asked, _)| *asked == policy) {
+            return Ok(known.clone());
+        }
+        let limit = self.deadline.saturating_duration_since(Instant::now());
+        if limit.is_zero() {
+            return Err(Unjudged::Deadline);
+        }
+        let found = self.bundle.pod_violations(&self.pod.input, policy, limit)?;
+        let found = Violations::from_list(found);
+        self.known.push((policy, found.clone()));
+        Ok(found)
+    }
+}
+
+/// Subresources of a pod that hold no pod. Any other is judged as one, so that a subresource
+/// of a newer API cannot be a way around.
+const SUBRESOURCES_IGNORED: &[&str] = &[
+    "exec",
+    "attach",
+    "binding",
+    "eviction",
+    "log",
+    "portforward",
+    "proxy",
+    "status",
+];
+
+impl Evaluator {
+    /// With the policy for namespaces whose labels choose none, and where labels come from.
+    pub fn new(
+        defaults: Policy,
+        exemptions: Exemptions,
+        fail_mode: FailMode,
+        namespaces: Arc<dyn NamespaceLabels>,
+    ) -> Self {
+        Evaluator {
+            defaults,
+            exemptions,
+            fail_mode,
+            namespaces,
+        }
+    }
+
+    /// Judges a review by `bundle`, no longer than until `deadline`.
+    pub fn evaluate(
+        &self,
+        review: &Review,
+        bundle: &Bundle,
+        deadline: Instant,
+    ) -> Result<Verdict, Unjudged> {
+        if !matches!(review.operation, Operation::Create | Operation::Update) {
+            return Ok(Verdict::not_judged());
+        }
+        let ignored = match review.target {
+            Target::Pod => SUBRESOURCES_IGNORED.contains(&review.subresource.as_str()),
+            Target::Workload(_) | Target::Namespace => !review.subresource.is_empty(),
+            Target::Other => true,
+        };
+        if ignored {
+            return Ok(Verdict::not_judged());
+        }
+        if review.target == Target::Namespace {
+            return Ok(self.namespace(review));
+        }
+        if self.exemptions.namespaces.contains(&review.namespace) {
+            return Ok(Verdict::exempt(Exemption::Namespace));
+        }
+        if self.exemptions.usernames.contains(&review.user) {
+            return Ok(Verdict::exempt(Exemption::User));
+        }
+        let labels = match self.namespaces.labels(&review.namespace) {
+            Ok(labels) => labels,
+            Err(error) if review.target == Target::Pod => {
+                return Ok(Verdict::Denied(Denial::failed_closed(&error.to_string())));
+            }
+            Err(error) => return Ok(Verdict::unread(error.to_string())),
+        };
+        let (policy, invalid) = Policy::from_labels(&labels, self.defaults);
+        let mut annotations = BTreeMap::new();
+        if !invalid.is_empty() {
+            let problems: Vec<_> = invalid.iter().map(ToString::to_string).collect();
+            annotations.insert(
+                "error".to_string(),
+                format!("Failed to parse policy: {}", problems.join(", ")),
+            );
+        }
+        self.pod(review, policy, annotations, bundle, deadline)
+    }
+
+    fn pod(
+        &self,
+        review: &Review,
+        policy: Policy,
+        annotations: BTreeMap<String, String>,
+        bundle: &Bundle,
+        deadline: Instant,
+    ) -> Result<Verdict, Unjudged> {
+        let pod = match Pod::of(review.target, &review.object) {
+            Ok(Some(pod)) => pod,
+            Ok(None) => return Ok(Verdict::not_judged()),
+            Err(error) if review.target == Target::Pod => {
+                let denial = Denial::malformed(error.path(), error.to_string());
+                return Ok(Verdict::Denied(denial));
+            }
+            Err(error) => return Ok(Verdict::unread(error.to_string())),
+        };
+        if review.target == Target::Pod && review.operation == Operation::Update {
+            if let Err(error) = Pod::of(review.target, &review.old_object) {
+                let problem = format!("failed to decode old object: {error}");
+                return Ok(Verdict::Denied(Denial::malformed("oldObject", problem)));
+            }
+            if !update::changes_what_runs(&review.object, &review.old_object) {
+                return Ok(Verdict::not_judged());
+            }
+        }
+        if self.exemptions.runtime_classes.contains(&pod.runtime_class) {
+            return Ok(Verdict::exempt(Exemption::RuntimeClass));
+        }
+        let judge = Judge {
+            bundle,
+            pod: &pod,
+            deadline,
+            known: Vec::new(),
+        };
+        modes(judge, policy, review.target == Target::Pod, annotations)
+    }
+
+    /// A namespace is refused where its labels cannot be read, unless they could not be read
+    /// before either: what is already broken must stay editable.
+    fn namespace(&self, review: &Review) -> Verdict {
+        let problems = |object: &serde_json::Value| {
+            let labels = object.pointer("/metadata/labels").cloned();
+            let labels = labels.unwrap_or_default();
+            serde_json::from_value::<Option<BTreeMap<String, String>>>(labels)
+                .map(|labels| Policy::from_labels(&labels.unwrap_or_default(), self.defaults).1)
+        };
+        let Ok(new) = problems(&review.object) else {
+            return Verdict::Denied(Denial::malformed(
+                "object.metadata.labels",
+                "failed to decode namespace: its labels are not strings",
+            ));
+        };
+        let unchanged = review.operation == Operation::Update
+            && problems(&review.old_object).is_ok_and(|old| old == new);
+        if new.is_empty() || unchanged {
+            return Verdict::Allowed(Allowance::default());
+        }
+        let list: Vec<_> = new.iter().map(ToString::to_string).collect();
+        let list = match list.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        Verdict::Denied(Denial::invalid(
+            "metadata.labels",
+            format!("Namespace \"{}\" is invalid: {list}", review.name),
+        ))
+    }
+
+    /// The verdict on what could not be judged.
+    pub fn fail(&self, why: &Unjudged) -> Verdict {
+        match self.fail_mode {
+            FailMode::Closed => Verdict::Denied(Denial::failed_closed(&why.to_string())),
+            FailMode::Open => Verdict::failed_open(&why.to_string()),
+        }
+    }
+}
+
+fn modes(
+    mut judge: Judge<'_>,
+    policy: Policy,
+    enforce: bool,
+    mut annotations: BTreeMap<String, String>,
+) -> Result<Verdict, Unjudged> {
+    let mut refusal = None;
+    if enforce {
+        annotations.insert("enforce-policy".to_string(), policy.enforce.to_string());
+        refusal = judge
+            .violations(policy.enforce)?
+            .map(|violations| Denial::violates(policy.enforce, &violations));
+    }
+    let mut hits: Vec<Hit> = Vec::new();
+    if let Some(violations) = judge.violations(policy.audit)? {
+        annotations.insert(
+            "audit-violations".to_string(),
+            would_violate(policy.audit, &violations),
+        );
+        hits.extend(violations.hits(Mode::Audit));
+    }
+    // Who is refused needs no warning.
+    if let Some(refusal) = refusal {
+        return Ok(Verdict::Denied(refusal.with_audit(annotations, hits)));
+    }
+    let mut warnings = Vec::new();
+    if let Some(violations) = judge.violations(policy.warn)? {
+        warnings.push(would_violate(policy.warn, &violations));
+        hits.extend(violations.hits(Mode::Warn));
+    }
+    Ok(Verdict::Allowed(Allowance {
+        exempt: None,
+        enforced: enforce.then_some(policy.enforce),
+        warnings: cut_warnings(warnings),
+        audit_annotations: annotations,
+        hits,
+    }))
+}
+
+fn would_violate(policy: LevelVersion, violations: &Violations) -> String {
+    format!("would violate PodSecurity \"{policy}\": {violations}")
+}
+
+#[cfg(test)]
+mod tests;

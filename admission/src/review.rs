@@ -1,0 +1,333 @@
+//! AdmissionReview, in and out.
+//!
+//! The request is read into what it means: which of the objects we judge it holds, which
+//! operation, on behalf of whom. The object itself stays JSON, for it goes to Rego as it came;
+//! that it can be read as what it is said to be is [`pod`]'s concern.
+//!
+//! Our own small types rather than a client library's: an object is decoded once into JSON and
+//! never into a typed struct that would drop the fields a newer API has, and the answer is
+//! spelled out here in full. Reading never panics, and what cannot be read is an error, never a
+//! request that asks for nothing.
+
+pub mod pod;
+pub mod response;
+mod shape;
+pub mod update;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use response::respond;
+
+/// One request to judge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Review {
+    /// The id the answer must carry.
+    pub uid: String,
+    /// What is to be done.
+    pub operation: Operation,
+    /// To what.
+    pub target: Target,
+    /// The kind as it was sent, for the record.
+    pub kind: String,
+    /// What of the object is asked for; empty for the object itself.
+    pub subresource: String,
+    /// The object's namespace; empty for what has none.
+    pub namespace: String,
+    /// The object's name; empty where the API server has yet to choose one.
+    pub name: String,
+    /// Who asks.
+    pub user: String,
+    /// Whether nothing is stored whatever is answered.
+    pub dry_run: bool,
+    /// The object as it would be stored; null on DELETE.
+    pub object: Value,
+    /// The object as it is stored; null on CREATE.
+    pub old_object: Value,
+}
+
+/// What is to be done with the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Store a new one.
+    Create,
+    /// Change a stored one.
+    Update,
+    /// Remove it.
+    Delete,
+    /// Open a stream to it.
+    Connect,
+}
+
+impl Operation {
+    /// The operation as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Create => "CREATE",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+            Operation::Connect => "CONNECT",
+        }
+    }
+}
+
+/// The objects we judge, by what is done with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// A pod: enforced, audited, warned about.
+    Pod,
+    /// Something that makes pods from a template: audited and warned about, for its pods will
+    /// be judged themselves.
+    Workload(Workload),
+    /// A namespace, whose labels choose the policy.
+    Namespace,
+    /// Anything else.
+    Other,
+}
+
+/// What makes pods from a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "Kubernetes' own kinds")]
+pub enum Workload {
+    ReplicationController,
+    PodTemplate,
+    ReplicaSet,
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+    Job,
+    CronJob,
+}
+
+/// Group, resource, kind, target. An empty group is the core API's.
+const TARGETS: &[(&str, &str, &str, Target)] = &[
+    ("", "pods", "Pod", Target::Pod),
+    ("", "namespaces", "Namespace", Target::Namespace),
+    (
+        "",
+        "replicationcontrollers",
+        "ReplicationController",
+        Target::Workload(Workload::ReplicationController),
+    ),
+    (
+        "",
+        "podtemplates",
+        "PodTemplate",
+        Target::Workload(Workload::PodTemplate),
+    ),
+    (
+        "apps",
+        "replicasets",
+        "ReplicaSet",
+        Target::Workload(Workload::ReplicaSet),
+    ),
+    (
+        "apps",
+        "deployments",
+        "Deployment",
+        Target::Workload(Workload::Deployment),
+    ),
+    (
+        "apps",
+        "statefulsets",
+        "StatefulSet",
+        Target::Workload(Workload::StatefulSet),
+    ),
+    (
+        "apps",
+        "daemonsets",
+        "DaemonSet",
+        Target::Workload(Workload::DaemonSet),
+    ),
+    ("batch", "jobs", "Job", Target::Workload(Workload::Job)),
+    (
+        "batch",
+        "cronjobs",
+        "CronJob",
+        Target::Workload(Workload::CronJob),
+    ),
+];
+
+impl Target {
+    /// By the resource a request names.
+    pub fn of_resource(group: &str, resource: &str) -> Self {
+        TARGETS
+            .iter()
+            .find(|(its_group, its_resource, ..)| *its_group == group && *its_resource == resource)
+            .map_or(Target::Other, |(.., target)| *target)
+    }
+
+    /// By the kind an object names.
+    pub fn of_kind(group: &str, kind: &str) -> Self {
+        TARGETS
+            .iter()
+            .find(|(its_group, _, its_kind, _)| *its_group == group && *its_kind == kind)
+            .map_or(Target::Other, |(.., target)| *target)
+    }
+
+    /// The kind, or `other`: what a metric's label may hold.
+    pub fn as_str(self) -> &'static str {
+        TARGETS
+            .iter()
+            .find(|(.., target)| *target == self)
+            .map_or("other", |(_, _, kind, _)| kind)
+    }
+}
+
+/// The group of an apiVersion: what stands before the slash, if there is one.
+pub fn group_of(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// Why a body is no review.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No JSON, or JSON of another shape.
+    #[error("failed to decode AdmissionReview: {0}")]
+    Decode(#[from] serde_json::Error),
+    /// Another kind of object.
+    #[error(
+        "expected an AdmissionReview of admission.k8s.io/v1, got kind {kind:?} of {api_version:?}: \
+         list v1 in the webhook's admissionReviewVersions"
+    )]
+    Kind {
+        /// The kind it says.
+        kind: String,
+        /// The version it says.
+        api_version: String,
+    },
+    /// A review without a request.
+    #[error("the AdmissionReview holds no request")]
+    NoRequest,
+    /// A request nobody could match an answer to.
+    #[error("the request holds no uid")]
+    NoUid,
+    /// An operation we do not know how to judge.
+    #[error("unknown operation {0:?}: expected CREATE, UPDATE, DELETE or CONNECT")]
+    Operation(String),
+    /// Nothing says what the object is.
+    #[error("the request names neither a resource nor a kind")]
+    NoResource,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawReview {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+    request: Option<RawRequest>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawRequest {
+    #[serde(default)]
+    uid: String,
+    kind: Option<RawKind>,
+    resource: Option<RawResource>,
+    sub_resource: Option<String>,
+    name: Option<String>,
+    namespace: Option<String>,
+    #[serde(default)]
+    operation: String,
+    user_info: Option<RawUser>,
+    #[serde(default)]
+    object: Value,
+    #[serde(default)]
+    old_object: Value,
+    dry_run: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RawKind {
+    #[serde(default)]
+    group: String,
+    #[serde(default)]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct RawResource {
+    #[serde(default)]
+    group: String,
+    #[serde(default)]
+    resource: String,
+}
+
+#[derive(Deserialize)]
+struct RawUser {
+    #[serde(default)]
+    username: String,
+}
+
+impl Review {
+    /// Reads a request's body.
+    pub fn read(body: &[u8]) -> Result<Self, ReadError> {
+        let raw: RawReview = serde_json::from_slice(body)?;
+        if raw.kind != "AdmissionReview" || raw.api_version != "admission.k8s.io/v1" {
+            return Err(ReadError::Kind {
+                kind: raw.kind,
+                api_version: raw.api_version,
+            });
+        }
+        let request = raw.request.ok_or(ReadError::NoRequest)?;
+        if request.uid.is_empty() {
+            return Err(ReadError::NoUid);
+        }
+        let operation = match request.operation.as_str() {
+            "CREATE" => Operation::Create,
+            "UPDATE" => Operation::Update,
+            "DELETE" => Operation::Delete,
+            "CONNECT" => Operation::Connect,
+            _ => return Err(ReadError::Operation(request.operation)),
+        };
+        let kind = request
+            .kind
+            .as_ref()
+            .map_or("", |kind| &kind.kind)
+            .to_string();
+        // The resource decides: a subresource's object may be of another kind (a pod's eviction
+        // is an Eviction). Requests written by hand may name the kind only.
+        let target = match (&request.resource, &request.kind) {
+            (Some(resource), _) if !resource.resource.is_empty() => {
+                Target::of_resource(&resource.group, &resource.resource)
+            }
+            (_, Some(kind)) if !kind.kind.is_empty() => Target::of_kind(&kind.group, &kind.kind),
+            _ => return Err(ReadError::NoResource),
+        };
+        let name_inside = request
+            .object
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .map(str::to_string);
+        Ok(Review {
+            uid: request.uid,
+            operation,
+            target,
+            kind: if kind.is_empty() {
+                target.as_str().to_string()
+            } else {
+                kind
+            },
+            subresource: request.sub_resource.unwrap_or_default(),
+            namespace: request.namespace.unwrap_or_default(),
+            name: request
+                .name
+                .filter(|name| !name.is_empty())
+                .or(name_inside)
+                .unwrap_or_default(),
+            user: request
+                .user_info
+                .map(|user| user.username)
+                .unwrap_or_default(),
+            dry_run: request.dry_run.unwrap_or(false),
+            object: request.object,
+            old_object: request.old_object,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

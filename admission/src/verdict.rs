@@ -1,0 +1,338 @@
+//! What is decided, and how it is told: to the API server, to the log store, to the counters.
+//!
+//! A [`Verdict`] either allows or denies, and a denial cannot be built without a reason, the
+//! rule that gave it and the object path it is about. Constructors refuse what is incomplete,
+//! so that an empty answer of a policy can never turn into a refusal nobody can explain, nor
+//! into consent.
+//!
+//! The texts are the Pod Security admission controller's own, byte for byte: people search for
+//! them, and programs match on them.
+
+pub mod decision;
+pub mod violation;
+
+use std::collections::BTreeMap;
+
+pub use decision::{Decision, DecisionSink};
+pub use violation::{Incomplete, Violation, Violations};
+
+use crate::pod_security::LevelVersion;
+
+/// The answer to one review.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// The request may go on.
+    Allowed(Allowance),
+    /// The request is refused.
+    Denied(Denial),
+}
+
+/// Why and how a request is let through.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Allowance {
+    /// Why it was not judged, where it was not.
+    pub exempt: Option<Exemption>,
+    /// The level it was held to, where one was enforced.
+    pub enforced: Option<LevelVersion>,
+    /// What is told to the user, at most [`WARNING_BYTES_MAX`] together.
+    pub warnings: Vec<String>,
+    /// What the API server writes into its audit log, by key without the webhook's name.
+    pub audit_annotations: BTreeMap<String, String>,
+    /// The rules that would have refused it in a stricter mode.
+    pub hits: Vec<Hit>,
+}
+
+/// Why a request was not judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exemption {
+    /// Its namespace is on the list.
+    Namespace,
+    /// Its user is on the list.
+    User,
+    /// Its runtime class is on the list.
+    RuntimeClass,
+    /// Nothing is judged of this kind of object, operation or subresource.
+    NotJudged,
+}
+
+impl Exemption {
+    /// The exemption as the `exempt` audit annotation spells it; [`Exemption::NotJudged`] has
+    /// none, for it is not an exemption anybody configured.
+    pub fn annotation(self) -> Option<&'static str> {
+        match self {
+            Exemption::Namespace => Some("namespace"),
+            Exemption::User => Some("user"),
+            Exemption::RuntimeClass => Some("runtimeClass"),
+            Exemption::NotJudged => None,
+        }
+    }
+}
+
+/// A rule that spoke against a request, in one mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// The mode it was asked in.
+    pub mode: Mode,
+    /// The rule's name.
+    pub rule: String,
+    /// What it said.
+    pub message: String,
+    /// The object paths it is about; at least one.
+    pub paths: Vec<String>,
+}
+
+/// What follows from a violation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Mode {
+    /// A refusal.
+    Enforce,
+    /// A line in the API server's audit log.
+    Audit,
+    /// A warning to the user.
+    Warn,
+}
+
+impl Mode {
+    /// The mode as labels and metrics spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Enforce => "enforce",
+            Mode::Audit => "audit",
+            Mode::Warn => "warn",
+        }
+    }
+}
+
+/// What all warnings of one answer may take together; the API server cuts beyond this.
+pub const WARNING_BYTES_MAX: usize = 4096;
+
+/// A refusal: a status, a message, and at least one rule with an object path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Denial {
+    cause: Cause,
+    message: String,
+    hits: Vec<Hit>,
+    enforced: Option<LevelVersion>,
+    audit_annotations: BTreeMap<String, String>,
+}
+
+/// What kind of refusal it is, which decides its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A policy forbids it.
+    Forbidden,
+    /// The object cannot be read as what it is said to be.
+    Malformed,
+    /// The object can be read and holds a value it must not hold.
+    Invalid,
+    /// It could not be judged, and what cannot be judged is refused.
+    FailedClosed,
+}
+
+impl Cause {
+    /// The HTTP status code inside the answer. Without one the API server says 400.
+    pub fn code(self) -> u16 {
+        match self {
+            Cause::Forbidden => 403,
+            Cause::Malformed => 400,
+            Cause::Invalid => 422,
+            Cause::FailedClosed => 500,
+        }
+    }
+
+    /// Kubernetes' word for the code.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Cause::Forbidden => "Forbidden",
+            Cause::Malformed => "BadRequest",
+            Cause::Invalid => "Invalid",
+            Cause::FailedClosed => "InternalError",
+        }
+    }
+}
+
+impl Denial {
+    /// A pod violates the enforced level.
+    pub fn violates(policy: LevelVersion, violations: &Violations) -> Self {
+        Denial {
+            cause: Cause::Forbidden,
+            message: format!("violates PodSecurity \"{policy}\": {violations}"),
+            hits: violations.hits(Mode::Enforce),
+            enforced: Some(policy),
+            audit_annotations: BTreeMap::new(),
+        }
+    }
+
+    /// The object at `path` is not what the request says it is.
+    pub fn malformed(path: &str, problem: impl Into<String>) -> Self {
+        Denial::without_policy(Cause::Malformed, "review", path, problem.into())
+    }
+
+    /// The object holds an invalid value at `path`.
+    pub fn invalid(path: &str, message: impl Into<String>) -> Self {
+        Denial::without_policy(Cause::Invalid, "labels", path, message.into())
+    }
+
+    /// Nobody could judge the request, and the fail mode is closed.
+    pub fn failed_closed(problem: &str) -> Self {
+        let message = format!(
+            "the request could not be judged: {problem}; it is refused because the fail mode is closed"
+        );
+        Denial::without_policy(Cause::FailedClosed, "fail_mode", "request", message)
+    }
+
+    fn without_policy(cause: Cause, rule: &str, path: &str, message: String) -> Self {
+        let hit = Hit {
+            mode: Mode::Enforce,
+            rule: rule.to_string(),
+            message: message.clone(),
+            paths: vec![path.to_string()],
+        };
+        let mut audit_annotations = BTreeMap::new();
+        if cause != Cause::Invalid {
+            audit_annotations.insert("error".to_string(), message.clone());
+        }
+        Denial {
+            cause,
+            message,
+            hits: vec![hit],
+            enforced: None,
+            audit_annotations,
+        }
+    }
+
+    /// Adds what the API server writes into its audit log.
+    #[must_use]
+    pub fn with_audit(mut self, annotations: BTreeMap<String, String>, hits: Vec<Hit>) -> Self {
+        self.audit_annotations.extend(annotations);
+        self.hits.extend(hits);
+        self
+    }
+
+    /// What kind of refusal it is.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// What is told to the user.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The rules that refused it, and those that spoke against it in another mode.
+    pub fn hits(&self) -> &[Hit] {
+        &self.hits
+    }
+
+    /// The level it was held to, where one was enforced.
+    pub fn enforced(&self) -> Option<LevelVersion> {
+        self.enforced
+    }
+
+    /// What the API server writes into its audit log.
+    pub fn audit_annotations(&self) -> &BTreeMap<String, String> {
+        &self.audit_annotations
+    }
+}
+
+impl Verdict {
+    /// Nothing is judged of this kind of request.
+    pub fn not_judged() -> Self {
+        Verdict::Allowed(Allowance {
+            exempt: Some(Exemption::NotJudged),
+            ..Allowance::default()
+        })
+    }
+
+    /// Somebody exempted it.
+    pub fn exempt(exemption: Exemption) -> Self {
+        let annotation = exemption.annotation();
+        Verdict::Allowed(Allowance {
+            exempt: Some(exemption),
+            audit_annotations: annotation
+                .map(|value| ("exempt".to_string(), value.to_string()))
+                .into_iter()
+                .collect(),
+            ..Allowance::default()
+        })
+    }
+
+    /// A workload whose pods cannot be judged yet. It passes, for its pods will be judged
+    /// themselves, and the problem is told.
+    pub fn unread(problem: String) -> Self {
+        Verdict::Allowed(Allowance {
+            audit_annotations: [("error".to_string(), problem.clone())].into(),
+            warnings: vec![problem],
+            ..Allowance::default()
+        })
+    }
+
+    /// Nobody could judge it, and the fail mode is open: it passes, and says so.
+    pub fn failed_open(problem: &str) -> Self {
+        let message = format!(
+            "the request could not be judged: {problem}; it passes because the fail mode is open"
+        );
+        Verdict::Allowed(Allowance {
+            audit_annotations: [("error".to_string(), message.clone())].into(),
+            warnings: vec![message],
+            ..Allowance::default()
+        })
+    }
+
+    /// Whether the request may go on.
+    pub fn allows(&self) -> bool {
+        matches!(self, Verdict::Allowed(_))
+    }
+}
+
+/// Cuts warnings so that together they stay within [`WARNING_BYTES_MAX`].
+pub(crate) fn cut_warnings(warnings: Vec<String>) -> Vec<String> {
+    let mut left = WARNING_BYTES_MAX;
+    let mut kept = Vec::with_capacity(warnings.len());
+    for mut warning in warnings {
+        if warning.len() > left {
+            let mut end = left.saturating_sub('…'.len_utf8());
+            while !warning.is_char_boundary(end) {
+                end -= 1;
+            }
+            warning.truncate(end);
+            warning.push('…');
+        }
+        left = left.saturating_sub(warning.len());
+        kept.push(warning);
+        if left < '…'.len_utf8() {
+            break;
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_cut_at_characters_and_stay_within_bounds() {
+        assert_eq!(cut_warnings(vec!["a".into(), "b".into()]), ["a", "b"]);
+        let long = "é".repeat(WARNING_BYTES_MAX);
+        let cut = cut_warnings(vec!["a".into(), long.clone(), long]);
+        assert!(cut.iter().map(String::len).sum::<usize>() <= WARNING_BYTES_MAX);
+        assert_eq!(cut.len(), 2);
+        assert!(cut[1].ends_with('…'));
+    }
+
+    #[test]
+    fn every_denial_has_a_reason_a_rule_and_a_path() {
+        for denial in [
+            Denial::malformed("request.object", "failed to decode pod"),
+            Denial::invalid("metadata.labels", "no such level"),
+            Denial::failed_closed("the deadline passed"),
+        ] {
+            assert!(!denial.message().is_empty());
+            assert!(!denial.hits().is_empty());
+            for hit in denial.hits() {
+                assert!(!hit.rule.is_empty() && !hit.message.is_empty() && !hit.paths.is_empty());
+            }
+        }
+    }
+}
