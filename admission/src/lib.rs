@@ -9,18 +9,27 @@
 //! In the order data flows:
 //!
 //! - [`config`]: what the user says, checked once
+//! - [`certificate`]: whom the API server talks to, made and renewed by ourselves
+//! - `server`: HTTPS, limits, deadlines, drain
 //! - [`review`]: AdmissionReview in, and out again
 //! - [`pod_security`]: levels, versions, and the labels that choose them
 //! - [`bundle`]: the Rego in force, compiled once, swapped whole
 //! - [`evaluate`]: from a review to a verdict
 //! - [`verdict`]: what is decided, and how it is told
 //! - [`check`]: the same rules over manifests, on the command line
+//! - `metrics`: what is counted
+//! - `keeper`: renewing and reloading in the background
+//! - [`role`]: all of it started and stopped
 //!
 //! Two things must never happen here: that something passes because judging it went wrong and
 //! nobody said so, and that somebody is refused without being told by which rule and for which
 //! field.
 
 pub mod config;
+
+pub mod certificate;
+
+mod server;
 
 pub mod review;
 
@@ -34,5 +43,12 @@ pub mod verdict;
 
 pub mod check;
 
+mod metrics;
+
+mod keeper;
+
+pub mod role;
+
 pub use config::AdmissionConfig;
+pub use role::{Admission, StartError};
 pub use verdict::{Decision, DecisionSink};

@@ -1,0 +1,135 @@
+//! Certificates over restarts, renewals and other people's files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use jiff::ToSpan;
+use jiff::civil::{Date, date};
+
+use super::*;
+
+const DAY_ONE: Date = date(2026, 1, 1);
+
+fn names(list: &[&str]) -> BTreeSet<String> {
+    list.iter().map(|name| (*name).to_string()).collect()
+}
+
+fn open(directory: &Path, list: &[&str], today: Date) -> Authority {
+    Authority::open_at(directory, &names(list), today).unwrap()
+}
+
+fn serving(directory: &Path) -> String {
+    fs::read_to_string(directory.join("serving.pem")).unwrap()
+}
+
+#[test]
+fn a_certificate_is_kept_over_restarts_and_issued_anew_for_other_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = open(directory.path(), &["a.svc"], DAY_ONE)
+        .ca_pem()
+        .to_string();
+    let first = serving(directory.path());
+    assert!(
+        first.contains("names: 127.0.0.1 a.svc localhost\n"),
+        "{first}"
+    );
+
+    assert_eq!(open(directory.path(), &["a.svc"], DAY_ONE).ca_pem(), ca);
+    assert_eq!(serving(directory.path()), first);
+
+    assert_eq!(open(directory.path(), &["b.svc"], DAY_ONE).ca_pem(), ca);
+    assert_ne!(serving(directory.path()), first);
+}
+
+#[test]
+fn keys_are_readable_by_their_owner_only() {
+    let directory = tempfile::tempdir().unwrap();
+    open(directory.path(), &[], DAY_ONE);
+    let mode = |name: &str| {
+        let metadata = fs::metadata(directory.path().join(name)).unwrap();
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!(
+        (mode("ca.pem"), mode("serving.pem"), mode("ca.crt")),
+        (0o600, 0o600, 0o644)
+    );
+}
+
+#[test]
+fn certificates_are_renewed_before_their_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut authority = open(directory.path(), &[], DAY_ONE);
+    let (ca, first) = (authority.ca_pem().to_string(), serving(directory.path()));
+
+    assert!(!authority.renew_at(DAY_ONE + 59.days()).unwrap());
+    assert_eq!(serving(directory.path()), first);
+    assert!(authority.renew_at(DAY_ONE + 60.days()).unwrap());
+    assert_ne!(serving(directory.path()), first);
+    assert_eq!(authority.ca_pem(), ca);
+
+    // Also when nobody was there to do it in time.
+    let late = DAY_ONE + 1.year();
+    open(directory.path(), &[], late);
+    assert!(serving(directory.path()).starts_with(&format!("until: {}\n", late + 90.days())));
+}
+
+#[test]
+fn an_authority_is_renewed_beside_the_one_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut authority = open(directory.path(), &[], DAY_ONE);
+    let ca = authority.ca_pem().to_string();
+    assert!(authority.renew_at(DAY_ONE + 9.years()).unwrap());
+    let both = authority.ca_pem().to_string();
+    assert_eq!(both.matches("BEGIN CERTIFICATE").count(), 2);
+    assert!(both.ends_with(&ca), "the former authority stays trusted");
+
+    assert!(authority.renew_at(DAY_ONE + 19.years()).unwrap());
+    assert_eq!(authority.ca_pem().matches("BEGIN CERTIFICATE").count(), 2);
+    assert!(
+        !authority.ca_pem().contains(ca.trim()),
+        "the one before it does not"
+    );
+    let trusted = fs::read_to_string(directory.path().join("ca.crt")).unwrap();
+    assert_eq!(trusted, authority.ca_pem());
+}
+
+#[test]
+fn a_broken_file_is_an_error_that_names_it() {
+    let directory = tempfile::tempdir().unwrap();
+    open(directory.path(), &[], DAY_ONE);
+    let path = directory.path().join("serving.pem");
+    let text = serving(directory.path());
+    for broken in [&text[..text.len() / 2], "", "until: 2030-01-01\n"] {
+        fs::write(&path, broken).unwrap();
+        let error = Authority::open_at(directory.path(), &names(&[]), DAY_ONE).unwrap_err();
+        assert!(error.to_string().contains("serving.pem"), "{error}");
+    }
+}
+
+#[test]
+fn given_files_are_taken_up_when_they_change_and_only_when_they_fit() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    open(one.path(), &[], DAY_ONE);
+    open(two.path(), &[], DAY_ONE);
+    let mounted = tempfile::tempdir().unwrap();
+    let path = mounted.path().join("tls.pem");
+    fs::copy(one.path().join("serving.pem"), &path).unwrap();
+    let config = CertificateConfig {
+        cert_file: Some(path.clone()),
+        key_file: Some(path.clone()),
+        ..CertificateConfig::default()
+    };
+    let mut certificate = Certificate::open(&config).unwrap();
+    assert_eq!(certificate.ca_pem(), None);
+    let current = |certificate: &Certificate| certificate.resolver().current.load().cert.clone();
+    let first = current(&certificate);
+
+    assert!(!certificate.refresh().unwrap());
+    fs::write(&path, "half a file").unwrap();
+    assert!(certificate.refresh().is_err());
+    assert_eq!(current(&certificate), first);
+    fs::copy(two.path().join("serving.pem"), &path).unwrap();
+    assert!(certificate.refresh().unwrap());
+    assert_ne!(current(&certificate), first);
+}

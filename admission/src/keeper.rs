@@ -1,0 +1,172 @@
+//! What changes under a running webhook: its certificate, its policies, who is told to trust it.
+//!
+//! One task looks at all three every few seconds. What it finds broken it says once, not at
+//! every look, and leaves in force what was.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::bundle::{Bundle, Bundles, LoadError, load};
+use crate::certificate::{Certificate, inject};
+use crate::config::Config;
+use crate::metrics::Metrics;
+
+/// How often the caBundle is looked at once it is right.
+const INJECT_INTERVAL: Duration = Duration::from_mins(1);
+
+/// The background of the webhook.
+pub(crate) struct Keeper {
+    every: Duration,
+    bundles: Arc<Bundles>,
+    policies: Option<PathBuf>,
+    policies_text: Vec<load::Module>,
+    certificate: Certificate,
+    webhook_configuration: Option<String>,
+    injected: Option<Instant>,
+    metrics: Metrics,
+    complaints: Vec<(&'static str, String)>,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        config: &Config,
+        bundles: Arc<Bundles>,
+        certificate: Certificate,
+        metrics: Metrics,
+    ) -> Self {
+        let webhook_configuration = config
+            .certificate
+            .webhook_configuration
+            .clone()
+            .filter(|_| certificate.ca_pem().is_some() && inject::in_cluster());
+        Keeper {
+            every: config.reload_interval,
+            bundles,
+            policies: config.policies.clone(),
+            policies_text: Vec::new(),
+            certificate,
+            webhook_configuration,
+            injected: None,
+            metrics,
+            complaints: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut ticks = interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            // Reading small files, and now and then issuing a certificate: work for a thread
+            // that may block, which takes the keeper along and gives it back.
+            let Ok(back) = tokio::task::spawn_blocking(move || {
+                self.refresh_certificate();
+                self.refresh_policies();
+                self
+            })
+            .await
+            else {
+                warn!("renewing certificates and reloading policies stopped short and has ended");
+                return;
+            };
+            self = back;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.inject() => {}
+            }
+        }
+    }
+
+    fn refresh_certificate(&mut self) {
+        match self.certificate.refresh() {
+            Ok(true) => {
+                info!("the webhook serves a new certificate");
+                self.metrics.reload("certificate", true);
+                self.injected = None;
+                self.content("certificate");
+            }
+            Ok(false) => self.content("certificate"),
+            Err(error) => self.complain("certificate", error.to_string()),
+        }
+        let expiry = self.certificate.expiry_seconds();
+        self.metrics.certificate_expiry.set(expiry.unwrap_or(0.0));
+    }
+
+    fn refresh_policies(&mut self) {
+        match self.changed_policies() {
+            Ok(None) => {}
+            Ok(Some(bundle)) => {
+                info!(modules = bundle.modules(), "new policies are in force");
+                self.bundles.swap(bundle);
+                self.metrics.reload("policies", true);
+                self.content("policies");
+            }
+            Err(error) => self.complain("policies", error.to_string()),
+        }
+    }
+
+    /// The first look finds what the webhook was started with, or what was written since: it
+    /// loads once more rather than miss a change.
+    fn changed_policies(&mut self) -> Result<Option<Bundle>, LoadError> {
+        let Some(directory) = &self.policies else {
+            return Ok(None);
+        };
+        let modules = load::directory(directory)?;
+        if modules == self.policies_text {
+            return Ok(None);
+        }
+        self.policies_text.clone_from(&modules);
+        Bundle::compile(modules).map(Some)
+    }
+
+    async fn inject(&mut self) {
+        let (Some(name), Some(ca_pem)) = (&self.webhook_configuration, self.certificate.ca_pem())
+        else {
+            return;
+        };
+        if self
+            .injected
+            .is_some_and(|at| at.elapsed() < INJECT_INTERVAL)
+        {
+            return;
+        }
+        match inject::inject(name, ca_pem).await {
+            Ok(changed) => {
+                if changed {
+                    info!(webhook_configuration = name, "the caBundle holds our CA");
+                    self.metrics.reload("ca_bundle", true);
+                }
+                self.injected = Some(Instant::now());
+                self.content("ca_bundle");
+            }
+            Err(error) => self.complain("ca_bundle", error.to_string()),
+        }
+    }
+
+    fn complain(&mut self, what: &'static str, problem: String) {
+        let complaint = (what, problem);
+        if self.complaints.contains(&complaint) {
+            return;
+        }
+        warn!(
+            what,
+            problem = complaint.1,
+            "what was in force stays in force"
+        );
+        self.metrics.reload(what, false);
+        self.complaints.retain(|(about, _)| *about != what);
+        self.complaints.push(complaint);
+    }
+
+    fn content(&mut self, what: &'static str) {
+        self.complaints.retain(|(about, _)| *about != what);
+    }
+}

@@ -1,0 +1,141 @@
+//! What the webhook counts about itself.
+//!
+//! Labels are bounded: kinds are those we judge and `other`, operations and modes are the API's
+//! few, rules are those of the bundle in force. Nothing a client names becomes a label.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::review::Review;
+use crate::verdict::Decision;
+
+/// From a tenth of a millisecond, which an ordinary pod takes, to the ten seconds an API server
+/// waits.
+const LATENCY_BUCKETS: [f64; 13] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0,
+];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    verdict: &'static str,
+    kind: &'static str,
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RuleLabels {
+    rule: String,
+    mode: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    what: &'static str,
+    result: &'static str,
+}
+
+/// The webhook's own series.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    reviews: Family<ReviewLabels, Counter>,
+    latency: Histogram,
+    rules: Family<RuleLabels, Counter>,
+    refusals: Family<RefusalLabels, Counter>,
+    reloads: Family<ReloadLabels, Counter>,
+    pub(crate) in_flight: Gauge,
+    pub(crate) certificate_expiry: Gauge<f64, AtomicU64>,
+}
+
+impl Metrics {
+    /// Registers the series.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Metrics {
+            reviews: Family::default(),
+            latency: Histogram::new(LATENCY_BUCKETS),
+            rules: Family::default(),
+            refusals: Family::default(),
+            reloads: Family::default(),
+            in_flight: Gauge::default(),
+            certificate_expiry: Gauge::default(),
+        };
+        let registry = registry.sub_registry_with_prefix("taffrail_admission");
+        registry.register(
+            "reviews",
+            "Admission reviews answered, by verdict, kind and operation",
+            metrics.reviews.clone(),
+        );
+        registry.register(
+            "review_duration_seconds",
+            "Time from the last byte of a request to its verdict",
+            metrics.latency.clone(),
+        );
+        registry.register(
+            "rule_hits",
+            "Violations found, by rule and mode",
+            metrics.rules.clone(),
+        );
+        registry.register(
+            "refused_requests",
+            "Requests that were no review or came while too many were under way",
+            metrics.refusals.clone(),
+        );
+        registry.register(
+            "reloads",
+            "Policies and certificates taken up anew",
+            metrics.reloads.clone(),
+        );
+        registry.register(
+            "reviews_in_flight",
+            "Admission reviews under way",
+            metrics.in_flight.clone(),
+        );
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the serving certificate ends; 0 where somebody else renews it",
+            metrics.certificate_expiry.clone(),
+        );
+        metrics
+    }
+
+    pub(crate) fn observe(&self, review: &Review, decision: &Decision, elapsed: Duration) {
+        self.reviews
+            .get_or_create(&ReviewLabels {
+                verdict: decision.verdict.as_str(),
+                kind: review.target.as_str(),
+                operation: review.operation.as_str(),
+            })
+            .inc();
+        self.latency.observe(elapsed.as_secs_f64());
+        for hit in &decision.rules {
+            self.rules
+                .get_or_create(&RuleLabels {
+                    rule: hit.rule.clone(),
+                    mode: hit.mode,
+                })
+                .inc();
+        }
+    }
+
+    pub(crate) fn refuse(&self, reason: &'static str) {
+        self.refusals.get_or_create(&RefusalLabels { reason }).inc();
+    }
+
+    pub(crate) fn reload(&self, what: &'static str, succeeded: bool) {
+        let result = if succeeded { "success" } else { "failure" };
+        self.reloads
+            .get_or_create(&ReloadLabels { what, result })
+            .inc();
+    }
+}

@@ -1,0 +1,154 @@
+//! The role as the binary sees it: started from a configuration, stopped by a deadline.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::bundle::{Bundle, Bundles, LoadError};
+use crate::certificate::{Certificate, CertificateError};
+use crate::config::{AdmissionConfig, Config, ConfigError};
+use crate::evaluate::{DefaultsEverywhere, Evaluator, NamespaceLabels};
+use crate::keeper::Keeper;
+use crate::metrics::Metrics;
+use crate::server::{Server, Webhook};
+use crate::verdict::DecisionSink;
+
+/// Why admission does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration does not hold.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The policies do not load.
+    #[error(transparent)]
+    Policies(#[from] LoadError),
+    /// There is no certificate to serve.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}: set admission.listen to another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Reading files stopped short.
+    #[error("starting the admission webhook stopped short")]
+    Panicked,
+}
+
+/// A running webhook.
+#[derive(Debug)]
+pub struct Admission {
+    server: Server,
+    keeper: JoinHandle<()>,
+    stop_keeper: CancellationToken,
+    ca_path: Option<PathBuf>,
+}
+
+impl Admission {
+    /// Starts the webhook; when this returns it answers. Decisions go to `sink`, series into
+    /// `registry`. The configured defaults hold in every namespace.
+    pub async fn start(
+        config: AdmissionConfig,
+        sink: Arc<dyn DecisionSink>,
+        registry: &mut Registry,
+    ) -> Result<Self, StartError> {
+        let namespaces = Arc::new(DefaultsEverywhere);
+        Self::start_with_namespaces(config, sink, registry, namespaces).await
+    }
+
+    /// Starts the webhook with the labels of namespaces at hand.
+    pub async fn start_with_namespaces(
+        config: AdmissionConfig,
+        sink: Arc<dyn DecisionSink>,
+        registry: &mut Registry,
+        namespaces: Arc<dyn NamespaceLabels>,
+    ) -> Result<Self, StartError> {
+        let config = config.validate()?;
+        // Bound first: a taken address should be told before anything is written to disk.
+        let address = config.listen;
+        let listen_failed = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen_failed)?;
+        let (config, bundle, certificate) = read_files(config).await?;
+
+        let metrics = Metrics::register(registry);
+        info!(
+            address = %listener.local_addr().map_err(listen_failed)?,
+            modules = bundle.modules(),
+            enforce = %config.defaults.enforce,
+            "admission webhook"
+        );
+        let ca_path = certificate
+            .ca_pem()
+            .map(|_| config.certificate.directory.join("ca.crt"));
+        let bundles = Arc::new(Bundles::new(bundle));
+        let evaluator = Evaluator::new(
+            config.defaults,
+            config.exemptions.clone(),
+            config.fail_mode,
+            namespaces,
+        );
+        let webhook = Webhook::new(
+            bundles.clone(),
+            evaluator,
+            sink,
+            metrics.clone(),
+            config.limits,
+        );
+        let server = Server::start(
+            listener,
+            certificate.resolver(),
+            webhook,
+            config.limits.connections_max,
+        )
+        .map_err(listen_failed)?;
+        let stop_keeper = CancellationToken::new();
+        let keeper = Keeper::new(&config, bundles, certificate, metrics);
+        Ok(Admission {
+            server,
+            keeper: tokio::spawn(keeper.run(stop_keeper.clone())),
+            stop_keeper,
+            ca_path,
+        })
+    }
+
+    /// Where it listens, the port being known now if it was 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// The file with the CA a client must trust; None where somebody else issues certificates.
+    pub fn ca_path(&self) -> Option<&std::path::Path> {
+        self.ca_path.as_deref()
+    }
+
+    /// Stops listening, answers what was begun, and cuts what is left after `deadline`.
+    pub async fn shutdown(self, deadline: Duration) {
+        self.stop_keeper.cancel();
+        self.server.drain(deadline).await;
+        // Its only errors are a panic, which was reported where it happened, and being aborted.
+        let _ = self.keeper.await;
+    }
+}
+
+async fn read_files(config: Config) -> Result<(Config, Bundle, Certificate), StartError> {
+    tokio::task::spawn_blocking(move || {
+        let bundle = match &config.policies {
+            Some(directory) => Bundle::from_directory(directory)?,
+            None => Bundle::embedded()?,
+        };
+        let certificate = Certificate::open(&config.certificate)?;
+        Ok((config, bundle, certificate))
+    })
+    .await
+    .map_err(|_| StartError::Panicked)?
+}

@@ -1,0 +1,190 @@
+//! HTTPS in front of the evaluator.
+//!
+//! A connection is accepted, shaken hands with and served by a task of its own; how many there
+//! are is bounded, and so is the time each step may take. Draining stops the listener first,
+//! then lets every connection answer what it has begun, and cuts what is left at a deadline.
+//!
+//! What a request is and how it is answered is [`answer`]'s; here is only who may ask.
+
+mod answer;
+mod timeout;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+pub(crate) use answer::Webhook;
+
+use crate::certificate::Resolver;
+
+/// Who has not shaken hands by then is no API server.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may wait for the head of its next request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// After a failed accept, which is a lack of file descriptors more often than not.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The listener and its connections.
+#[derive(Debug)]
+pub(crate) struct Server {
+    local_addr: SocketAddr,
+    draining: CancellationToken,
+    cut: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What a connection needs.
+#[derive(Clone)]
+struct Shared {
+    acceptor: TlsAcceptor,
+    router: Router,
+    draining: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Server {
+    /// Serves `webhook` on a listener, as whoever `resolver` says.
+    pub(crate) fn start(
+        listener: TcpListener,
+        resolver: Arc<Resolver>,
+        webhook: Webhook,
+        connections_max: usize,
+    ) -> Result<Self, std::io::Error> {
+        let local_addr = listener.local_addr()?;
+        let tls = tls(resolver).map_err(std::io::Error::other)?;
+        let draining = webhook.draining();
+        let server = Server {
+            local_addr,
+            draining: draining.clone(),
+            cut: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let shared = Shared {
+            acceptor: TlsAcceptor::from(Arc::new(tls)),
+            router: answer::router(webhook),
+            draining,
+            cut: server.cut.clone(),
+        };
+        let tasks = server.tasks.clone();
+        let connections = Arc::new(Semaphore::new(connections_max));
+        server
+            .tasks
+            .spawn(accept(listener, shared, connections, tasks));
+        Ok(server)
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Stops listening, waits for what was begun, and cuts what is left after `deadline`.
+    pub(crate) async fn drain(self, deadline: Duration) {
+        self.draining.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(deadline, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            warn!(
+                connections = self.tasks.len(),
+                "webhook connections did not end in time and are cut"
+            );
+            self.cut.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+fn tls(resolver: Arc<Resolver>) -> Result<ServerConfig, rustls::Error> {
+    // The provider is named, not the process' default one: a library must not depend on who
+    // installed which.
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+async fn accept(
+    listener: TcpListener,
+    shared: Shared,
+    connections: Arc<Semaphore>,
+    tasks: TaskTracker,
+) {
+    loop {
+        let next = async {
+            let permit = connections.clone().acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            () = shared.draining.cancelled() => return,
+            next = next => next,
+        };
+        match (permit, accepted) {
+            (Ok(permit), Ok((stream, peer))) => {
+                tasks.spawn(serve(stream, peer, shared.clone(), permit));
+            }
+            (Err(_), _) => return,
+            (_, Err(error)) => {
+                warn!(%error, "the webhook cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, shared: Shared, _permit: OwnedSemaphorePermit) {
+    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, shared.acceptor.accept(stream));
+    let stream = tokio::select! {
+        () = shared.draining.cancelled() => return,
+        done = handshake => match done {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return debug!(%peer, %error, "no TLS handshake"),
+            Err(_) => return debug!(%peer, "no TLS handshake in time"),
+        },
+    };
+    let service = TowerToHyperService::new(shared.router);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_TIMEOUT);
+    builder.http2().timer(TokioTimer::new());
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    debug!(%peer, %error, "a webhook connection broke");
+                }
+                return;
+            }
+            () = shared.draining.cancelled(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = shared.cut.cancelled() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

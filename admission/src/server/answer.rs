@@ -1,0 +1,262 @@
+//! One request, one answer, one decision recorded.
+//!
+//! A review passes three bounds before it is judged: how many may be under way, how large it
+//! may be, how long it may take. It is parsed and evaluated off the async threads, as many at a
+//! time as there are processors. Whatever happens after it could be read ends in a verdict
+//! that is answered, recorded and counted; before that there is no id an answer could carry,
+//! and the client gets a plain failure, which its failurePolicy decides about.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, TryAcquireError};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use super::timeout;
+use crate::bundle::Bundles;
+use crate::config::Limits;
+use crate::evaluate::{Evaluator, Unjudged};
+use crate::metrics::Metrics;
+use crate::review::{Review, respond, response};
+use crate::verdict::decision::Outcome;
+use crate::verdict::{Cause, Decision, DecisionSink, Verdict};
+
+/// What part of the API server's patience we use: the rest is for the way there and back.
+const PATIENCE_USED: f64 = 0.9;
+
+/// All that a request is answered with.
+#[derive(Clone)]
+pub(crate) struct Webhook {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    bundles: Arc<Bundles>,
+    evaluator: Arc<Evaluator>,
+    sink: Arc<dyn DecisionSink>,
+    metrics: Metrics,
+    limits: Limits,
+    reviews: Semaphore,
+    evaluations: Arc<Semaphore>,
+    draining: CancellationToken,
+}
+
+impl Webhook {
+    pub(crate) fn new(
+        bundles: Arc<Bundles>,
+        evaluator: Evaluator,
+        sink: Arc<dyn DecisionSink>,
+        metrics: Metrics,
+        limits: Limits,
+    ) -> Self {
+        Webhook {
+            inner: Arc::new(Inner {
+                bundles,
+                evaluator: Arc::new(evaluator),
+                sink,
+                metrics,
+                limits,
+                reviews: Semaphore::new(limits.reviews_max),
+                evaluations: Arc::new(Semaphore::new(limits.evaluations_max)),
+                draining: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// Cancelled when the webhook begins to drain.
+    pub(crate) fn draining(&self) -> CancellationToken {
+        self.inner.draining.clone()
+    }
+}
+
+pub(super) fn router(webhook: Webhook) -> Router {
+    let body_bytes_max = webhook.inner.limits.body_bytes_max;
+    Router::new()
+        .route("/validate", post(validate))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .with_state(webhook)
+}
+
+async fn ready(State(webhook): State<Webhook>) -> Response {
+    if webhook.inner.draining.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();
+    }
+    "ok".into_response()
+}
+
+/// Why a request has no verdict.
+struct Failure {
+    status: StatusCode,
+    reason: &'static str,
+    message: String,
+}
+
+impl Failure {
+    fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+        Failure {
+            status,
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let body = response::status(self.status.as_u16(), self.reason, &self.message);
+        (self.status, Json(body)).into_response()
+    }
+}
+
+async fn validate(State(webhook): State<Webhook>, request: Request) -> Response {
+    let inner = &webhook.inner;
+    inner.answer(request).await.unwrap_or_else(|failure| {
+        inner.metrics.refuse(failure.reason);
+        failure.into_response()
+    })
+}
+
+impl Inner {
+    async fn answer(&self, request: Request) -> Result<Response, Failure> {
+        let _permit = self.reviews.try_acquire().map_err(|error| match error {
+            TryAcquireError::NoPermits | TryAcquireError::Closed => Failure::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "TooManyRequests",
+                format!(
+                    "{} admission reviews are under way: try again",
+                    self.limits.reviews_max
+                ),
+            ),
+        })?;
+        self.metrics.in_flight.inc();
+        let result = self.answer_admitted(request).await;
+        self.metrics.in_flight.dec();
+        result
+    }
+
+    async fn answer_admitted(&self, request: Request) -> Result<Response, Failure> {
+        let content_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        if content_type.split(';').next().map(str::trim) != Some("application/json") {
+            return Err(Failure::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaType",
+                format!("contentType={content_type}, expected application/json"),
+            ));
+        }
+        let patience = request
+            .uri()
+            .query()
+            .and_then(timeout::of_query)
+            .unwrap_or(self.limits.timeout_default)
+            .min(self.limits.timeout_max);
+        let deadline = Instant::now() + patience.mul_f64(PATIENCE_USED);
+        let body = read_body(request, deadline).await?;
+        let started = Instant::now();
+        let review = read_review(body).await?;
+
+        let result = self.judge(&review, deadline).await;
+        let (verdict, outcome) = match result {
+            Ok(verdict) => {
+                let outcome = outcome_of(&verdict);
+                (verdict, outcome)
+            }
+            Err(why) => {
+                error!(uid = review.uid, error = %why, "an admission review could not be judged");
+                (self.evaluator.fail(&why), Outcome::Error)
+            }
+        };
+        let elapsed = started.elapsed();
+        self.record(&review, &verdict, outcome, elapsed);
+        Ok(Json(respond(&review.uid, &verdict)).into_response())
+    }
+
+    /// The verdict of the bundle that is in force now, even if another one is when it comes.
+    async fn judge(&self, review: &Arc<Review>, deadline: Instant) -> Result<Verdict, Unjudged> {
+        let until = tokio::time::Instant::from_std(deadline);
+        let permit = tokio::time::timeout_at(until, self.evaluations.clone().acquire_owned())
+            .await
+            .map_err(|_| Unjudged::Deadline)?
+            .map_err(|_| Unjudged::Panicked)?;
+        let bundle = self.bundles.current();
+        let (evaluator, review) = (self.evaluator.clone(), review.clone());
+        let evaluation = tokio::task::spawn_blocking(move || {
+            // The permit goes with the work, not with who waits for it: an evaluation nobody
+            // waits for any more still takes a processor until its own limit ends it.
+            let _permit = permit;
+            evaluator.evaluate(&review, &bundle, deadline)
+        });
+        match tokio::time::timeout_at(until, evaluation).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Unjudged::Panicked),
+            Err(_) => Err(Unjudged::Deadline),
+        }
+    }
+
+    fn record(&self, review: &Review, verdict: &Verdict, outcome: Outcome, elapsed: Duration) {
+        let decision = Decision::new(review, verdict, outcome, Timestamp::now(), elapsed);
+        self.metrics.observe(review, &decision, elapsed);
+        self.sink.record(&decision);
+    }
+}
+
+fn outcome_of(verdict: &Verdict) -> Outcome {
+    match verdict {
+        Verdict::Allowed(_) => Outcome::Allow,
+        Verdict::Denied(denial) if denial.cause() == Cause::FailedClosed => Outcome::Error,
+        Verdict::Denied(_) => Outcome::Deny,
+    }
+}
+
+async fn read_body(request: Request, deadline: Instant) -> Result<Bytes, Failure> {
+    let until = tokio::time::Instant::from_std(deadline);
+    match tokio::time::timeout_at(until, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Failure::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                "the request is larger than admission.limits.body_bytes_max",
+            ))
+        }
+        Ok(Err(rejection)) => Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            "BadRequest",
+            format!("the request could not be read: {rejection}"),
+        )),
+        Err(_) => Err(Failure::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "Timeout",
+            "the request did not arrive before its timeout",
+        )),
+    }
+}
+
+async fn read_review(body: Bytes) -> Result<Arc<Review>, Failure> {
+    match tokio::task::spawn_blocking(move || Review::read(&body)).await {
+        Ok(Ok(review)) => Ok(Arc::new(review)),
+        Ok(Err(error)) => Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            "BadRequest",
+            error.to_string(),
+        )),
+        Err(_) => Err(Failure::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "reading the AdmissionReview stopped short",
+        )),
+    }
+}
