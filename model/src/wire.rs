@@ -3,5 +3,6 @@
 //! The protobuf messages are written by hand: they are small, the crates that ship them are
 //! stale, and a build must not need `protoc`.
 
+pub mod exposition;
 pub mod loki_push;
 pub mod remote_write;
