@@ -1,0 +1,90 @@
+//! The machine's own files below injected roots: small texts of the kernel, read whole.
+//!
+//! A file that is not there is ordinary: kernels and hierarchies differ. One that may not be read
+//! is said once and then treated as absent.
+
+use std::collections::HashSet;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use crate::config::Roots;
+
+/// The longest file that is read; the kernel's are far shorter.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Reads the kernel's files.
+#[derive(Debug)]
+pub struct HostFiles {
+    /// Where they are.
+    pub roots: Roots,
+    unreadable: Mutex<HashSet<PathBuf>>,
+}
+
+impl HostFiles {
+    /// The files below these roots.
+    pub fn new(roots: Roots) -> Self {
+        Self {
+            roots,
+            unreadable: Mutex::default(),
+        }
+    }
+
+    /// A file below proc, or nothing.
+    pub fn proc(&self, path: &str) -> Option<String> {
+        self.read(&self.roots.proc.join(path))
+    }
+
+    /// A file below sys, or nothing.
+    pub fn sys(&self, path: &str) -> Option<String> {
+        self.read(&self.roots.sys.join(path))
+    }
+
+    /// A file, or nothing.
+    pub fn read(&self, path: &Path) -> Option<String> {
+        match read_text(path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                self.say_once(path, &error);
+                None
+            }
+        }
+    }
+
+    /// The names in a folder, sorted; none where it cannot be read.
+    pub fn names(&self, folder: &Path) -> Vec<String> {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.say_once(folder, &error);
+                return Vec::new();
+            }
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Says that a path cannot be read, unless it was said or the path is simply not there.
+    pub fn say_once(&self, path: &Path, error: &io::Error) {
+        // A device that is gone, a controller that is off: as good as absent.
+        let absent = matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::Unsupported
+        );
+        if !absent && self.unreadable.lock().insert(path.to_owned()) {
+            tracing::warn!(path = %path.display(), %error, "cannot be read and is left out");
+        }
+    }
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(FILE_BYTES_MAX)
+        .read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,89 @@
+//! One GET, as Prometheus sends it, within a timeout and a size.
+
+use std::time::Duration;
+
+use model::wire::exposition::Format;
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use url::Url;
+
+use super::ScrapeError;
+use crate::ship::http::chain;
+
+/// What Prometheus accepts, without the protobuf that only native histograms need.
+const ACCEPT_VALUE: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+    application/openmetrics-text;version=0.0.1;q=0.5,\
+    text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+    text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+
+/// A body and its grammar.
+#[derive(Debug)]
+pub struct Body {
+    /// The text.
+    pub text: String,
+    /// What `Content-Type` said.
+    pub format: Format,
+}
+
+/// The client all scrapes share. The process must have installed its TLS provider before.
+pub fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .user_agent(concat!("taffrail/", env!("CARGO_PKG_VERSION")))
+        // One idle connection a target: the next scrape of it uses it again.
+        .pool_max_idle_per_host(1)
+        .build()
+}
+
+/// Fetches a body. The size counts after decompression, so that a small answer cannot become a
+/// large one.
+pub async fn fetch(
+    client: &reqwest::Client,
+    url: &Url,
+    timeout: Duration,
+    body_bytes_max: usize,
+) -> Result<Body, ScrapeError> {
+    tokio::time::timeout(timeout, fetch_all(client, url, timeout, body_bytes_max))
+        .await
+        .unwrap_or(Err(ScrapeError::Timeout(timeout)))
+}
+
+async fn fetch_all(
+    client: &reqwest::Client,
+    url: &Url,
+    timeout: Duration,
+    body_bytes_max: usize,
+) -> Result<Body, ScrapeError> {
+    let failed = |error: reqwest::Error| ScrapeError::Connection(chain(&error));
+    let mut response = client
+        .get(url.clone())
+        .header(ACCEPT, ACCEPT_VALUE)
+        .header(
+            "X-Prometheus-Scrape-Timeout-Seconds",
+            timeout.as_secs_f64().to_string(),
+        )
+        .send()
+        .await
+        .map_err(failed)?;
+    if response.status() != StatusCode::OK {
+        return Err(ScrapeError::Status(response.status()));
+    }
+    let format = format_of(response.headers());
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if bytes.len() + chunk.len() > body_bytes_max {
+            return Err(ScrapeError::BodySize(body_bytes_max));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|error| ScrapeError::Encoding(error.utf8_error().valid_up_to()))?;
+    Ok(Body { text, format })
+}
+
+fn format_of(headers: &HeaderMap) -> Format {
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    Format::from_content_type(content_type)
+}

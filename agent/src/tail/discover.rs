@@ -1,0 +1,160 @@
+//! Which logs there are, and which files in a folder are generations of one.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::source::{Origin, Source};
+use crate::config::AgentConfig;
+
+/// Looks for logs.
+#[derive(Debug)]
+pub struct Discovery {
+    pods: Option<PathBuf>,
+    globs: Vec<glob::Pattern>,
+    origin: Origin,
+    said: HashSet<PathBuf>,
+}
+
+/// Folders as they were when they were first asked for in one round of looking.
+#[derive(Debug, Default)]
+pub struct Folders(HashMap<PathBuf, Vec<String>>);
+
+impl Discovery {
+    /// Looks where the configuration says.
+    pub fn new(config: &AgentConfig) -> Self {
+        Self {
+            pods: config.tail.pods.then(|| config.roots.var_log.join("pods")),
+            // The configuration was validated: a pattern that is none cannot be here.
+            globs: config
+                .tail
+                .globs
+                .iter()
+                .filter_map(|pattern| glob::Pattern::new(pattern).ok())
+                .collect(),
+            origin: Origin {
+                node_name: config.node_name.clone(),
+                job: config.tail.job.clone(),
+            },
+            said: HashSet::new(),
+        }
+    }
+
+    /// The logs there are now, by path.
+    pub fn find(&mut self) -> BTreeMap<PathBuf, Source> {
+        let mut found = BTreeMap::new();
+        if let Some(pods) = self.pods.clone() {
+            for pod in folders_in(&pods) {
+                for container in folders_in(&pod) {
+                    for name in names_in(&container) {
+                        let path = container.join(name);
+                        if has_extension(&path, "log")
+                            && let Some(source) = self.origin.container(&path)
+                        {
+                            found.insert(path, source);
+                        }
+                    }
+                }
+            }
+        }
+        for pattern in &self.globs {
+            let Ok(paths) = glob::glob(pattern.as_str()) else {
+                continue;
+            };
+            for path in paths {
+                match path {
+                    Ok(path) if path.is_file() => {
+                        let source = self.origin.plain(&path);
+                        found.entry(path).or_insert(source);
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        let folder = error.path().to_owned();
+                        if self.said.insert(folder) {
+                            tracing::warn!(%error, "a folder of logs cannot be read and is left out");
+                        }
+                    }
+                }
+            }
+        }
+        let generations: Vec<PathBuf> = found
+            .keys()
+            .filter(|path| is_generation_of_another(path, &found))
+            .cloned()
+            .collect();
+        for path in generations {
+            found.remove(&path);
+        }
+        found
+    }
+
+    /// The source of a path that a checkpoint names, where the configuration still covers it.
+    pub fn source_of(&self, path: &Path) -> Option<Source> {
+        if let Some(pods) = &self.pods
+            && path.starts_with(pods)
+        {
+            return self.origin.container(path);
+        }
+        self.globs
+            .iter()
+            .any(|pattern| pattern.matches_path(path))
+            .then(|| self.origin.plain(path))
+    }
+}
+
+impl Folders {
+    /// The files beside `path` that may be rotated generations of it: `NAME.1`, `NAME.2.gz`,
+    /// `NAME-20261121`, `NAME.20261121-120000`. What is being compressed has no final name yet.
+    pub fn siblings(&mut self, path: &Path) -> Vec<PathBuf> {
+        let (Some(folder), Some(base)) = (
+            path.parent(),
+            path.file_name().and_then(|name| name.to_str()),
+        ) else {
+            return Vec::new();
+        };
+        self.0
+            .entry(folder.to_owned())
+            .or_insert_with(|| names_in(folder))
+            .iter()
+            .filter(|name| {
+                name.strip_prefix(base)
+                    .is_some_and(|rest| rest.starts_with(['.', '-']))
+                    && !has_extension(Path::new(name), "tmp")
+            })
+            .map(|name| folder.join(name))
+            .collect()
+    }
+}
+
+/// Whether a pattern as wide as `app*` found both a log and a rotated generation of it: that one is
+/// read as a generation, not as a log.
+fn is_generation_of_another(path: &Path, found: &BTreeMap<PathBuf, Source>) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return false;
+    };
+    name.match_indices(['.', '-'])
+        .filter_map(|(at, _)| name.get(..at))
+        .any(|base| !base.is_empty() && found.contains_key(&path.with_file_name(base)))
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    names_in(folder)
+        .into_iter()
+        .map(|name| folder.join(name))
+        .filter(|path| path.is_dir())
+        .collect()
+}

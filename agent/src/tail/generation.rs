@@ -1,0 +1,282 @@
+//! One file that is or was under a log's path, from its first byte to its last.
+//!
+//! A generation is opened when it appears and held open until it was read to its end and nobody
+//! wrote to it for a while; so a rename or an unlink takes nothing away. One whose bytes were taken
+//! from under it (truncated, or compressed while we were away) has no reader until a copy is found
+//! that begins as it began.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use model::time::TimestampNs;
+
+use super::batch::GenerationNumber;
+use super::checkpoint::SavedGeneration;
+use super::decoder::{Decoder, Format, Line};
+use super::identity::{FileId, PREFIX_BYTES_MAX, Prefix, first_bytes};
+
+/// How the bytes come.
+enum Reader {
+    /// As they are.
+    Plain(File),
+    /// Compressed by rotation; boxed because it is large and rare.
+    Gzip(Box<MultiGzDecoder<File>>),
+}
+
+/// One file of a log.
+pub struct Generation {
+    /// Its number while the agent runs.
+    pub number: GenerationNumber,
+    /// Which file it is.
+    pub id: FileId,
+    /// How it begins.
+    pub prefix: Prefix,
+    reader: Option<Reader>,
+    decoder: Decoder,
+    /// Everything before is acknowledged.
+    pub acknowledged: u64,
+    /// Read to its end, all handed on, closed.
+    pub finished: bool,
+    /// Its length when it was last looked at; more than the position if bytes are known to be unread.
+    length_seen: u64,
+    modified_seen: i64,
+    /// Since when it has not grown, or has had no reader.
+    pub idle_since: Option<TimestampNs>,
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation")
+            .field("id", &self.id)
+            .field("position", &self.decoder.position())
+            .field("reader", &self.reader.is_some())
+            .field("finished", &self.finished)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a generation under its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing, or it grew.
+    Grown,
+    /// Its bytes were taken and others may be in their place.
+    Truncated,
+}
+
+impl Generation {
+    /// A generation that was not read, without its file.
+    pub fn new(
+        number: GenerationNumber,
+        format: Format,
+        offset: u64,
+        line_bytes_max: usize,
+    ) -> Self {
+        Self {
+            number,
+            id: FileId::default(),
+            prefix: Prefix::default(),
+            reader: None,
+            decoder: Decoder::new(format, offset, line_bytes_max),
+            acknowledged: offset,
+            finished: false,
+            length_seen: 0,
+            modified_seen: 0,
+            idle_since: None,
+        }
+    }
+
+    /// A generation as the checkpoint knew it, without its file.
+    pub fn restored(
+        number: GenerationNumber,
+        format: Format,
+        saved: &SavedGeneration,
+        line_bytes_max: usize,
+    ) -> Self {
+        Self {
+            id: saved.id,
+            prefix: saved.prefix,
+            finished: saved.finished,
+            ..Self::new(number, format, saved.offset, line_bytes_max)
+        }
+    }
+
+    /// What the checkpoint keeps of it.
+    pub fn saved(&self) -> SavedGeneration {
+        SavedGeneration {
+            id: self.id,
+            prefix: self.prefix,
+            offset: self.acknowledged,
+            // What was handed on and not acknowledged must be read again.
+            finished: self.finished && self.is_acknowledged(),
+        }
+    }
+
+    /// Opens the generation in a plain file, at its position.
+    pub fn attach(&mut self, path: &Path) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        file.seek(SeekFrom::Start(self.decoder.position()))?;
+        self.look(&metadata);
+        self.id = FileId::of(&metadata);
+        self.reader = Some(Reader::Plain(file));
+        self.finished = false;
+        self.idle_since = None;
+        self.grow_prefix()
+    }
+
+    /// Opens the generation in its compressed copy, at its position.
+    pub fn attach_compressed(&mut self, path: &Path) -> io::Result<()> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        let mut reader = Box::new(MultiGzDecoder::new(file));
+        let position = self.decoder.position();
+        let skipped = io::copy(&mut reader.by_ref().take(position), &mut io::sink())?;
+        if skipped < position {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the compressed file holds less than was read of the plain one",
+            ));
+        }
+        self.id = FileId::of(&metadata);
+        self.reader = Some(Reader::Gzip(reader));
+        self.finished = false;
+        self.idle_since = None;
+        Ok(())
+    }
+
+    /// Begins `offset` bytes into the file, at the next line.
+    pub fn skip_to(
+        &mut self,
+        offset: u64,
+        format: Format,
+        line_bytes_max: usize,
+    ) -> io::Result<()> {
+        self.decoder = Decoder::new(format, offset, line_bytes_max);
+        self.decoder.skip_line();
+        self.acknowledged = offset;
+        match &mut self.reader {
+            Some(Reader::Plain(file)) => file.seek(SeekFrom::Start(offset)).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is read out of a compressed file.
+    pub fn is_compressed(&self) -> bool {
+        matches!(self.reader, Some(Reader::Gzip(_)))
+    }
+
+    /// Whether it has a file to read.
+    pub fn is_open(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    /// How far it was read.
+    pub fn position(&self) -> u64 {
+        self.decoder.position()
+    }
+
+    /// The offset before the oldest byte that was not handed on.
+    pub fn settled(&self) -> u64 {
+        self.decoder.settled()
+    }
+
+    /// Whether everything that was read is acknowledged.
+    pub fn is_acknowledged(&self) -> bool {
+        self.acknowledged >= self.decoder.settled()
+    }
+
+    /// Whether bytes are known that were never read.
+    pub fn has_unread(&self) -> bool {
+        self.length_seen > self.decoder.position()
+    }
+
+    /// The figures of decoding since this was last asked.
+    pub fn take_tally(&mut self) -> super::decoder::Tally {
+        self.decoder.take_tally()
+    }
+
+    /// Reads once into `buffer` and hands on the lines that end there. Gives the number of bytes.
+    pub fn read(&mut self, buffer: &mut [u8], out: &mut dyn FnMut(Line<'_>)) -> io::Result<usize> {
+        let read = match &mut self.reader {
+            None => return Ok(0),
+            Some(Reader::Plain(file)) => file.read(buffer)?,
+            Some(Reader::Gzip(reader)) => reader.read(buffer)?,
+        };
+        self.decoder
+            .feed(buffer.get(..read).unwrap_or_default(), out);
+        if read > 0 {
+            self.idle_since = None;
+            if self.prefix.bytes < PREFIX_BYTES_MAX {
+                self.grow_prefix()?;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Compares the open file with what was read of it. `metadata` is of the file under the path,
+    /// known to be this one.
+    pub fn compare(&mut self, metadata: &Metadata) -> io::Result<Change> {
+        let changed =
+            metadata.len() != self.length_seen || modified_nanos(metadata) != self.modified_seen;
+        if !changed {
+            return Ok(Change::Grown);
+        }
+        if metadata.len() < self.decoder.position() {
+            return Ok(Change::Truncated);
+        }
+        if let Some(Reader::Plain(file)) = &self.reader
+            && self.prefix.bytes > 0
+        {
+            let first = first_bytes(file, self.prefix.bytes)?;
+            if !self.prefix.begins(&first) {
+                return Ok(Change::Truncated);
+            }
+        }
+        self.look(metadata);
+        Ok(Change::Grown)
+    }
+
+    /// Takes the reader away: the bytes are gone from this file. A copy of them may be found.
+    pub fn detach(&mut self, now: TimestampNs) {
+        self.reader = None;
+        self.id = FileId::default();
+        self.idle_since = Some(now);
+    }
+
+    /// Closes the generation for good and hands on what had no end.
+    pub fn finish(&mut self, out: &mut dyn FnMut(Line<'_>)) {
+        self.decoder.finish(out);
+        self.reader = None;
+        self.finished = true;
+        self.idle_since = None;
+    }
+
+    fn look(&mut self, metadata: &Metadata) {
+        self.length_seen = metadata.len();
+        self.modified_seen = modified_nanos(metadata);
+    }
+
+    /// Hashes more of the beginning, as far as it was read: what was read cannot change unless the
+    /// file is truncated.
+    fn grow_prefix(&mut self) -> io::Result<()> {
+        if let Some(Reader::Plain(file)) = &self.reader {
+            let known = usize::try_from(self.decoder.position()).unwrap_or(usize::MAX);
+            if known > self.prefix.bytes {
+                self.prefix = Prefix::of(&first_bytes(file, known)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When a file was last written, in nanoseconds since the epoch.
+pub fn modified_nanos(metadata: &Metadata) -> i64 {
+    metadata
+        .mtime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(metadata.mtime_nsec())
+}
