@@ -15,6 +15,8 @@
 
 #[path = "conformance/compare.rs"]
 mod compare;
+#[path = "conformance/log_queries.rs"]
+mod log_queries;
 #[path = "conformance/memory_source.rs"]
 mod memory_source;
 #[path = "conformance/script.rs"]

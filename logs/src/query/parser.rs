@@ -23,6 +23,9 @@ pub use selector::{parse_selector, parse_stream_labels};
 const QUERY_BYTES_MAX: usize = 128 << 10;
 /// How deep expressions may nest.
 const DEPTH_MAX: usize = 128;
+/// How many operators, conditions and stages a query may have. Chains become trees as deep as
+/// they are long, and each stage may hold a compiled expression.
+const LINKS_MAX: usize = 512;
 
 /// Reads a query.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
@@ -37,6 +40,7 @@ pub(super) struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
+    links: usize,
     end: Token,
 }
 
@@ -58,6 +62,7 @@ impl Parser {
             tokens,
             at: 0,
             depth: 0,
+            links: 0,
             end,
         })
     }
@@ -150,6 +155,18 @@ impl Parser {
         }
     }
 
+    /// Counts an operator, a condition or a stage.
+    fn link(&mut self) -> Result<(), ParseError> {
+        self.links += 1;
+        if self.links > LINKS_MAX {
+            return Err(ParseError::at(
+                self.peek().position,
+                format!("query has more than {LINKS_MAX} operators, conditions and stages"),
+            ));
+        }
+        Ok(())
+    }
+
     /// Runs a nested construct one level deeper.
     fn nested<T>(
         &mut self,
@@ -174,3 +191,6 @@ fn check_stages(log: &LogExpr) -> Result<(), ParseError> {
         .map(drop)
         .map_err(ParseError::whole)
 }
+
+#[cfg(test)]
+mod tests;

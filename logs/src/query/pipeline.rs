@@ -59,6 +59,9 @@ enum CompiledStage {
 
 /// What the stages of a query do to one entry.
 pub(super) struct Pipeline {
+    /// The line filters before any other stage. They need no labels, so they are asked before
+    /// an entry's labels are laid out: most lines end here.
+    leading: Vec<CompiledLineFilter>,
     stages: Vec<CompiledStage>,
     wanted: Wanted,
     alters_labels: bool,
@@ -91,8 +94,17 @@ impl Pipeline {
                 CompiledStage::LabelFilter(_) | CompiledStage::LabelChoice(_)
             )
         });
+        let mut leading = Vec::new();
+        let mut rest = Vec::new();
+        for stage in compiled {
+            match stage {
+                CompiledStage::LineFilter(filter) if rest.is_empty() => leading.push(filter),
+                stage => rest.push(stage),
+            }
+        }
         Ok(Self {
-            stages: compiled,
+            leading,
+            stages: rest,
             wanted,
             alters_labels,
             reads_line,
@@ -111,10 +123,20 @@ impl Pipeline {
 
     /// Whether every entry passes as it came.
     pub(super) const fn is_empty(&self) -> bool {
+        self.leading.is_empty() && self.only_filters_lines()
+    }
+
+    /// Whether an entry whose line [`Self::passes`] leaves as it came.
+    pub(super) const fn only_filters_lines(&self) -> bool {
         self.stages.is_empty()
     }
 
-    /// Judges and rewrites one entry; `None` where it is dropped.
+    /// Whether a line passes the filters that stand before every other stage.
+    pub(super) fn passes(&self, line: &str) -> bool {
+        self.leading.iter().all(|filter| filter.matches(line))
+    }
+
+    /// Judges and rewrites one entry whose line [`Self::passes`]; `None` where it is dropped.
     pub(super) fn process<'l>(
         &self,
         timestamp_ns: i64,

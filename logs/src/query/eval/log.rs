@@ -157,6 +157,9 @@ impl Visitor for NearestEntries<'_, '_> {
                 self.failure = Some(failure);
                 return Scan::Stop;
             }
+            if !self.pipeline.passes(entry.line) {
+                continue;
+            }
             self.labels.begin_entry(entry.metadata);
             let Some(line) = self
                 .pipeline

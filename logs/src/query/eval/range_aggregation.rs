@@ -125,6 +125,16 @@ enum Measure {
     Samples,
 }
 
+impl Measure {
+    /// What an entry adds to its windows.
+    const fn amount(self, line: &str) -> i64 {
+        match self {
+            Self::Bytes => line.len() as i64,
+            Self::Entries | Self::Samples => 1,
+        }
+    }
+}
+
 /// What is known of one series.
 enum Cell {
     /// Differences between steps, of the entries and of the amount.
@@ -210,9 +220,21 @@ impl WindowVisitor<'_, '_> {
         metadata: &Labels,
     ) -> Result<(), QueryError> {
         let at = self.shifted(timestamp);
-        let Some((first, last)) = self.steps.holding(at, self.range_ns) else {
+        let Some(windows) = self.steps.holding(at, self.range_ns) else {
             return Ok(());
         };
+        if !self.pipeline.passes(line) {
+            return Ok(());
+        }
+        if self.pipeline.only_filters_lines()
+            && self.unwrap.is_none()
+            && let Some((known, series)) = &self.known
+            && known == metadata
+        {
+            let amount = self.measure.amount(line);
+            self.add(*series, windows, 1, amount);
+            return Ok(());
+        }
         self.labels.begin_entry(metadata);
         let Some(line) = self
             .pipeline
@@ -231,19 +253,11 @@ impl WindowVisitor<'_, '_> {
             return Err(self.pipeline_error(error));
         }
         let series = self.series(metadata)?;
-        let (samples, amount) = match self.measure {
-            Measure::Samples => (true, 0),
-            Measure::Entries => (false, 1),
-            Measure::Bytes => (false, line.len() as i64),
-        };
-        if samples {
-            self.guard.sample()?;
-            if let Some(Cell::Samples(samples)) = self.cells.get_mut(series) {
-                samples.push((at, value));
-            }
-            return Ok(());
+        if let Some(Cell::Samples(samples)) = self.cells.get_mut(series) {
+            samples.push((at, value));
+            return self.guard.sample();
         }
-        self.add(series, (first, last), 1, amount);
+        self.add(series, windows, 1, self.measure.amount(&line));
         Ok(())
     }
 

@@ -40,6 +40,7 @@ impl Parser {
                 return Err(token.unexpected(&[]));
             };
             self.next();
+            self.link()?;
             let (return_bool, matching) = self.modifier(op)?;
             let right_precedence = if op == BinaryOp::Pow {
                 op.precedence()

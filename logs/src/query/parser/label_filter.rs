@@ -31,6 +31,7 @@ impl Parser {
     }
 
     fn label_filter_unit(&mut self) -> Result<LabelFilter, ParseError> {
+        self.link()?;
         if self.accept("(") {
             let filter = self.nested(Self::label_filter)?;
             self.expect(")")?;

@@ -31,9 +31,11 @@ impl Parser {
         loop {
             if let Some(op) = self.line_filter_op() {
                 self.next();
+                self.link()?;
                 stages.push(Stage::LineFilter(self.line_filter(op)?));
             } else if self.peek().is("|") && !self.peek_ahead(1).is("unwrap") {
                 self.next();
+                self.link()?;
                 stages.push(self.stage()?);
             } else {
                 return Ok(stages);
@@ -50,6 +52,7 @@ impl Parser {
     fn line_filter(&mut self, op: LineFilterOp) -> Result<LineFilter, ParseError> {
         let mut operands = vec![self.line_operand(op)?];
         while self.accept("or") {
+            self.link()?;
             operands.push(self.line_operand(op)?);
         }
         Ok(LineFilter { op, operands })
