@@ -23,9 +23,13 @@ mod pruning;
 mod source;
 mod units;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::{ParseError, QueryError};
 pub use eval::{
-    Engine, EngineOptions, Limits, QueryOutput, QueryResult, QueryStats, ResultEntry, ResultStream,
+    CategorizedEntry, CategorizedStream, Engine, EngineOptions, Limits, QueryOutput, QueryResult,
+    QueryStats, ResultEntry, ResultStream,
 };
 pub use parser::{parse, parse_selector, parse_stream_labels};
 pub use pruning::Hints;

@@ -21,6 +21,16 @@ pub enum Expr {
     Metric(MetricExpr),
 }
 
+impl Expr {
+    /// The selector of every part of the query that reads lines.
+    pub fn selectors(&self) -> Vec<&[Matcher]> {
+        match self {
+            Self::Log(log) => vec![&log.matchers],
+            Self::Metric(metric) => metric.selectors(),
+        }
+    }
+}
+
 /// A stream selector and the stages its lines go through.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogExpr {

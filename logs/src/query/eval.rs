@@ -13,6 +13,7 @@
 
 pub(super) mod arithmetic;
 mod binary;
+mod categories;
 mod engine;
 mod guard;
 mod label_replace;
@@ -24,6 +25,7 @@ mod series_index;
 mod vector_aggregation;
 mod windows;
 
+pub use categories::{CategorizedEntry, CategorizedStream};
 pub use engine::{
     Engine, EngineOptions, QueryOutput, QueryResult, QueryStats, ResultEntry, ResultStream,
 };

@@ -1,5 +1,6 @@
 //! The metric half of the tree: aggregations over ranges, over vectors, and arithmetic.
 
+use model::matcher::Matcher;
 use regex::Regex;
 
 use crate::query::ast::{Comparison, LogExpr, Unwrap};
@@ -19,6 +20,23 @@ pub enum MetricExpr {
     Literal(f64),
     /// `vector(1.5)`
     VectorLiteral(f64),
+}
+
+impl MetricExpr {
+    /// The selector of every range in the expression.
+    pub fn selectors(&self) -> Vec<&[Matcher]> {
+        match self {
+            Self::Range(aggregation) => vec![&aggregation.range.log.matchers],
+            Self::Vector(aggregation) => aggregation.inner.selectors(),
+            Self::LabelReplace(replace) => replace.inner.selectors(),
+            Self::Binary(binary) => {
+                let mut selectors = binary.left.selectors();
+                selectors.append(&mut binary.right.selectors());
+                selectors
+            }
+            Self::Literal(_) | Self::VectorLiteral(_) => Vec::new(),
+        }
+    }
 }
 
 /// Log lines of a moving window.

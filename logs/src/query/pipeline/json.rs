@@ -14,6 +14,8 @@ use crate::query::ast::Extraction;
 pub(super) const JSON_PARSER_ERROR: &str = "JSONParserErr";
 /// How deep values may nest.
 const DEPTH_MAX: usize = 128;
+/// How long a name joined from nested keys may get.
+const NAME_BYTES_MAX: usize = 16 << 10;
 
 /// The stage: all fields, or those that expressions name.
 pub(super) struct Json {
@@ -73,8 +75,8 @@ fn walk_object(
             name.push('_');
         }
         sanitize_key(&key, name);
-        if name.len() / 2 > DEPTH_MAX * 64 {
-            return Err("names nest too deep");
+        if name.len() > NAME_BYTES_MAX {
+            return Err("the joined name of a nested field is too long");
         }
         match scanner.peek() {
             Some(b'{') if scanner.depth < DEPTH_MAX => walk_object(scanner, name, labels, wanted)?,
@@ -206,7 +208,9 @@ impl<'l> JsonScanner<'l> {
             .find(|c: char| matches!(c, ',' | '}' | ']' | ':') || c.is_ascii_whitespace())
             .unwrap_or(rest.len());
         let text = rest.get(..end).unwrap_or_default();
-        let number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        let number = text
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'))
             && text.parse::<f64>().is_ok();
         if number || matches!(text, "true" | "false" | "null") {
             self.at += end;
