@@ -23,9 +23,9 @@ mod regexp;
 mod template;
 mod unpack;
 mod unwrap;
+mod wanted;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use super::ast::Stage;
 use label_filter::CompiledLabelFilter;
@@ -34,14 +34,12 @@ use line_filter::CompiledLineFilter;
 pub(super) use line_filter::parse_regex as line_filter_regex;
 pub(super) use pattern::required_texts;
 pub(super) use unwrap::CompiledUnwrap;
+pub(super) use wanted::Wanted;
 
 /// The label that says which stage failed.
 pub(super) const ERROR: &str = "__error__";
 /// The label that says how it failed.
 pub(super) const ERROR_DETAILS: &str = "__error_details__";
-
-/// The labels anyone will look at; all of them where `None`.
-pub(super) type Wanted = Option<HashSet<String>>;
 
 enum CompiledStage {
     LineFilter(CompiledLineFilter),
@@ -241,8 +239,13 @@ pub(super) fn sanitize_key(key: &str, out: &mut String) {
     if out.is_empty() && key.starts_with(|c: char| c.is_ascii_digit()) {
         out.push('_');
     }
+    let valid = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if key.bytes().all(valid) {
+        out.push_str(key);
+        return;
+    }
     out.extend(key.chars().map(|c| {
-        if c.is_ascii_alphanumeric() || c == '_' {
+        if u8::try_from(c).is_ok_and(valid) {
             c
         } else {
             '_'

@@ -7,8 +7,6 @@
 //! A page whose entries lie in the same windows is counted from its summary, where no stage would
 //! look at its lines.
 
-use std::collections::HashSet;
-
 use model::labels::{Builder, Labels};
 use model::matcher::{MatchOp, Matcher};
 use model::time::TimestampNs;
@@ -43,16 +41,9 @@ pub(super) fn evaluate(
     };
     let unwrap = range.unwrap.as_ref().map(CompiledUnwrap::compile);
     let mut wanted = match &grouping {
-        Some(Grouping::By(names)) => Some(names.iter().cloned().collect::<HashSet<_>>()),
+        Some(Grouping::By(names)) => Some(names.iter().collect()),
         _ => None,
     };
-    if let Some(names) = &mut wanted {
-        for name in names.clone() {
-            if let Some(plain) = name.strip_suffix("_extracted") {
-                names.insert(plain.to_owned());
-            }
-        }
-    }
     if let Some(unwrap) = &unwrap {
         unwrap.add_wanted(&mut wanted);
     }

@@ -1,7 +1,6 @@
 //! `| drop a, b="c"` and `| keep a, b="c"`.
 
-use std::collections::HashSet;
-
+use super::wanted::Names;
 use super::{ERROR, ERROR_DETAILS, WorkingLabels};
 use crate::query::ast::LabelChoice;
 
@@ -41,10 +40,10 @@ impl CompiledChoice {
     }
 
     /// Adds the labels whose values decide.
-    pub(super) fn add_names(&self, names: &mut HashSet<String>) {
+    pub(super) fn add_names(&self, names: &mut Names) {
         for choice in &self.choices {
             if let LabelChoice::Matching(matcher) = choice {
-                super::label_filter::add_name(names, matcher.name());
+                names.add(matcher.name());
             }
         }
     }

@@ -4,12 +4,11 @@
 //! lacks its label; a value that cannot be read marks the entry and lets it pass, unless another
 //! condition drops it. An address filter lets every marked entry pass, so that the mark is seen.
 
-use std::collections::HashSet;
-
 use model::matcher::Matcher;
 
 use super::WorkingLabels;
 use super::ip::IpPattern;
+use super::wanted::Names;
 use crate::query::ast::{LabelFilter, Quantity, QuantityFilter};
 use crate::query::units::{parse_bytes, parse_float, parse_go_duration};
 
@@ -84,25 +83,17 @@ impl CompiledLabelFilter {
     }
 
     /// Adds the labels the condition reads.
-    pub(super) fn add_names(&self, names: &mut HashSet<String>) {
+    pub(super) fn add_names(&self, names: &mut Names) {
         match self {
-            Self::Text(matcher) => add_name(names, matcher.name()),
-            Self::Quantity(filter) => add_name(names, &filter.label),
-            Self::Ip { label, .. } => add_name(names, label),
+            Self::Text(matcher) => names.add(matcher.name()),
+            Self::Quantity(filter) => names.add(&filter.label),
+            Self::Ip { label, .. } => names.add(label),
             Self::And(left, right) | Self::Or(left, right) => {
                 left.add_names(names);
                 right.add_names(names);
             }
         }
     }
-}
-
-/// Adds a label that is read, and the name a parser finds it under before the name is taken.
-pub(in crate::query) fn add_name(names: &mut HashSet<String>, name: &str) {
-    if let Some(plain) = name.strip_suffix("_extracted") {
-        names.insert(plain.to_owned());
-    }
-    names.insert(name.to_owned());
 }
 
 fn quantity_passes(filter: &QuantityFilter, labels: &mut WorkingLabels) -> bool {

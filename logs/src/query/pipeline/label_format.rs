@@ -1,9 +1,7 @@
 //! `| label_format new=old, other="{{.template}}"`.
 
-use std::collections::HashSet;
-
-use super::label_filter::add_name;
 use super::template::LineTemplate;
+use super::wanted::Names;
 use super::{Category, ERROR, ERROR_DETAILS, WorkingLabels};
 use crate::query::ast::{LabelFormat, LabelFormatValue};
 
@@ -64,12 +62,12 @@ impl CompiledLabelFormat {
     }
 
     /// Adds the labels that are read; false where that cannot be told.
-    pub(super) fn add_names(&self, names: &mut HashSet<String>) -> bool {
+    pub(super) fn add_names(&self, names: &mut Names) -> bool {
         self.assignments
             .iter()
             .all(|(_, assignment)| match assignment {
                 Assignment::Rename(source) => {
-                    add_name(names, source);
+                    names.add(source);
                     true
                 }
                 Assignment::Template(template) => template.add_names(names),

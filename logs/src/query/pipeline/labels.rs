@@ -10,10 +10,8 @@
 
 use model::labels::{Builder, Labels};
 
-use super::{ERROR, ERROR_DETAILS, Wanted};
-
-/// What a parser appends to a name that is taken.
-const EXTRACTED: &str = "_extracted";
+use super::wanted::{EXTRACTED, Wanted};
+use super::{ERROR, ERROR_DETAILS};
 
 /// Where a label comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +107,16 @@ impl WorkingLabels {
         if name.is_empty() || wanted.as_ref().is_some_and(|wanted| !wanted.contains(name)) {
             return;
         }
-        if self.is_base(name) {
+        let Some(slot) = self.find(name).and_then(|at| self.slots.get(at)) else {
+            self.push(name, value, Category::Parsed, false);
+            return;
+        };
+        if slot.base {
             let extracted = format!("{name}{EXTRACTED}");
             if !self.has_extracted(&extracted) {
                 self.set(&extracted, value, Category::Parsed);
             }
-        } else if !self.has_extracted(name) {
+        } else if !(slot.live && slot.category == Category::Parsed) {
             self.set(name, value, Category::Parsed);
         }
     }

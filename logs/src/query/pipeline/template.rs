@@ -12,14 +12,14 @@ mod numbers;
 mod reads;
 mod texts;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gotmpl::{FuncMap, Template, TemplateError, Value};
 use parking_lot::Mutex;
 
 use super::WorkingLabels;
-use super::label_filter::add_name;
+use super::wanted::Names;
 use reads::{Reads, SimplePart};
 
 /// What `__error__` says of a template that fails.
@@ -103,9 +103,9 @@ impl LineTemplate {
     }
 
     /// Adds the labels the template reads; false where it reads all.
-    pub(super) fn add_names(&self, names: &mut HashSet<String>) -> bool {
+    pub(super) fn add_names(&self, names: &mut Names) -> bool {
         for name in &self.reads.names {
-            add_name(names, name);
+            names.add(name);
         }
         !self.reads.everything
     }

@@ -1,8 +1,7 @@
 //! `| unwrap …`: the value of a label becomes the sample, and the label leaves the labels.
 
-use std::collections::HashSet;
-
-use super::label_filter::{CompiledLabelFilter, add_name};
+use super::label_filter::CompiledLabelFilter;
+use super::wanted::Names;
 use super::{Wanted, WorkingLabels};
 use crate::query::ast::{Conversion, Unwrap};
 use crate::query::units::{parse_bytes, parse_float, parse_go_duration};
@@ -62,8 +61,8 @@ impl CompiledUnwrap {
         self.add_names(names);
     }
 
-    fn add_names(&self, names: &mut HashSet<String>) {
-        add_name(names, &self.label);
+    fn add_names(&self, names: &mut Names) {
+        names.add(&self.label);
         for filter in &self.filters {
             filter.add_names(names);
         }
