@@ -9,6 +9,7 @@
 //!
 //! - [`time`]: instants in milliseconds (metrics) and nanoseconds (logs), ranges, durations.
 //! - [`labels`]: an interned, ordered label set, its builder and its fingerprint.
+//! - [`re2`]: regular expressions as Go reads them, for the `regex` crate.
 //! - [`matcher`]: `=`, `!=`, `=~`, `!~` over one label.
 //! - [`sample`]: floats, series, exemplars, metadata, the staleness marker.
 //! - [`histogram`]: native histograms, exponential and custom buckets.
@@ -20,6 +21,7 @@ pub mod entry;
 pub mod histogram;
 pub mod labels;
 pub mod matcher;
+pub mod re2;
 pub mod sample;
 pub mod time;
 pub mod vector;

@@ -9,6 +9,7 @@ use std::fmt;
 use regex::{Regex, RegexBuilder};
 
 use crate::labels::{Labels, is_legacy_label_name};
+use crate::re2::translate;
 
 /// The compiled size a matcher's regular expression may reach, in bytes.
 pub const REGEX_BYTES_MAX: usize = 4 << 20;
@@ -167,7 +168,11 @@ impl fmt::Display for Matcher {
 
 /// Compiles `pattern` so that it must match a whole value.
 pub fn anchored(pattern: &str) -> Result<Regex, MatcherError> {
-    RegexBuilder::new(&format!("^(?s:{pattern})$"))
+    let translated = translate(pattern).map_err(|reason| MatcherError::Syntax {
+        pattern: pattern.to_owned(),
+        reason: reason.to_owned(),
+    })?;
+    RegexBuilder::new(&format!("^(?s:{translated})$"))
         .size_limit(REGEX_BYTES_MAX)
         .build()
         .map_err(|error| match error {

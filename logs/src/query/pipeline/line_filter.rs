@@ -4,7 +4,10 @@
 //! becomes one; `.*` at either end is cut off, since an unanchored search does not need it and a
 //! search without it may jump from literal to literal.
 
+use std::borrow::Cow;
+
 use memchr::memmem::Finder;
+use model::re2::translate;
 use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind};
 
@@ -74,7 +77,8 @@ fn compile_text(op: LineFilterOp, text: &str) -> Result<Operand, String> {
             let hir = parse_regex(text)?;
             match plain_text(&hir) {
                 Some(plain) => Ok(contains(&plain)),
-                None => compile_regex(without_open_ends(text)).map(Operand::Regex),
+                None => compile_translated(text, without_open_ends(&translated(text)?))
+                    .map(Operand::Regex),
             }
         }
     }
@@ -82,12 +86,22 @@ fn compile_text(op: LineFilterOp, text: &str) -> Result<Operand, String> {
 
 /// The syntax tree of a line filter's expression.
 pub(crate) fn parse_regex(pattern: &str) -> Result<Hir, String> {
-    regex_syntax::parse(pattern).map_err(|error| regex_error(pattern, &error.to_string()))
+    regex_syntax::parse(&translated(pattern)?)
+        .map_err(|error| regex_error(pattern, &error.to_string()))
 }
 
 /// Compiles an expression that may match anywhere in a line.
-pub(super) fn compile_regex(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern)
+pub(in crate::query) fn compile_regex(pattern: &str) -> Result<Regex, String> {
+    compile_translated(pattern, &translated(pattern)?)
+}
+
+/// The expression in the library's notation.
+fn translated(pattern: &str) -> Result<Cow<'_, str>, String> {
+    translate(pattern).map_err(|reason| regex_error(pattern, reason))
+}
+
+fn compile_translated(pattern: &str, translated: &str) -> Result<Regex, String> {
+    RegexBuilder::new(translated)
         .size_limit(REGEX_BYTES_MAX)
         .build()
         .map_err(|error| regex_error(pattern, &error.to_string()))

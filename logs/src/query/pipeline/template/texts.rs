@@ -6,6 +6,8 @@ use std::sync::Arc;
 use gotmpl::{FuncMap, TemplateError, Value};
 use regex::{NoExpand, Regex};
 
+use crate::query::pipeline::line_filter::compile_regex;
+
 use super::{Outcome, argument, int_argument, text_argument};
 
 /// The longest text `repeat`, `indent` and the alignments make, in bytes.
@@ -127,8 +129,7 @@ pub(super) fn register(functions: &mut FuncMap) {
 }
 
 fn regex(pattern: &str) -> Result<Regex, TemplateError> {
-    Regex::new(pattern)
-        .map_err(|_| TemplateError::Exec(format!("error parsing regexp: `{pattern}`")))
+    compile_regex(pattern).map_err(TemplateError::Exec)
 }
 
 fn regex_arguments(
