@@ -170,3 +170,6 @@ impl Keeper {
         self.complaints.retain(|(about, _)| *about != what);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,6 +131,12 @@ impl Admission {
         self.ca_path.as_deref()
     }
 
+    /// Cancelled when the webhook begins to drain.
+    #[cfg(test)]
+    pub(crate) fn draining(&self) -> CancellationToken {
+        self.server.draining()
+    }
+
     /// Stops listening, answers what was begun, and cuts what is left after `deadline`.
     pub async fn shutdown(self, deadline: Duration) {
         self.stop_keeper.cancel();

@@ -92,6 +92,11 @@ impl Server {
         self.local_addr
     }
 
+    #[cfg(test)]
+    pub(crate) fn draining(&self) -> CancellationToken {
+        self.draining.clone()
+    }
+
     /// Stops listening, waits for what was begun, and cuts what is left after `deadline`.
     pub(crate) async fn drain(self, deadline: Duration) {
         self.draining.cancel();

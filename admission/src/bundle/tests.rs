@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -167,4 +168,136 @@ fn an_evaluation_ends_at_its_limit() {
         .pod_violations(&slow, LevelVersion::latest(Level::Baseline), limit)
         .unwrap_err();
     assert!(matches!(error, EvaluateError::Failed(_)), "{error}");
+}
+
+/// A bundle that names itself in two rules of two files.
+fn signed(name: &str) -> Bundle {
+    let module = |path: &str, text: String| Module {
+        path: path.to_string(),
+        text,
+    };
+    Bundle::compile(vec![
+        module(
+            "main.rego",
+            format!(
+                "package pod_security\n\nimport data.other.second\n\n\
+                 violations := [{{\"rule\": \"{name}\", \"reason\": second, \"fields\": [\"spec\"]}}]\n"
+            ),
+        ),
+        module(
+            "other.rego",
+            format!("package other\n\nsecond := \"{name}\"\n"),
+        ),
+    ])
+    .unwrap()
+}
+
+#[test]
+fn nobody_is_judged_by_half_a_bundle() {
+    const QUESTIONS: usize = 200;
+    let bundles = Bundles::new(signed("a"));
+    let pod = PodInput::trial();
+    let policy = LevelVersion::latest(Level::Baseline);
+    let ask = || {
+        for _ in 0..QUESTIONS {
+            let bundle = bundles.current();
+            let answers: Vec<_> = (0..2)
+                .flat_map(|_| bundle.pod_violations(&pod, policy, LIMIT).unwrap())
+                .flat_map(|v| [v.rule().to_string(), v.reason().to_string()])
+                .collect();
+            let first = &answers[0];
+            assert!(answers.iter().all(|answer| answer == first), "{answers:?}");
+        }
+    };
+    std::thread::scope(|scope| {
+        let askers = [scope.spawn(ask), scope.spawn(ask)];
+        for name in ["b", "a"].into_iter().cycle().take(20) {
+            bundles.swap(signed(name));
+        }
+        for asker in askers {
+            asker.join().unwrap();
+        }
+    });
+}
+
+/// What each check alone forbids: its name at restricted, what is put over a hardened
+/// container's security context, and what is put over the spec.
+fn forbidden() -> Vec<(&'static str, serde_json::Value, serde_json::Value)> {
+    let in_container = |rule, security| (rule, security, json!({}));
+    let in_spec = |rule, spec| (rule, json!(null), spec);
+    vec![
+        in_spec("hostNamespaces", json!({"hostNetwork": true})),
+        in_container("privileged", json!({"privileged": true})),
+        in_container(
+            "appArmorProfile",
+            json!({"appArmorProfile": {"type": "Unconfined"}}),
+        ),
+        in_container("seLinuxOptions", json!({"seLinuxOptions": {"user": "u"}})),
+        in_container(
+            "windowsHostProcess",
+            json!({"windowsOptions": {"hostProcess": true}}),
+        ),
+        in_container(
+            "allowPrivilegeEscalation",
+            json!({"allowPrivilegeEscalation": true}),
+        ),
+        in_container("capabilities_restricted", json!({"capabilities": {}})),
+        in_container("procMount_restricted", json!({"procMount": "Unmasked"})),
+        in_spec(
+            "restrictedVolumes",
+            json!({"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}),
+        ),
+        in_container("runAsNonRoot", json!({"runAsNonRoot": false})),
+        in_container("runAsUser", json!({"runAsUser": 0})),
+        in_container(
+            "seccompProfile_restricted",
+            json!({"seccompProfile": {"type": "Unconfined"}}),
+        ),
+    ]
+}
+
+fn put_over(base: &mut serde_json::Value, changes: &serde_json::Value) {
+    for (name, value) in changes.as_object().into_iter().flatten() {
+        base[name] = value.clone();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// What is forbidden alone is forbidden together: no check hides another, wherever in the
+    /// pod the container stands that breaks it.
+    #[test]
+    fn checks_do_not_hide_each_other(
+        chosen in prop::sample::subsequence(forbidden(), 0..=12),
+        fields in prop::collection::vec(
+            prop::sample::select(vec!["initContainers", "containers", "ephemeralContainers"]), 12),
+    ) {
+        static BUNDLE: std::sync::LazyLock<Bundle> =
+            std::sync::LazyLock::new(|| Bundle::embedded().unwrap());
+        let hardened = json!({
+            "allowPrivilegeEscalation": false,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": true,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        });
+        let mut spec = json!({"initContainers": [], "containers": [], "ephemeralContainers": []});
+        let mut expected = BTreeSet::new();
+        for (i, ((rule, security, in_spec), field)) in chosen.iter().zip(&fields).enumerate() {
+            expected.insert((*rule).to_string());
+            put_over(&mut spec, in_spec);
+            let mut container = json!({"name": format!("c{i}"), "securityContext": hardened});
+            put_over(&mut container["securityContext"], security);
+            spec[*field].as_array_mut().unwrap().push(container);
+        }
+        let pod = PodInput::new(&json!(null), &spec);
+        let policy = LevelVersion::latest(Level::Restricted);
+        let found: BTreeSet<_> = BUNDLE
+            .pod_violations(&pod, policy, LIMIT)
+            .unwrap()
+            .iter()
+            .map(|violation| violation.rule().to_string())
+            .collect();
+        prop_assert_eq!(found, expected, "{}", spec);
+    }
 }

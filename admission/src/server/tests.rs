@@ -1,5 +1,7 @@
 //! The whole role behind a real TLS client, on a port of its own.
 
+mod limits;
+
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -41,18 +43,24 @@ struct Running {
     directory: tempfile::TempDir,
 }
 
-fn client(ca_path: &Path) -> Client {
+/// TLS that trusts one CA and speaks one protocol.
+fn trusting(ca_path: &Path, protocol: &str) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca_path).unwrap() {
         roots.add(certificate.unwrap()).unwrap();
     }
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    tls.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    tls
+}
+
+fn client(ca_path: &Path, protocol: &str) -> Client {
     Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(trusting(ca_path, protocol))
         .build()
         .unwrap()
 }
@@ -71,7 +79,7 @@ async fn start_in(
         .await
         .unwrap();
     Running {
-        client: client(admission.ca_path().unwrap()),
+        client: client(admission.ca_path().unwrap(), "http/1.1"),
         admission,
         lines,
         registry,
@@ -271,37 +279,6 @@ async fn an_unreadable_pod_is_refused_with_its_uid() {
     running.stop().await;
 }
 
-/// A policy that is asked about a pod named p never ends by itself.
-const ENDLESS: &str = "package pod_security\n\n\
-    violations := [x | input.pod.metadata.name == \"p\"; some a in numbers.range(1, 9000); \
-    some b in numbers.range(1, 9000); a * b < 0; x := a]\n";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_passed_deadline_is_answered_by_the_fail_mode() {
-    for (mode, allowed) in [("closed", false), ("open", true)] {
-        let directory = tempfile::tempdir().unwrap();
-        let policies = directory.path().join("policies");
-        std::fs::create_dir(&policies).unwrap();
-        std::fs::write(policies.join("main.rego"), ENDLESS).unwrap();
-        let running = start_in(directory, |config| {
-            config.policies = Some(policies);
-            config.fail_mode = serde_json::from_value(json!(mode)).unwrap();
-        })
-        .await;
-        let (status, answer) = running
-            .post("/validate?timeout=50ms", privileged().to_string())
-            .await;
-        assert_eq!(
-            (status, &answer["response"]["allowed"]),
-            (StatusCode::OK, &json!(allowed))
-        );
-        let told = answer.to_string();
-        assert!(told.contains(&format!("the fail mode is {mode}")), "{told}");
-        assert_eq!(running.lines.all()[0]["verdict"], "error");
-        running.stop().await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_persist_over_a_restart() {
     let running = start(|_| {}).await;
@@ -331,17 +308,16 @@ async fn a_taken_address_is_a_clear_error() {
     running.stop().await;
 }
 
+/// The API server's client speaks HTTP/2 where it can.
 #[tokio::test(flavor = "multi_thread")]
-async fn shutting_down_cuts_who_does_not_finish() {
-    let running = start(|_| {}).await;
-    // Connected, and silent: not even a handshake. And one connection kept alive.
-    let silent = TcpStream::connect(running.admission.local_addr())
-        .await
-        .unwrap();
-    let (status, _) = running.post("/validate", privileged().to_string()).await;
-    assert_eq!(status, StatusCode::OK);
-    let (url, client) = (running.url("/readyz"), running.client.clone());
+async fn http_2_is_spoken() {
+    let mut running = start(|_| {}).await;
+    running.client = client(running.admission.ca_path().unwrap(), "h2");
+    let request = running.client.post(running.url("/validate"));
+    let request = request.header("content-type", "application/json; charset=utf-8");
+    let response = request.body(privileged().to_string()).send().await.unwrap();
+    assert_eq!(response.version(), reqwest::Version::HTTP_2);
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(answer["response"]["allowed"], false);
     running.stop().await;
-    assert!(client.get(url).send().await.is_err());
-    drop(silent);
 }

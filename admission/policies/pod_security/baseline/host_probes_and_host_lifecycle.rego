@@ -14,6 +14,7 @@ checks["hostProbesAndHostLifecycle"] := violation if {
 	input.version >= 34
 	used := [found |
 		some c in pod.containers
+		count(object.keys(c.fields) & {"livenessProbe", "readinessProbe", "startupProbe", "lifecycle"}) > 0
 		some field in handler_fields
 		some action in ["httpGet", "tcpSocket"]
 		host := object.get(c.fields, array.concat(split(field, "."), [action, "host"]), "")

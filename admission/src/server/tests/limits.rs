@@ -1,0 +1,151 @@
+//! What happens at the bounds: too slow, too many, and at the end.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+
+/// A policy that is asked about a pod named p never ends by itself.
+const ENDLESS: &str = "package pod_security\n\n\
+    violations := [x | input.pod.metadata.name == \"p\"; some a in numbers.range(1, 9000); \
+    some b in numbers.range(1, 9000); a * b < 0; x := a]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passed_deadline_is_answered_by_the_fail_mode() {
+    for (mode, allowed) in [("closed", false), ("open", true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let policies = directory.path().join("policies");
+        std::fs::create_dir(&policies).unwrap();
+        std::fs::write(policies.join("main.rego"), ENDLESS).unwrap();
+        let running = start_in(directory, |config| {
+            config.policies = Some(policies);
+            config.fail_mode = serde_json::from_value(json!(mode)).unwrap();
+        })
+        .await;
+        let (status, answer) = running
+            .post("/validate?timeout=50ms", privileged().to_string())
+            .await;
+        assert_eq!(
+            (status, &answer["response"]["allowed"]),
+            (StatusCode::OK, &json!(allowed))
+        );
+        let told = answer.to_string();
+        assert!(told.contains(&format!("the fail mode is {mode}")), "{told}");
+        assert_eq!(running.lines.all()[0]["verdict"], "error");
+        running.stop().await;
+    }
+}
+
+/// A connection whose request can be sent in parts.
+async fn connect(running: &Running) -> TlsStream<TcpStream> {
+    let tls = trusting(running.admission.ca_path().unwrap(), "http/1.1");
+    let stream = TcpStream::connect(running.admission.local_addr())
+        .await
+        .unwrap();
+    TlsConnector::from(Arc::new(tls))
+        .connect("localhost".try_into().unwrap(), stream)
+        .await
+        .unwrap()
+}
+
+/// Sends the head of a review and half of its body, and waits until it is under way.
+async fn begin(running: &Running, timeout: &str, body: &str) -> TlsStream<TcpStream> {
+    let mut stream = connect(running).await;
+    let head = format!(
+        "POST /validate?timeout={timeout} HTTP/1.1\r\nhost: localhost\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let half = &body.as_bytes()[..body.len() / 2];
+    stream.write_all(half).await.unwrap();
+    stream.flush().await.unwrap();
+    while !running.metrics().contains("reviews_in_flight 1") {
+        tokio::task::yield_now().await;
+    }
+    stream
+}
+
+async fn finish(stream: &mut TlsStream<TcpStream>, body: &str) -> String {
+    let rest = &body.as_bytes()[body.len() / 2..];
+    stream.write_all(rest).await.unwrap();
+    stream.flush().await.unwrap();
+    read_answer(stream).await
+}
+
+/// The head and the body of one answer.
+async fn read_answer(stream: &mut TlsStream<TcpStream>) -> String {
+    let mut answer = String::new();
+    let mut part = [0; 4096];
+    loop {
+        let read = stream.read(&mut part).await.unwrap();
+        answer.push_str(std::str::from_utf8(&part[..read]).unwrap());
+        let whole = answer.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            length.is_some_and(|length| body.len() >= length.parse().unwrap())
+        });
+        if whole || read == 0 {
+            return answer;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_reviews_are_told_to_try_again() {
+    let running = start(|config| config.limits.reviews_max = 1).await;
+    let body = privileged().to_string();
+    let mut first = begin(&running, "30s", &body).await;
+    let (status, answer) = running.post("/validate", body.clone()).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(answer["reason"], "TooManyRequests");
+    let answer = finish(&mut first, &body).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let (status, _) = running.post("/validate", body).await;
+    assert_eq!(status, StatusCode::OK, "its place is free again");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_in_time_is_given_up() {
+    let running = start(|_| {}).await;
+    let mut stream = begin(&running, "500ms", &privileged().to_string()).await;
+    let answer = read_answer(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert!(
+        answer.contains("did not arrive before its timeout"),
+        "{answer}"
+    );
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn draining_answers_what_was_begun() {
+    let running = start(|_| {}).await;
+    let body = privileged().to_string();
+    let mut stream = begin(&running, "30s", &body).await;
+    let draining = running.admission.draining();
+    let stopped = tokio::spawn(running.stop());
+    draining.cancelled().await;
+    let answer = finish(&mut stream, &body).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("violates PodSecurity"), "{answer}");
+    stopped.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutting_down_cuts_who_does_not_finish() {
+    let running = start(|_| {}).await;
+    // Connected, and silent: not even a handshake. And one connection kept alive.
+    let silent = TcpStream::connect(running.admission.local_addr())
+        .await
+        .unwrap();
+    let (status, _) = running.post("/validate", privileged().to_string()).await;
+    assert_eq!(status, StatusCode::OK);
+    let (url, client) = (running.url("/readyz"), running.client.clone());
+    running.stop().await;
+    assert!(client.get(url).send().await.is_err());
+    drop(silent);
+}
