@@ -12,6 +12,8 @@
 //!
 //! Modules, in the order data flows:
 //!
+//! - [`store`]: streams of lines in a durable store, and what a query reads of them.
 //! - [`query`]: LogQL, parsed and evaluated over a source of entries.
 
 pub mod query;
+pub mod store;
