@@ -12,8 +12,10 @@
 //!
 //! Modules, in the order data flows:
 //!
+//! - [`ingest`]: what a push must be, and what is derived from it.
 //! - [`store`]: streams of lines in a durable store, and what a query reads of them.
 //! - [`query`]: LogQL, parsed and evaluated over a source of entries.
 
+pub mod ingest;
 pub mod query;
 pub mod store;
