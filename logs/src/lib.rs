@@ -15,7 +15,15 @@
 //! - [`ingest`]: what a push must be, and what is derived from it.
 //! - [`store`]: streams of lines in a durable store, and what a query reads of them.
 //! - [`query`]: LogQL, parsed and evaluated over a source of entries.
+//! - [`api`]: Loki's HTTP API.
+//! - [`metrics`]: what the engine says of itself.
+//! - [`logs`]: the engine as the program holds it, [`Logs`].
 
+mod api;
 pub mod ingest;
+mod logs;
+mod metrics;
 pub mod query;
 pub mod store;
+
+pub use logs::{Logs, LogsOptions, PushError};
