@@ -27,6 +27,8 @@ pub mod network;
 pub mod parse;
 pub mod pod;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 

@@ -17,6 +17,8 @@ pub mod filesystem;
 pub mod memory;
 pub mod netdev;
 pub mod system;
+#[cfg(test)]
+mod tests;
 
 use crate::clock::Clock;
 use crate::config::Roots;

@@ -254,3 +254,6 @@ fn host_name(proc: &Path) -> String {
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "localhost".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

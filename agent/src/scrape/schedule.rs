@@ -199,3 +199,6 @@ fn align(now: Timestamp, due: Timestamp) -> Timestamp {
         now
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -284,3 +284,6 @@ fn label_twice(sample: &Sample<'_, '_>, label: String) -> ScrapeError {
         label,
     }
 }
+
+#[cfg(test)]
+mod tests;
