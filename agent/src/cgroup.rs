@@ -17,6 +17,7 @@
 //! - [`stats`]: one group's figures, and what fills them.
 //! - [`pod`]: from a group's path to a pod and a container id, pure.
 //! - [`names`]: from ids to names, by the names of log files.
+//! - [`runtime`]: images and names, by what the container runtime wrote down.
 //! - [`network`]: interfaces of a pod's network namespace.
 //! - [`families`]: the figures as an exposition.
 
@@ -26,6 +27,7 @@ pub mod names;
 pub mod network;
 pub mod parse;
 pub mod pod;
+pub mod runtime;
 pub mod stats;
 #[cfg(test)]
 mod tests;
@@ -39,12 +41,14 @@ use hierarchy::Hierarchies;
 use names::Names;
 use network::Interface;
 use pod::Membership;
+use runtime::Specifications;
 use stats::CgroupStats;
 
 /// Reads every group of the machine.
 #[derive(Debug)]
 pub struct CgroupCollector {
     host: HostFiles,
+    specifications: Specifications,
 }
 
 /// One group, read and named.
@@ -54,6 +58,8 @@ pub struct Cgroup {
     pub id: String,
     /// The container id at the runtime.
     pub name: String,
+    /// The container's image, where its runtime left word of it.
+    pub image: String,
     /// The pod's namespace.
     pub namespace: String,
     /// The pod.
@@ -71,6 +77,7 @@ impl CgroupCollector {
     pub fn new(roots: Roots) -> Self {
         Self {
             host: HostFiles::new(roots),
+            specifications: Specifications::default(),
         }
     }
 
@@ -97,12 +104,15 @@ impl CgroupCollector {
                 cgroup.interfaces = network::of_host(&self.host);
             } else if let Some(membership) = Membership::of_path(&id) {
                 names.apply(&membership, &mut cgroup);
+                self.specify(&membership, &mut cgroup);
                 self.network_of_pod(&hierarchies, &id, &membership, &mut networks);
             }
             cgroup.id = id;
             cgroup.stats = stats;
             cgroups.push(cgroup);
         }
+        let present = cgroups.iter().map(|cgroup| cgroup.name.clone()).collect();
+        self.specifications.retain(&present);
         for cgroup in &mut cgroups {
             if let Some(membership) = Membership::of_path(&cgroup.id)
                 && membership.container_id.is_none()
@@ -112,6 +122,26 @@ impl CgroupCollector {
             }
         }
         cgroups
+    }
+
+    /// Adds what the runtime knows of a container: its image, and the names that no log file gave.
+    fn specify(&self, membership: &Membership, cgroup: &mut Cgroup) {
+        let Some(id) = &membership.container_id else {
+            return;
+        };
+        let Some(known) = self.specifications.get(&self.host, id) else {
+            return;
+        };
+        cgroup.image = known.image;
+        for (name, known) in [
+            (&mut cgroup.container, known.container),
+            (&mut cgroup.namespace, known.namespace),
+            (&mut cgroup.pod, known.pod),
+        ] {
+            if name.is_empty() {
+                *name = known;
+            }
+        }
     }
 
     /// A pod has one network: the first process found in any of its containers shows it.

@@ -35,6 +35,8 @@ pub struct Roots {
     pub proc: PathBuf,
     /// The sys filesystem of the host.
     pub sys: PathBuf,
+    /// Where container runtimes keep what they run.
+    pub run: PathBuf,
     /// The folder with `pods` and `containers`.
     pub var_log: PathBuf,
     /// The host's root, below which its mount points are found.
@@ -118,6 +120,7 @@ impl Default for Roots {
         Self {
             proc: "/proc".into(),
             sys: "/sys".into(),
+            run: "/run".into(),
             var_log: "/var/log".into(),
             rootfs: "/".into(),
         }
@@ -243,7 +246,15 @@ impl AgentConfig {
                 return Err(value(key, &format!("must be at least {least}")));
             }
         }
-        self.targets()?;
+        let targets = self.targets()?;
+        for (position, url) in targets.iter().enumerate() {
+            if targets.iter().take(position).any(|earlier| earlier == url) {
+                return Err(ConfigError::Target {
+                    target: url.to_string(),
+                    problem: "is there twice".to_owned(),
+                });
+            }
+        }
         for pattern in &self.tail.globs {
             glob::Pattern::new(pattern).map_err(|error| ConfigError::Glob {
                 pattern: pattern.clone(),
@@ -332,6 +343,10 @@ mod tests {
             (
                 r#"{"scrape":{"targets":["localhost:9100"]}}"#,
                 "cannot scrape the scheme",
+            ),
+            (
+                r#"{"scrape":{"targets":["http://a:1","http://a:1/metrics"]}}"#,
+                "is there twice",
             ),
             (
                 r#"{"tail":{"poll_interval":"2s"}}"#,

@@ -8,11 +8,15 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 use crate::config::Roots;
 
 /// The longest file that is read; the kernel's are far shorter.
 const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// The most paths that are said and remembered.
+const SAID_MAX: usize = 1024;
 
 /// Reads the kernel's files.
 #[derive(Debug)]
@@ -70,15 +74,26 @@ impl HostFiles {
 
     /// Says that a path cannot be read, unless it was said or the path is simply not there.
     pub fn say_once(&self, path: &Path, error: &io::Error) {
-        // A device that is gone, a controller that is off: as good as absent.
-        let absent = matches!(
-            error.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::Unsupported
-        );
-        if !absent && self.unreadable.lock().insert(path.to_owned()) {
+        if is_absence(error) {
+            return;
+        }
+        let mut unreadable = self.unreadable.lock();
+        if unreadable.len() < SAID_MAX && unreadable.insert(path.to_owned()) {
             tracing::warn!(path = %path.display(), %error, "cannot be read and is left out");
         }
     }
+}
+
+/// Whether an error says that there is nothing: no such file, a controller that is off, a group or
+/// process that went away between opening and reading.
+fn is_absence(error: &io::Error) -> bool {
+    let gone = [Errno::NODEV, Errno::SRCH].map(Errno::raw_os_error);
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::Unsupported
+    ) || error
+        .raw_os_error()
+        .is_some_and(|code| gone.contains(&code))
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

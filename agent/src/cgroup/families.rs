@@ -157,6 +157,7 @@ fn write_one(body: &mut Exposition, cgroup: &Cgroup, extra: Option<(&str, &str)>
     let mut labels = vec![("id", cgroup.id.as_str())];
     let named = [
         ("name", &cgroup.name),
+        ("image", &cgroup.image),
         ("namespace", &cgroup.namespace),
         ("pod", &cgroup.pod),
         ("container", &cgroup.container),

@@ -58,6 +58,7 @@ impl Machine {
         Roots {
             proc: below("proc"),
             sys: below("sys"),
+            run: below("run"),
             var_log: below("log"),
             rootfs: below(""),
         }
@@ -312,6 +313,22 @@ fn without_any_hierarchy_the_root_is_the_machine() {
     let samples = machine.samples();
     assert!(samples.contains(&("machine_cpu_cores".to_owned(), 2.0)));
     assert!(samples.contains(&("machine_memory_bytes".to_owned(), 1_024_000.0)));
+}
+
+#[test]
+fn an_image_comes_from_the_runtime() {
+    let machine = Machine::new();
+    machine.write("sys/fs/cgroup/cgroup.controllers", "memory\n");
+    let path = format!("/kubepods/pod{UID}/{APP}");
+    v2_group(&machine, &path);
+    machine.write(
+        &format!("run/containerd/io.containerd.runtime.v2.task/k8s.io/{APP}/config.json"),
+        r#"{"annotations":{"io.kubernetes.cri.image-name":"nginx:1","io.kubernetes.cri.container-name":"app","io.kubernetes.cri.sandbox-namespace":"shop","io.kubernetes.cri.sandbox-name":"web-0"}}"#,
+    );
+    let labels = format!(
+        r#"container="app", id="{path}", image="nginx:1", name="{APP}", namespace="shop", pod="web-0""#
+    );
+    check(&machine, &[("memory_rss", &labels, 300.0)]);
 }
 
 #[test]

@@ -178,14 +178,14 @@ impl Scraper {
 
     fn say_up(&mut self) {
         if self.up == Some(false) {
-            tracing::info!(target_name = self.target.name(), "the target is up again");
+            tracing::info!(url = self.target.name(), "the target is up again");
         }
         self.up = Some(true);
     }
 
     fn say_down(&mut self, error: &ScrapeError) {
         if self.up != Some(false) {
-            tracing::warn!(target_name = self.target.name(), %error, "scrape failed");
+            tracing::warn!(url = self.target.name(), %error, "scrape failed");
         }
         self.up = Some(false);
     }

@@ -61,11 +61,17 @@ pub enum Conflicts {
 }
 
 impl Target {
-    /// The name for messages: the URL, or the job.
-    pub fn name(&self) -> &str {
+    /// The name for messages: the URL without its credentials, or the job.
+    pub fn name(&self) -> String {
         match &self.source {
-            Source::Http(url) => url.as_str(),
-            Source::Process(..) => self.labels.get("job").unwrap_or_default(),
+            Source::Http(url) => {
+                let mut shown = url.clone();
+                // Neither fails on a URL with a host, and without one there are no credentials.
+                let _ = shown.set_username("");
+                let _ = shown.set_password(None);
+                shown.into()
+            }
+            Source::Process(..) => self.labels.get("job").unwrap_or_default().to_owned(),
         }
     }
 
@@ -73,7 +79,7 @@ impl Target {
     /// asked at one moment, and one target always at the same.
     pub fn offset(&self) -> Duration {
         let mut identity = self.labels.as_encoded().to_owned();
-        identity.push_str(self.name());
+        identity.push_str(&self.name());
         let nanos = self.interval.as_nanos().max(1) as u64;
         Duration::from_nanos(xxh3_64(identity.as_bytes()) % nanos)
     }
@@ -91,6 +97,22 @@ pub fn instance_of(url: &Url) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_keeps_no_secret() {
+        let target = Target {
+            source: Source::Http(Url::parse("http://user:secret@host:1/m?x=y").expect("a URL")),
+            labels: Labels::empty(),
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
+            limits: Limits {
+                body_bytes_max: 1,
+                samples_max: 0,
+            },
+            conflicts: Conflicts::Rename,
+        };
+        assert_eq!(target.name(), "http://host:1/m?x=y");
+    }
 
     #[test]
     fn an_instance_has_its_port() {

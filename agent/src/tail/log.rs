@@ -73,7 +73,12 @@ impl Shared<'_> {
 
     /// Says that a path cannot be read, once.
     pub fn say_unreadable(&mut self, path: &Path, error: &io::Error) {
-        if error.kind() != io::ErrorKind::NotFound && self.unreadable.insert(path.to_owned()) {
+        /// The most paths that are said and remembered.
+        const SAID_MAX: usize = 4096;
+        if error.kind() != io::ErrorKind::NotFound
+            && self.unreadable.len() < SAID_MAX
+            && self.unreadable.insert(path.to_owned())
+        {
             self.metrics.unreadable.inc();
             tracing::warn!(path = %path.display(), %error, "a log cannot be read and is left out");
         }

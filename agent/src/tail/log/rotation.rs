@@ -81,7 +81,14 @@ impl Log {
     /// Looks through the files beside the path for generations and for copies of them.
     pub fn adopt(&mut self, folders: &mut Folders, shared: &mut Shared<'_>) {
         let mut unknown = Vec::new();
-        for path in folders.siblings(&self.path) {
+        let mut siblings = folders.siblings(&self.path);
+        // Docker rotates where the link in the pod's folder points to.
+        if fs::read_link(&self.path).is_ok()
+            && let Ok(target) = fs::canonicalize(&self.path)
+        {
+            siblings.extend(folders.siblings(&target));
+        }
+        for path in siblings {
             match self.known(&path, shared) {
                 Ok(None) => {}
                 Ok(Some(candidate)) => unknown.push(candidate),

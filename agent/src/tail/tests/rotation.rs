@@ -69,6 +69,25 @@ fn the_kubelet_s_rotation() {
 }
 
 #[test]
+fn rotation_behind_a_link() {
+    let mut bench = Bench::new();
+    let line = |text: &str| {
+        format!(r#"{{"log":"{text}\n","stream":"stdout","time":"2026-11-21T12:00:00Z"}}"#) + "\n"
+    };
+    bench.write("docker/x-json.log", &line("1"));
+    bench.write("pods/ns_p_uid/c/readme", "");
+    let link = bench.path("pods/ns_p_uid/c/0.log");
+    std::os::unix::fs::symlink(bench.path("docker/x-json.log"), link).expect("linked");
+    assert_eq!(bench.drain(), ["1"]);
+    bench.rename("docker/x-json.log", "docker/x-json.log.1");
+    bench.write("docker/x-json.log", &line("2"));
+    bench.rename("docker/x-json.log.1", "docker/x-json.log.2");
+    bench.rename("docker/x-json.log", "docker/x-json.log.1");
+    bench.write("docker/x-json.log", &line("3"));
+    assert_eq!(bench.linger(), ["2", "3"]);
+}
+
+#[test]
 fn unlinked() {
     let mut bench = Bench::new();
     bench.write("a.log", "1\n");
