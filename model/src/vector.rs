@@ -186,7 +186,23 @@ fn write_histogram_point(out: &mut String, at: Timestamp, histogram: &Histogram)
     out.push_str(&format_float(histogram.count));
     out.push_str("\",\"sum\":\"");
     out.push_str(&format_float(histogram.sum));
-    out.push_str("\"}]");
+    out.push('"');
+    let mut buckets = histogram.all_buckets();
+    buckets.retain(|bucket| bucket.count != 0.0);
+    if !buckets.is_empty() {
+        out.push_str(",\"buckets\":");
+        write_list(out, &buckets, |out, bucket| {
+            let _ = write!(
+                out,
+                "[{},\"{}\",\"{}\",\"{}\"]",
+                bucket.boundary_rule(),
+                format_float(bucket.lower),
+                format_float(bucket.upper),
+                format_float(bucket.count)
+            );
+        });
+    }
+    out.push_str("}]");
 }
 
 /// A float as Prometheus' API writes it: the shortest text that reads back to the same bits,
@@ -211,9 +227,69 @@ pub fn format_float(value: f64) -> String {
     format!("{value}")
 }
 
+/// A float as Go's `%g` writes it: the shortest text, with an exponent of at least two digits
+/// below 1e-4 and from 1e21 on. Annotations and histograms in labels use it.
+pub fn format_general(value: f64) -> String {
+    let magnitude = value.abs();
+    if !value.is_finite() || magnitude == 0.0 || (1e-4..1e21).contains(&magnitude) {
+        return format_float(value);
+    }
+    let text = format!("{value:e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else {
+        return text;
+    };
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => ('-', digits),
+        None => ('+', exponent),
+    };
+    format!("{mantissa}e{sign}{digits:0>2}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::histogram::Span;
+
+    #[test]
+    fn a_histogram_is_upstream_json() {
+        let histogram = Histogram {
+            count: 3.0,
+            sum: 2.5,
+            zero_count: 1.0,
+            zero_threshold: 0.5,
+            positive_spans: vec![Span {
+                offset: 1,
+                length: 1,
+            }],
+            positive_buckets: vec![2.0],
+            ..Histogram::default()
+        };
+        let value = QueryValue::Vector(vec![InstantSample {
+            labels: Labels::empty(),
+            timestamp: Timestamp(1000),
+            value: SampleValue::Histogram(Box::new(histogram)),
+        }]);
+        let mut out = String::new();
+        value.write_json(&mut out);
+        assert_eq!(
+            out,
+            r#"[{"metric":{},"histogram":[1,{"count":"3","sum":"2.5","buckets":[[3,"-0.5","0.5","1"],[0,"1","2","2"]]}]}]"#
+        );
+    }
+
+    #[test]
+    fn general_floats_are_as_in_go() {
+        for (value, text) in [
+            (1e-5, "1e-05"),
+            (0.0001, "0.0001"),
+            (1.5e22, "1.5e+22"),
+            (1e100, "1e+100"),
+            (100_000.0, "100000"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(format_general(value), text);
+        }
+    }
 
     #[test]
     fn floats_read_as_upstream_writes_them() {
