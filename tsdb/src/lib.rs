@@ -1,1 +1,12 @@
-//! stub
+//! The metrics store: what is ingested, how it is kept, how it is asked for.
+//!
+//! Data flows one way: samples are ingested, stored, selected by a query, and answered over HTTP.
+//! Each stage knows only the one before it. The evaluator in particular knows the store as a
+//! [`query::Source`], a trait with one method: it can be tested from data files, run over any
+//! snapshot, and asked by siblings that the binary wires to it, without a server in between.
+//!
+//! Modules, in the order data flows:
+//!
+//! - [`query`]: PromQL, from text to vectors.
+
+pub mod query;

@@ -1,0 +1,39 @@
+//! PromQL: from a text to series of values.
+//!
+//! A query passes through these modules in this order, each pure: no clock but the deadline it was
+//! given, no thread, no I/O but the [`Source`].
+//!
+//! - [`lexer`] (with [`numbers`] and [`quoting`]): text to tokens.
+//! - [`parser`]: tokens to a tree ([`ast`]), with positions and a bound on depth.
+//! - [`check`]: types, in upstream's error words.
+//! - [`format`]: a tree back to text.
+//! - [`prepare`]: durations and instants that depend on the query.
+//! - [`source`]: what the evaluator asks the store for.
+//! - [`eval`]: the tree over a grid of instants, column by column.
+//! - [`functions`]: the table of functions, and what they compute.
+//! - [`annotations`]: warnings and infos beside a result.
+//! - [`engine`]: the whole way, with limits and errors as the API wants them.
+//!
+//! Values are columns: one series is one label set and one dense column of floats, an entry for
+//! each instant of the query. Selectors fill columns by moving indices once through the samples;
+//! operators and aggregations then run along columns. Histograms lie in a second, usually absent,
+//! column beside the floats.
+
+pub mod annotations;
+pub mod ast;
+pub mod check;
+pub mod engine;
+mod eval;
+pub mod format;
+pub mod functions;
+pub mod lexer;
+pub mod numbers;
+pub mod parser;
+pub mod prepare;
+pub mod quoting;
+pub mod source;
+
+pub use ast::Expr;
+pub use engine::{Engine, EngineOptions, QueryError, QueryOptions, QueryOutput, QueryStats};
+pub use parser::{ParseError, parse, parse_series_selector, parse_with};
+pub use source::{Guard, Interrupted, SelectError, SelectedSeries, Source};

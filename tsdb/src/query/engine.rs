@@ -1,0 +1,299 @@
+//! From a text to an answer, under limits.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use model::histogram::Histogram;
+use model::time::Timestamp;
+use model::vector::{InstantSample, QueryValue, RangeSeries, SampleValue};
+
+use super::ast::{Expr, ValueType};
+use super::eval::{EvalError, Evaluator, Grid, Series, Value, remove_names};
+use super::functions::window::Sample;
+use super::parser::{ParseError, Syntax, parse_with};
+use super::prepare::{QueryTimes, prepare};
+use super::source::{Guard, Interrupted, Source};
+
+/// How queries are understood and bounded.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Which parts of the language are understood.
+    pub syntax: Syntax,
+    /// Whether names that no longer fit go at the end, so that `label_replace` can still use them.
+    pub delayed_name_removal: bool,
+    /// How long a sample counts after its instant.
+    pub lookback: Duration,
+    /// The step of subqueries that name none.
+    pub subquery_step_millis: i64,
+    /// How many samples a query may hold at once.
+    pub samples_max: usize,
+    /// How long a query may take; a query may ask for less.
+    pub timeout: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            syntax: Syntax::Experimental,
+            delayed_name_removal: false,
+            lookback: Duration::from_mins(5),
+            subquery_step_millis: 60_000,
+            samples_max: 50_000_000,
+            timeout: Duration::from_mins(2),
+        }
+    }
+}
+
+/// What one query asks for beside its expression.
+#[derive(Clone, Debug, Default)]
+pub struct QueryOptions {
+    /// How long a sample counts; the engine's where absent.
+    pub lookback: Option<Duration>,
+    /// How long it may take; never longer than the engine's.
+    pub timeout: Option<Duration>,
+    /// Set from outside to stop it.
+    pub cancel: Option<Arc<AtomicBool>>,
+}
+
+/// What a query cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryStats {
+    /// Samples selected.
+    pub samples_total: usize,
+    /// Most samples held at once.
+    pub samples_peak: usize,
+}
+
+/// The answer to a query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryOutput {
+    /// Its value.
+    pub value: QueryValue,
+    /// What is probably wrong with it.
+    pub warnings: Vec<String>,
+    /// What is good to know about it.
+    pub infos: Vec<String>,
+    /// What it cost.
+    pub stats: QueryStats,
+}
+
+/// Why there is no answer, as the API's `errorType` tells them apart.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum QueryError {
+    /// The text is no expression (`bad_data`).
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// The query makes no sense as it was asked (`bad_data`).
+    #[error("{0}")]
+    BadData(String),
+    /// Evaluation failed, or would have exceeded a limit (`execution`).
+    #[error("{0}")]
+    Execution(String),
+    /// It took too long (`timeout`).
+    #[error("{0}")]
+    Timeout(String),
+    /// It was stopped (`canceled`).
+    #[error("{0}")]
+    Canceled(String),
+}
+
+impl QueryError {
+    /// The `errorType` of the API.
+    pub const fn error_type(&self) -> &'static str {
+        match self {
+            Self::Parse(_) | Self::BadData(_) => "bad_data",
+            Self::Execution(_) => "execution",
+            Self::Timeout(_) => "timeout",
+            Self::Canceled(_) => "canceled",
+        }
+    }
+}
+
+impl From<EvalError> for QueryError {
+    fn from(error: EvalError) -> Self {
+        match error {
+            EvalError::Interrupted(Interrupted::TimedOut) => Self::Timeout(error.to_string()),
+            EvalError::Interrupted(Interrupted::Canceled) => Self::Canceled(error.to_string()),
+            EvalError::TooManySamples { .. } | EvalError::Storage(_) | EvalError::Message(_) => {
+                Self::Execution(error.to_string())
+            }
+        }
+    }
+}
+
+/// Evaluates queries.
+#[derive(Clone, Debug, Default)]
+pub struct Engine {
+    options: EngineOptions,
+}
+
+impl Engine {
+    /// An engine with these options.
+    pub const fn new(options: EngineOptions) -> Self {
+        Self { options }
+    }
+
+    /// The engine's options.
+    pub const fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// The value of a query at one instant.
+    pub fn instant(
+        &self,
+        source: &dyn Source,
+        query: &str,
+        at: Timestamp,
+        options: &QueryOptions,
+    ) -> Result<QueryOutput, QueryError> {
+        let times = QueryTimes {
+            start: at.millis(),
+            end: at.millis(),
+            step: 0,
+        };
+        let expr = self.prepared(query, &times)?;
+        let grid = Grid::new(at.millis(), at.millis(), 1);
+        let guard = self.guard(options);
+        let mut evaluator = self.evaluator(source, times, &guard, options);
+        let value = match (expr.value_type(), expr.unwrapped()) {
+            (ValueType::String, Expr::Text(text)) => QueryValue::String(at, text.value.clone()),
+            (ValueType::Matrix, _) => {
+                let mut matrix = evaluator.matrix(&expr, grid)?;
+                matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+                QueryValue::Matrix(matrix)
+            }
+            _ => match evaluator.eval(&expr, grid)? {
+                Value::Scalar(values) => {
+                    QueryValue::Scalar(at, values.first().copied().unwrap_or(f64::NAN))
+                }
+                Value::Vector(series) => {
+                    let series = remove_names(series)?;
+                    QueryValue::Vector(series.into_iter().filter_map(|s| sample(s, at)).collect())
+                }
+            },
+        };
+        Ok(Self::output(evaluator, query, value))
+    }
+
+    /// The values of a query at every instant from `start` to `end`.
+    pub fn range(
+        &self,
+        source: &dyn Source,
+        query: &str,
+        start: Timestamp,
+        end: Timestamp,
+        step: Duration,
+        options: &QueryOptions,
+    ) -> Result<QueryOutput, QueryError> {
+        let step = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
+        if step == 0 {
+            let message = "zero or negative query resolution step widths are not accepted; try a positive duration";
+            return Err(QueryError::BadData(message.to_owned()));
+        }
+        let times = QueryTimes {
+            start: start.millis(),
+            end: end.millis(),
+            step,
+        };
+        let expr = self.prepared(query, &times)?;
+        let value_type = expr.value_type();
+        if !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
+            return Err(QueryError::BadData(format!(
+                "invalid expression type {:?} for range query, must be Scalar or instant Vector",
+                value_type.documented()
+            )));
+        }
+        let grid = Grid::new(start.millis(), end.millis(), step);
+        let guard = self.guard(options);
+        if grid.len > guard.samples_max {
+            let limit = guard.samples_max;
+            return Err(EvalError::TooManySamples { limit }.into());
+        }
+        let mut evaluator = self.evaluator(source, times, &guard, options);
+        let series = match evaluator.eval(&expr, grid)? {
+            Value::Scalar(values) => vec![Series::of_scalar(values)],
+            Value::Vector(series) => remove_names(series)?,
+        };
+        let mut matrix: Vec<RangeSeries> = series
+            .into_iter()
+            .filter(|series| !series.column.is_empty())
+            .map(|series| points(series, grid))
+            .collect();
+        matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(Self::output(evaluator, query, QueryValue::Matrix(matrix)))
+    }
+
+    fn prepared(&self, query: &str, times: &QueryTimes) -> Result<Expr, QueryError> {
+        let mut expr = parse_with(query, self.options.syntax)?;
+        prepare(&mut expr, times).map_err(QueryError::BadData)?;
+        Ok(expr)
+    }
+
+    fn guard(&self, options: &QueryOptions) -> Guard {
+        let timeout = options.timeout.unwrap_or(self.options.timeout);
+        let timeout = timeout.min(self.options.timeout);
+        Guard {
+            deadline: Instant::now().checked_add(timeout),
+            cancel: options.cancel.clone(),
+            samples_max: self.options.samples_max,
+        }
+    }
+
+    fn evaluator<'a>(
+        &'a self,
+        source: &'a dyn Source,
+        times: QueryTimes,
+        guard: &'a Guard,
+        options: &QueryOptions,
+    ) -> Evaluator<'a> {
+        let lookback = options.lookback.filter(|lookback| !lookback.is_zero());
+        let lookback = lookback.unwrap_or(self.options.lookback);
+        let lookback = i64::try_from(lookback.as_millis()).unwrap_or(i64::MAX);
+        Evaluator::new(source, &self.options, lookback, times, guard)
+    }
+
+    fn output(evaluator: Evaluator<'_>, query: &str, value: QueryValue) -> QueryOutput {
+        let stats = QueryStats {
+            samples_total: evaluator.read_total,
+            samples_peak: evaluator.held_peak,
+        };
+        let (warnings, infos) = evaluator.annotations.into_texts(query);
+        QueryOutput {
+            value,
+            warnings,
+            infos,
+            stats,
+        }
+    }
+}
+
+fn sample(series: Series, at: Timestamp) -> Option<InstantSample> {
+    let value = match series.column.get(0)? {
+        Sample::Float(value) => SampleValue::Float(value),
+        Sample::Histogram(histogram) => {
+            SampleValue::Histogram(Box::new(Arc::unwrap_or_clone(histogram)))
+        }
+    };
+    Some(InstantSample {
+        labels: series.labels,
+        timestamp: at,
+        value,
+    })
+}
+
+fn points(series: Series, grid: Grid) -> RangeSeries {
+    let at = |index: usize| Timestamp(grid.at(index));
+    let floats = series.column.floats();
+    let histograms = series.column.histograms();
+    RangeSeries {
+        floats: floats.map(|(index, value)| (at(index), value)).collect(),
+        histograms: histograms
+            .map(|(index, histogram)| (at(index), Histogram::clone(histogram)))
+            .collect(),
+        labels: series.labels,
+    }
+}
+
+#[cfg(test)]
+mod tests;

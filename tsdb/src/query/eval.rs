@@ -1,0 +1,317 @@
+//! The tree over a grid of instants, column by column.
+//!
+//! An expression is evaluated once for all instants of the query: its value is a column of floats,
+//! or series with a column each ([`column`]). What does not depend on the instant is evaluated at
+//! one and spread. Recursion is as deep as the tree, whose height the parser bounds.
+//!
+//! - [`select`]: selectors, by moving indices through samples.
+//! - [`range`]: functions of ranges, over selectors and subqueries.
+//! - [`call`]: all other functions; [`labels`], [`histograms`], [`info`] hold those with a life of
+//!   their own.
+//! - [`binary`], [`matching`], [`arithmetic`]: operators.
+//! - [`aggregate`], [`rank`]: aggregations that compute, and those that choose.
+//! - [`finish`]: names that no longer fit, and series that became one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::histogram::CounterResetHint;
+use model::labels::Labels;
+use model::matcher::Matcher;
+use model::time::{TimeRange, Timestamp};
+
+use super::annotations::Annotations;
+use super::ast::{At, Expr, Sign, TimeShift};
+use super::engine::EngineOptions;
+use super::functions::window::Sample;
+use super::prepare::QueryTimes;
+use super::source::{Guard, Interrupted, SelectError, SelectedSeries, Source};
+
+mod aggregate;
+mod arithmetic;
+mod binary;
+mod call;
+mod column;
+mod finish;
+mod histograms;
+mod info;
+mod labels;
+mod matching;
+mod range;
+mod rank;
+mod select;
+
+pub(super) use column::{Column, Grid, Series, Value};
+pub(super) use finish::remove_names;
+use finish::{matrix_of_range, merge_same_labels};
+
+/// Why an evaluation failed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(super) enum EvalError {
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    #[error(
+        "query processing would load too many samples into memory in query execution: more than {limit}; ask for less, or raise the limit of samples for a query"
+    )]
+    TooManySamples { limit: usize },
+    #[error("expanding series: {0}")]
+    Storage(String),
+    #[error("{0}")]
+    Message(String),
+}
+
+impl From<SelectError> for EvalError {
+    fn from(error: SelectError) -> Self {
+        match error {
+            SelectError::Interrupted(interrupted) => Self::Interrupted(interrupted),
+            SelectError::TooManySamples { limit } => Self::TooManySamples { limit },
+            SelectError::Storage(reason) => Self::Storage(reason),
+        }
+    }
+}
+
+type Result<T, E = EvalError> = std::result::Result<T, E>;
+
+/// The error of series that became the same.
+fn same_labels() -> EvalError {
+    EvalError::Message("vector cannot contain metrics with the same labelset".to_owned())
+}
+
+type Selections = HashMap<(String, i64, i64, bool), Arc<Vec<SelectedSeries>>>;
+
+/// One evaluation.
+pub(super) struct Evaluator<'a> {
+    source: &'a dyn Source,
+    options: &'a EngineOptions,
+    lookback_millis: i64,
+    times: QueryTimes,
+    guard: &'a Guard,
+    /// What there is to say beside the result.
+    pub annotations: Annotations,
+    selections: Selections,
+    /// Samples held at the moment.
+    held: usize,
+    /// Most samples held at once.
+    pub held_peak: usize,
+    /// Samples read.
+    pub read_total: usize,
+}
+
+impl<'a> Evaluator<'a> {
+    pub(super) fn new(
+        source: &'a dyn Source,
+        options: &'a EngineOptions,
+        lookback_millis: i64,
+        times: QueryTimes,
+        guard: &'a Guard,
+    ) -> Self {
+        Self {
+            source,
+            options,
+            lookback_millis,
+            times,
+            guard,
+            annotations: Annotations::default(),
+            selections: HashMap::new(),
+            held: 0,
+            held_peak: 0,
+            read_total: 0,
+        }
+    }
+
+    /// Counts samples that are held from now on.
+    fn hold(&mut self, samples: usize) -> Result<()> {
+        self.held += samples;
+        self.held_peak = self.held_peak.max(self.held);
+        self.allow(0)
+    }
+
+    /// Refuses to go on with so many samples more than are held.
+    fn allow(&self, more: usize) -> Result<()> {
+        let limit = self.guard.samples_max;
+        if self.held + more > limit {
+            return Err(EvalError::TooManySamples { limit });
+        }
+        Ok(())
+    }
+
+    /// The value of an expression at every instant of the grid.
+    pub(super) fn eval(&mut self, expr: &Expr, grid: Grid) -> Result<Value> {
+        self.guard.check()?;
+        if grid.len == 0 {
+            return Ok(Value::Vector(Vec::new()));
+        }
+        let held = self.held;
+        let value = if grid.len > 1 && is_spreadable(expr) && does_not_vary(expr) {
+            self.eval_node(expr, grid.first())?.spread(grid.len)
+        } else {
+            self.eval_node(expr, grid)?
+        };
+        self.held = held;
+        self.hold(value.budget_size())?;
+        Ok(value)
+    }
+
+    fn eval_node(&mut self, expr: &Expr, grid: Grid) -> Result<Value> {
+        match expr {
+            Expr::Number(number) => Ok(Value::Scalar(vec![number.value; grid.len])),
+            Expr::Selector(selector) => self.select_instants(selector, grid),
+            Expr::Call(call) => self.call(call, grid),
+            Expr::Aggregate(aggregate) => self.aggregate(aggregate, grid),
+            Expr::Binary(binary) => self.binary(binary, grid),
+            Expr::Unary(unary) => {
+                let value = self.eval(&unary.expr, grid)?;
+                match unary.sign {
+                    Sign::Plus => Ok(value),
+                    Sign::Minus => self.negate(value),
+                }
+            }
+            Expr::Paren(paren) => self.eval(&paren.expr, grid),
+            Expr::Text(_) | Expr::Range(_) | Expr::Subquery(_) => Err(EvalError::Message(format!(
+                "unexpected {} where values are computed",
+                expr.value_type().documented()
+            ))),
+        }
+    }
+
+    /// The series of an expression that is a vector.
+    fn vector(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<Series>> {
+        match self.eval(expr, grid)? {
+            Value::Vector(series) => Ok(series),
+            Value::Scalar(values) => Ok(vec![Series::new(
+                Labels::empty(),
+                Column::of_floats(values),
+            )]),
+        }
+    }
+
+    /// The column of an expression that is a scalar.
+    fn scalar(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<f64>> {
+        match self.eval(expr, grid)? {
+            Value::Scalar(values) => Ok(values),
+            Value::Vector(_) => Ok(vec![f64::NAN; grid.len]),
+        }
+    }
+
+    /// Takes the name off a series whose values are no longer what it names.
+    fn drop_name(&self, series: &mut Series) {
+        if self.options.delayed_name_removal {
+            series.drops_name = true;
+        } else {
+            series.labels = finish::without_metadata(&series.labels);
+        }
+    }
+
+    /// Where names go at once, series must stay apart.
+    fn apart(&self, series: Vec<Series>) -> Result<Vec<Series>> {
+        if self.options.delayed_name_removal {
+            return Ok(series);
+        }
+        merge_same_labels(series)
+    }
+
+    fn negate(&mut self, value: Value) -> Result<Value> {
+        let series = match value {
+            Value::Scalar(values) => {
+                return Ok(Value::Scalar(values.into_iter().map(|v| -v).collect()));
+            }
+            Value::Vector(series) => series,
+        };
+        let negated = series.into_iter().map(|mut series| {
+            self.drop_name(&mut series);
+            series.column.map_floats(|value| -value);
+            series.column.map_histograms(|h| h.clone().scaled(-1.0));
+            series
+        });
+        let negated = negated.collect();
+        Ok(Value::Vector(self.apart(negated)?))
+    }
+
+    /// The series of a selector in a closed range; asked of the source once.
+    fn selected(
+        &mut self,
+        matchers: &[Matcher],
+        range: (i64, i64),
+        statistics: bool,
+    ) -> Result<Arc<Vec<SelectedSeries>>> {
+        use std::fmt::Write as _;
+        let mut key = String::new();
+        for matcher in matchers {
+            let _ = write!(key, "{matcher}\0");
+        }
+        let key = (key, range.0, range.1, statistics);
+        if let Some(known) = self.selections.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let time_range = TimeRange::new(Timestamp(range.0), Timestamp(range.1));
+        let mut series = self.source.select(time_range, matchers, self.guard)?;
+        self.read_total += series
+            .iter()
+            .map(SelectedSeries::budget_size)
+            .sum::<usize>();
+        if statistics {
+            series.iter_mut().for_each(tell_resets);
+        }
+        let series = Arc::new(series);
+        self.selections.insert(key, Arc::clone(&series));
+        Ok(series)
+    }
+
+    /// The range of samples that lookups over a grid may touch.
+    fn reach(shift: &TimeShift, grid: Grid, back: i64, ahead: i64) -> (i64, i64) {
+        let first = shift.reference(grid.start);
+        let last = shift.reference(grid.last());
+        (
+            first.saturating_sub(back).saturating_add(1),
+            last.saturating_add(ahead),
+        )
+    }
+}
+
+/// Where only counts and sums are read, resets are told sample by sample before buckets are gone.
+fn tell_resets(series: &mut SelectedSeries) {
+    let mut previous: Option<Arc<model::histogram::Histogram>> = None;
+    for (_, histogram) in &mut series.histograms {
+        if histogram.is_stale() {
+            continue;
+        }
+        let original = Arc::clone(histogram);
+        if let Some(previous) = &previous
+            && histogram.counter_reset_hint == CounterResetHint::Unknown
+        {
+            let reset = histogram.is_reset_after(previous);
+            Arc::make_mut(histogram).counter_reset_hint = if reset {
+                CounterResetHint::Reset
+            } else {
+                CounterResetHint::NotReset
+            };
+        }
+        previous = Some(original);
+    }
+}
+
+/// Whether a value at one instant can be spread over the grid.
+fn is_spreadable(expr: &Expr) -> bool {
+    !matches!(
+        expr,
+        Expr::Number(_) | Expr::Text(_) | Expr::Range(_) | Expr::Subquery(_)
+    )
+}
+
+/// Whether the value is the same at every instant.
+fn does_not_vary(expr: &Expr) -> bool {
+    let fixed = |shift: &TimeShift| matches!(shift.at, Some(At::Timestamp(_)));
+    match expr {
+        Expr::Number(_) | Expr::Text(_) => true,
+        Expr::Selector(node) => fixed(&node.shift),
+        Expr::Range(node) => fixed(&node.selector.shift),
+        Expr::Subquery(node) => fixed(&node.shift),
+        Expr::Call(node) => !node.function.depends_on_time() && node.args.iter().all(does_not_vary),
+        Expr::Aggregate(node) => {
+            does_not_vary(&node.expr) && node.param.as_deref().is_none_or(does_not_vary)
+        }
+        Expr::Binary(node) => does_not_vary(&node.lhs) && does_not_vary(&node.rhs),
+        Expr::Unary(node) => does_not_vary(&node.expr),
+        Expr::Paren(node) => does_not_vary(&node.expr),
+    }
+}

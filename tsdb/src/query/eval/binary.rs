@@ -1,0 +1,161 @@
+//! Operators with a scalar side, and set operators.
+
+use std::collections::HashMap;
+
+use model::labels::{Labels, METRIC_NAME};
+
+use super::arithmetic::{Operand, floats};
+use super::{Column, Evaluator, Grid, Result, Series, Value, merge_same_labels};
+use crate::query::ast::{Binary, BinaryOp, Matching, Span};
+
+impl Evaluator<'_> {
+    pub(super) fn binary(&mut self, node: &Binary, grid: Grid) -> Result<Value> {
+        let lhs = self.eval(&node.lhs, grid)?;
+        let rhs = self.eval(&node.rhs, grid)?;
+        let span = node.lhs.span().to(node.rhs.span());
+        match (lhs, rhs) {
+            (Value::Scalar(lhs), Value::Scalar(rhs)) => {
+                let pairs = lhs.into_iter().zip(rhs);
+                let values = pairs.map(|(a, b)| floats(node.op, a, b));
+                Ok(Value::Scalar(values.collect()))
+            }
+            (Value::Vector(lhs), Value::Scalar(rhs)) => {
+                self.with_scalar(node, lhs, &rhs, Side::Right, span)
+            }
+            (Value::Scalar(lhs), Value::Vector(rhs)) => {
+                self.with_scalar(node, rhs, &lhs, Side::Left, span)
+            }
+            (Value::Vector(lhs), Value::Vector(rhs)) => {
+                let default = Matching::default();
+                let matching = node.matching.as_ref().unwrap_or(&default);
+                match node.op {
+                    BinaryOp::And | BinaryOp::Unless => {
+                        Ok(keep_matched(node.op, lhs, &rhs, matching, grid))
+                    }
+                    BinaryOp::Or => either(lhs, rhs, matching, grid),
+                    _ => self.matched(node, matching, &lhs, &rhs, grid),
+                }
+            }
+        }
+    }
+
+    fn with_scalar(
+        &mut self,
+        node: &Binary,
+        mut series: Vec<Series>,
+        scalars: &[f64],
+        scalar_side: Side,
+        span: Span,
+    ) -> Result<Value> {
+        let renames = node.op.changes_meaning() || node.returns_bool;
+        for one in &mut series {
+            let mut column = Column::absent(one.column.len());
+            for (index, scalar) in scalars.iter().enumerate() {
+                let Some(sample) = one.column.get(index) else {
+                    continue;
+                };
+                let (lhs, rhs) = match scalar_side {
+                    Side::Right => (sample.operand(), Operand::Float(*scalar)),
+                    Side::Left => (Operand::Float(*scalar), sample.operand()),
+                };
+                let Some(outcome) = self.combine(node.op, lhs, rhs, span) else {
+                    continue;
+                };
+                if node.returns_bool {
+                    column.set_float(index, f64::from(outcome.holds));
+                } else if outcome.holds {
+                    // A comparison passes the vector's value on, whichever side it stands on.
+                    let passes = node.op.is_comparison();
+                    column.set(index, if passes { sample } else { outcome.sample });
+                }
+            }
+            one.column = column;
+        }
+        series.retain(|series| !series.column.is_empty());
+        if renames {
+            for one in &mut series {
+                self.drop_name(one);
+            }
+            series = self.apart(series)?;
+        }
+        Ok(Value::Vector(series))
+    }
+}
+
+/// A side of an operator.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// The labels by which series of two sides find each other.
+pub(super) fn signature(labels: &Labels, matching: &Matching) -> Labels {
+    let named = |name: &str| matching.labels.iter().any(|label| label == name);
+    if matching.on {
+        labels.filtered(named)
+    } else {
+        labels.filtered(|name| name != METRIC_NAME && !named(name))
+    }
+}
+
+/// At which instants each signature is present.
+fn presence(series: &[Series], matching: &Matching, grid: Grid) -> HashMap<Labels, Vec<bool>> {
+    let mut present: HashMap<Labels, Vec<bool>> = HashMap::new();
+    for one in series {
+        let instants = present
+            .entry(signature(&one.labels, matching))
+            .or_insert_with(|| vec![false; grid.len]);
+        for (index, seen) in instants.iter_mut().enumerate() {
+            *seen |= one.column.is_present(index);
+        }
+    }
+    present
+}
+
+/// `and` and `unless`: the left side where the right is, or is not.
+fn keep_matched(
+    op: BinaryOp,
+    mut lhs: Vec<Series>,
+    rhs: &[Series],
+    matching: &Matching,
+    grid: Grid,
+) -> Value {
+    let present = presence(rhs, matching, grid);
+    let wanted = op == BinaryOp::And;
+    for one in &mut lhs {
+        let instants = present.get(&signature(&one.labels, matching));
+        for index in 0..grid.len {
+            let matched = instants.is_some_and(|seen| seen.get(index).copied().unwrap_or(false));
+            if matched != wanted {
+                one.column.clear(index);
+            }
+        }
+    }
+    lhs.retain(|series| !series.column.is_empty());
+    Value::Vector(lhs)
+}
+
+/// `or`: the left side, and the right where no left one is.
+fn either(
+    lhs: Vec<Series>,
+    mut rhs: Vec<Series>,
+    matching: &Matching,
+    grid: Grid,
+) -> Result<Value> {
+    let present = presence(&lhs, matching, grid);
+    for one in &mut rhs {
+        let Some(instants) = present.get(&signature(&one.labels, matching)) else {
+            continue;
+        };
+        for (index, seen) in instants.iter().enumerate() {
+            if *seen {
+                one.column.clear(index);
+            }
+        }
+    }
+    rhs.retain(|series| !series.column.is_empty());
+    // The same series may be left at one instant and right at another.
+    let all = lhs.into_iter().chain(rhs).collect();
+    Ok(Value::Vector(merge_same_labels(all)?))
+}

@@ -1,0 +1,251 @@
+//! Values over a grid of instants.
+//!
+//! A column holds a float for every instant of the grid. Where a series has no value the float is
+//! the staleness marker, which no computation yields and every selection filters out; so "absent"
+//! costs no second array, and operators run along plain floats. Histograms lie beside the floats
+//! in an array that is empty for the columns that have none.
+
+use std::sync::Arc;
+
+use model::histogram::Histogram;
+use model::labels::Labels;
+use model::sample::{is_stale_nan, stale_nan};
+
+use crate::query::functions::window::Sample;
+
+/// Evenly spaced instants, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::query) struct Grid {
+    pub start: i64,
+    pub step: i64,
+    pub len: usize,
+}
+
+impl Grid {
+    /// The instants from `start` to `end`.
+    pub(crate) fn new(start: i64, end: i64, step: i64) -> Self {
+        let len = if end < start {
+            0
+        } else {
+            usize::try_from(end.saturating_sub(start) / step.max(1)).unwrap_or(usize::MAX - 1) + 1
+        };
+        Self {
+            start,
+            step: step.max(1),
+            len,
+        }
+    }
+
+    /// The grid of its first instant alone.
+    pub(crate) const fn first(self) -> Self {
+        Self { len: 1, ..self }
+    }
+
+    pub(crate) const fn last(self) -> i64 {
+        self.at(self.len.saturating_sub(1))
+    }
+
+    pub(crate) const fn at(self, index: usize) -> i64 {
+        self.start
+            .saturating_add(self.step.saturating_mul(index as i64))
+    }
+
+    pub(crate) fn instants(self) -> impl Iterator<Item = i64> {
+        (0..self.len).map(move |index| self.at(index))
+    }
+}
+
+/// Values of one series over a grid.
+#[derive(Clone, Debug, Default)]
+pub(in crate::query) struct Column {
+    floats: Vec<f64>,
+    histograms: Vec<Option<Arc<Histogram>>>,
+}
+
+impl Column {
+    /// A column without values.
+    pub(crate) fn absent(len: usize) -> Self {
+        Self {
+            floats: vec![stale_nan(); len],
+            histograms: Vec::new(),
+        }
+    }
+
+    /// A column with a float everywhere.
+    pub(crate) const fn of_floats(floats: Vec<f64>) -> Self {
+        Self {
+            floats,
+            histograms: Vec::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.floats.len()
+    }
+
+    /// The float at an index, if there is one.
+    pub(crate) fn float(&self, index: usize) -> Option<f64> {
+        let value = *self.floats.get(index)?;
+        (!is_stale_nan(value)).then_some(value)
+    }
+
+    /// The histogram at an index, if there is one.
+    pub(crate) fn histogram(&self, index: usize) -> Option<&Arc<Histogram>> {
+        self.histograms.get(index)?.as_ref()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<Sample> {
+        match self.float(index) {
+            Some(value) => Some(Sample::Float(value)),
+            None => self
+                .histogram(index)
+                .map(|histogram| Sample::Histogram(Arc::clone(histogram))),
+        }
+    }
+
+    pub(crate) fn is_present(&self, index: usize) -> bool {
+        self.float(index).is_some() || self.histogram(index).is_some()
+    }
+
+    pub(crate) fn set(&mut self, index: usize, sample: Sample) {
+        match sample {
+            Sample::Float(value) => self.set_float(index, value),
+            Sample::Histogram(histogram) => {
+                if self.histograms.is_empty() {
+                    self.histograms = vec![None; self.floats.len()];
+                }
+                if let Some(place) = self.histograms.get_mut(index) {
+                    *place = Some(histogram);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn set_float(&mut self, index: usize, value: f64) {
+        if let Some(place) = self.floats.get_mut(index) {
+            *place = value;
+        }
+    }
+
+    pub(crate) fn clear(&mut self, index: usize) {
+        self.set_float(index, stale_nan());
+        if let Some(place) = self.histograms.get_mut(index) {
+            *place = None;
+        }
+    }
+
+    /// Present floats with their indices.
+    pub(crate) fn floats(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+        let all = self.floats.iter().copied().enumerate();
+        all.filter(|(_, value)| !is_stale_nan(*value))
+    }
+
+    /// Histograms with their indices.
+    pub(crate) fn histograms(&self) -> impl Iterator<Item = (usize, &Arc<Histogram>)> + '_ {
+        let all = self.histograms.iter().enumerate();
+        all.filter_map(|(index, histogram)| Some((index, histogram.as_ref()?)))
+    }
+
+    pub(crate) fn has_histograms(&self) -> bool {
+        self.histograms().next().is_some()
+    }
+
+    pub(crate) fn map_floats(&mut self, map: impl Fn(f64) -> f64) {
+        for value in &mut self.floats {
+            if !is_stale_nan(*value) {
+                *value = map(*value);
+            }
+        }
+    }
+
+    pub(crate) fn map_histograms(&mut self, map: impl Fn(&Histogram) -> Histogram) {
+        for histogram in self.histograms.iter_mut().flatten() {
+            *histogram = Arc::new(map(histogram));
+        }
+    }
+
+    pub(crate) fn drop_histograms(&mut self) {
+        self.histograms.clear();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.floats().next().is_none() && !self.has_histograms()
+    }
+
+    /// How much of a sample budget it takes.
+    pub(crate) fn budget_size(&self) -> usize {
+        let histograms: usize = self.histograms().map(|(_, h)| h.budget_size()).sum();
+        self.floats().count() + histograms
+    }
+
+    /// The first value repeated.
+    fn spread(self, len: usize) -> Self {
+        let float = self.floats.first().copied().unwrap_or(stale_nan());
+        let histograms = match self.histograms.into_iter().next() {
+            Some(Some(histogram)) => vec![Some(histogram); len],
+            _ => Vec::new(),
+        };
+        Self {
+            floats: vec![float; len],
+            histograms,
+        }
+    }
+}
+
+/// A series over a grid.
+#[derive(Clone, Debug)]
+pub(in crate::query) struct Series {
+    pub labels: Labels,
+    /// Whether the metric name no longer fits, and goes at the end.
+    pub drops_name: bool,
+    pub column: Column,
+}
+
+impl Series {
+    pub(crate) const fn new(labels: Labels, column: Column) -> Self {
+        Self {
+            labels,
+            drops_name: false,
+            column,
+        }
+    }
+
+    /// A scalar as a series without labels.
+    pub(crate) fn of_scalar(values: Vec<f64>) -> Self {
+        Self::new(Labels::empty(), Column::of_floats(values))
+    }
+}
+
+/// What an expression yields over a grid.
+#[derive(Clone, Debug)]
+pub(in crate::query) enum Value {
+    Scalar(Vec<f64>),
+    Vector(Vec<Series>),
+}
+
+impl Value {
+    pub(crate) fn budget_size(&self) -> usize {
+        match self {
+            Self::Scalar(values) => values.len(),
+            Self::Vector(series) => series.iter().map(|s| s.column.budget_size()).sum(),
+        }
+    }
+
+    /// The value at the first instant, at every one.
+    pub(crate) fn spread(self, len: usize) -> Self {
+        match self {
+            Self::Scalar(values) => {
+                Self::Scalar(vec![values.first().copied().unwrap_or(f64::NAN); len])
+            }
+            Self::Vector(series) => Self::Vector(
+                series
+                    .into_iter()
+                    .map(|series| Series {
+                        column: series.column.spread(len),
+                        ..series
+                    })
+                    .collect(),
+            ),
+        }
+    }
+}

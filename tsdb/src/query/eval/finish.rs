@@ -1,0 +1,202 @@
+//! What happens to series once they are computed: names that no longer fit go, series that became
+//! one are merged, points are handed out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::labels::{Labels, METRIC_NAME};
+use model::time::Timestamp;
+use model::vector::RangeSeries;
+
+use super::range::Part;
+use super::{Column, Result, Sample, Series, same_labels};
+use crate::query::ast::Extension;
+use crate::query::functions::extended::interpolate;
+use crate::query::functions::rate::Quantity;
+
+/// Labels that describe the metric and not the series.
+const METADATA: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+
+/// The labels without what describes the metric.
+pub(super) fn without_metadata(labels: &Labels) -> Labels {
+    if METADATA.iter().all(|name| labels.get(name).is_none()) {
+        return labels.clone();
+    }
+    labels.filtered(|name| !METADATA.contains(&name))
+}
+
+/// Takes the names that no longer fit off, and merges what became one.
+pub(in crate::query) fn remove_names(mut series: Vec<Series>) -> Result<Vec<Series>> {
+    for series in &mut series {
+        if series.drops_name {
+            series.labels = without_metadata(&series.labels);
+        }
+    }
+    merge_same_labels(series)
+}
+
+/// Merges series with the same labels, which must not share an instant.
+pub(in crate::query) fn merge_same_labels(series: Vec<Series>) -> Result<Vec<Series>> {
+    let mut places: HashMap<Labels, usize> = HashMap::with_capacity(series.len());
+    let mut merged: Vec<Series> = Vec::with_capacity(series.len());
+    for one in series {
+        let place = *places.entry(one.labels.clone()).or_insert(merged.len());
+        let Some(into) = merged.get_mut(place) else {
+            merged.push(one);
+            continue;
+        };
+        into.drops_name |= one.drops_name;
+        for index in 0..one.column.len() {
+            if let Some(sample) = one.column.get(index) {
+                if into.column.is_present(index) {
+                    return Err(same_labels());
+                }
+                into.column.set(index, sample);
+            }
+        }
+    }
+    Ok(merged)
+}
+
+/// Gathers series value by value.
+pub(super) struct OutputSeries {
+    len: usize,
+    places: HashMap<Labels, usize>,
+    series: Vec<Series>,
+}
+
+impl OutputSeries {
+    pub(super) fn new(len: usize) -> Self {
+        Self {
+            len,
+            places: HashMap::new(),
+            series: Vec::new(),
+        }
+    }
+
+    /// The place of a series.
+    pub(super) fn place(&mut self, labels: Labels, drops_name: bool) -> usize {
+        let (len, series) = (self.len, &mut self.series);
+        let place = *self.places.entry(labels).or_insert_with_key(|labels| {
+            series.push(Series::new(labels.clone(), Column::absent(len)));
+            series.len() - 1
+        });
+        if let Some(series) = self.series.get_mut(place) {
+            series.drops_name |= drops_name;
+        }
+        place
+    }
+
+    /// Puts a value into a series that has none at this instant.
+    pub(super) fn set(&mut self, place: usize, index: usize, sample: Sample) -> Result<()> {
+        if let Some(series) = self.series.get_mut(place) {
+            if series.column.is_present(index) {
+                return Err(same_labels());
+            }
+            series.column.set(index, sample);
+        }
+        Ok(())
+    }
+
+    /// Whether a series has a value at an instant.
+    pub(super) fn is_taken(&self, place: usize, index: usize) -> bool {
+        let series = self.series.get(place);
+        series.is_some_and(|series| series.column.is_present(index))
+    }
+
+    /// [`OutputSeries::set`] of a float, by labels.
+    pub(super) fn put(
+        &mut self,
+        labels: Labels,
+        drops_name: bool,
+        index: usize,
+        value: f64,
+    ) -> Result<()> {
+        let place = self.place(labels, drops_name);
+        self.set(place, index, Sample::Float(value))
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Series> {
+        self.series.retain(|series| !series.column.is_empty());
+        self.series
+    }
+}
+
+/// The points of a range as a result. Where samples beyond the range serve it, points at its ends
+/// stand for them.
+pub(super) fn matrix_of_range(
+    labels: &Labels,
+    drops_name: bool,
+    part: &Part<'_>,
+    (start, end): (i64, i64),
+    extension: Extension,
+) -> Option<RangeSeries> {
+    let mut floats: Vec<(i64, f64)> = part
+        .times
+        .iter()
+        .copied()
+        .zip(part.values.iter().copied())
+        .collect();
+    if extension != Extension::None {
+        floats = extended(&floats, (start, end), extension);
+    }
+    let inside = |at: i64| extension != Extension::None || (at > start && at <= end);
+    let histograms: Vec<_> = part
+        .histograms
+        .iter()
+        .filter(|(at, _)| at.millis() > start && at.millis() <= end)
+        .map(|(at, histogram)| (*at, Arc::unwrap_or_clone(Arc::clone(histogram))))
+        .collect();
+    floats.retain(|(at, _)| inside(*at));
+    if floats.is_empty() && histograms.is_empty() {
+        return None;
+    }
+    let labels = if drops_name {
+        without_metadata(labels)
+    } else {
+        labels.clone()
+    };
+    Some(RangeSeries {
+        labels,
+        floats: floats
+            .into_iter()
+            .map(|(at, value)| (Timestamp(at), value))
+            .collect(),
+        histograms,
+    })
+}
+
+fn extended(
+    floats: &[(i64, f64)],
+    (start, end): (i64, i64),
+    extension: Extension,
+) -> Vec<(i64, f64)> {
+    let smoothed = extension == Extension::Smoothed;
+    let after_start = floats.partition_point(|(at, _)| *at <= start);
+    let inside: Vec<_> = floats
+        .iter()
+        .copied()
+        .filter(|(at, _)| *at > start && *at < end)
+        .collect();
+    let before = after_start.checked_sub(1).and_then(|at| floats.get(at));
+    let Some(after) = floats.get(after_start) else {
+        return Vec::new();
+    };
+    let left = match before {
+        Some(before) if smoothed => interpolate(*before, *after, start, Quantity::Gauge),
+        Some((_, value)) => *value,
+        None => after.1,
+    };
+    let at_end = floats.partition_point(|(at, _)| *at < end);
+    let last = at_end.checked_sub(1).and_then(|at| floats.get(at));
+    let right = match (last, floats.get(at_end)) {
+        (_, Some((at, value))) if *at == end => *value,
+        (Some(last), Some(next)) if smoothed => interpolate(*last, *next, end, Quantity::Gauge),
+        (Some((_, value)), _) | (None, Some((_, value))) => *value,
+        (None, None) => return Vec::new(),
+    };
+    let mut result = vec![(start, left)];
+    result.extend(inside);
+    result.push((end, right));
+    result
+}

@@ -1,0 +1,242 @@
+//! Quantiles and fractions of histograms, classic and native, in one vector.
+//!
+//! The floats with a bound in `le` and otherwise equal labels are one classic histogram. Where a
+//! native histogram has the labels of a classic one at the same instant, neither counts.
+
+use std::collections::HashMap;
+
+use model::labels::{BUCKET, Labels};
+use model::vector::format_float;
+
+use super::finish::OutputSeries;
+use super::{Evaluator, Grid, Result, Series, Value};
+use crate::query::ast::{Call, Expr, Span};
+use crate::query::functions::native_quantile::{Remark, native_fraction, native_quantile};
+use crate::query::functions::quantile::{ClassicBucket, classic_fraction, classic_quantile};
+
+/// The series of one histogram.
+struct Distribution<'a> {
+    labels: Labels,
+    drops_name: bool,
+    /// Bounds and the series that count up to them.
+    buckets: Vec<(f64, &'a Series)>,
+    native: Vec<&'a Series>,
+}
+
+/// One histogram at one instant.
+enum Observed<'a> {
+    Classic(Vec<ClassicBucket>),
+    Native(&'a model::histogram::Histogram),
+}
+
+impl Evaluator<'_> {
+    pub(super) fn histogram_quantile(&mut self, call: &Call, grid: Grid) -> Result<Value> {
+        let quantiles = self.scalar_argument(call, 0, grid)?;
+        let series = self.argument(call, 1, grid)?;
+        let (span, arg_span) = (span_of(call, 0), span_of(call, 1));
+        self.warn_of_quantiles(&quantiles, span);
+        let mut output = OutputSeries::new(grid.len);
+        self.each_histogram(&series, grid, arg_span, |evaluator, of, index, observed| {
+            let q = quantiles.get(index).copied().unwrap_or(f64::NAN);
+            let value = evaluator.quantile(q, observed, &of.labels, arg_span);
+            output.put(of.labels.clone(), of.drops_name, index, value)
+        })?;
+        self.computed(output.finish())
+    }
+
+    pub(super) fn histogram_quantiles(&mut self, call: &Call, grid: Grid) -> Result<Value> {
+        let series = self.argument(call, 0, grid)?;
+        let label = Self::text_argument(call, 1)?;
+        let span = span_of(call, 0);
+        let mut quantiles = Vec::new();
+        for index in 2..call.args.len() {
+            let values = self.scalar_argument(call, index, grid)?;
+            self.warn_of_quantiles(&values, span_of(call, index));
+            quantiles.push(values);
+        }
+        let mut output = OutputSeries::new(grid.len);
+        self.each_histogram(&series, grid, span, |evaluator, of, index, observed| {
+            for values in &quantiles {
+                let q = values.get(index).copied().unwrap_or(f64::NAN);
+                let value = evaluator.quantile(q, observed, &of.labels, span);
+                let mut labels = of.labels.to_builder();
+                labels.set(label, &open_metrics_float(q));
+                output.put(labels.build(), of.drops_name, index, value)?;
+            }
+            Ok(())
+        })?;
+        self.computed(output.finish())
+    }
+
+    pub(super) fn histogram_fraction(&mut self, call: &Call, grid: Grid) -> Result<Value> {
+        let lower = self.scalar_argument(call, 0, grid)?;
+        let upper = self.scalar_argument(call, 1, grid)?;
+        let series = self.argument(call, 2, grid)?;
+        let span = span_of(call, 2);
+        let mut output = OutputSeries::new(grid.len);
+        self.each_histogram(&series, grid, span, |evaluator, of, index, observed| {
+            let bound = |bounds: &[f64]| bounds.get(index).copied().unwrap_or(f64::NAN);
+            let (lower, upper) = (bound(&lower), bound(&upper));
+            let value = match observed {
+                Observed::Classic(buckets) => classic_fraction(lower, upper, buckets.clone()),
+                Observed::Native(histogram) => {
+                    let (value, remark) = native_fraction(lower, upper, histogram);
+                    if remark == Remark::HasNan {
+                        let metric = of.labels.metric_name();
+                        evaluator.annotations.fraction_without_nan(span, metric);
+                    }
+                    value
+                }
+            };
+            output.put(of.labels.clone(), of.drops_name, index, value)
+        })?;
+        self.computed(output.finish())
+    }
+
+    fn warn_of_quantiles(&mut self, quantiles: &[f64], span: Span) {
+        for q in quantiles {
+            if !(0.0..=1.0).contains(q) {
+                self.annotations.invalid_quantile(span, *q);
+            }
+        }
+    }
+
+    fn quantile(&mut self, q: f64, observed: &Observed<'_>, labels: &Labels, span: Span) -> f64 {
+        match observed {
+            Observed::Classic(buckets) => {
+                let quantile = classic_quantile(q, buckets.clone());
+                if quantile.forced_monotonicity {
+                    let metric = self.known_name(labels);
+                    self.annotations.forced_monotonicity(span, &metric);
+                }
+                quantile.value
+            }
+            Observed::Native(histogram) => {
+                let (value, remark) = native_quantile(q, histogram);
+                let metric = labels.metric_name();
+                match remark {
+                    Remark::None => {}
+                    Remark::IsNan => self.annotations.quantile_is_nan(span, metric),
+                    Remark::HasNan => self.annotations.quantile_is_skewed(span, metric),
+                }
+                value
+            }
+        }
+    }
+
+    /// The metric's name, where names are still there to be told.
+    fn known_name(&self, labels: &Labels) -> String {
+        if self.options.delayed_name_removal {
+            labels.metric_name().to_owned()
+        } else {
+            String::new()
+        }
+    }
+
+    /// Calls `with` for every histogram at every instant.
+    fn each_histogram<'s>(
+        &mut self,
+        series: &'s [Series],
+        grid: Grid,
+        span: Span,
+        mut with: impl FnMut(&mut Self, &Distribution<'s>, usize, &Observed<'s>) -> Result<()>,
+    ) -> Result<()> {
+        let distributions = self.distributions(series, span);
+        for index in 0..grid.len {
+            self.guard.check()?;
+            for of in &distributions {
+                let buckets: Vec<ClassicBucket> = of
+                    .buckets
+                    .iter()
+                    .filter_map(|(upper, series)| {
+                        let count = series.column.float(index)?;
+                        Some(ClassicBucket {
+                            upper: *upper,
+                            count,
+                        })
+                    })
+                    .collect();
+                let natives = of.native.iter();
+                let natives = natives.filter_map(|series| series.column.histogram(index));
+                for native in natives {
+                    if buckets.is_empty() {
+                        with(self, of, index, &Observed::Native(native))?;
+                    } else {
+                        let metric = self.known_name(&of.labels);
+                        self.annotations.mixed_classic_and_native(span, &metric);
+                    }
+                }
+                let native = of
+                    .native
+                    .iter()
+                    .any(|s| s.column.histogram(index).is_some());
+                if !buckets.is_empty() && !native {
+                    with(self, of, index, &Observed::Classic(buckets))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Groups series into histograms, and warns of floats that belong to none.
+    fn distributions<'s>(&mut self, series: &'s [Series], span: Span) -> Vec<Distribution<'s>> {
+        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut all: Vec<Distribution<'s>> = Vec::new();
+        let mut place_of = |labels: Labels, drops_name: bool, all: &mut Vec<Distribution<'s>>| {
+            *places.entry(labels.clone()).or_insert_with(|| {
+                all.push(Distribution {
+                    labels,
+                    drops_name,
+                    buckets: Vec::new(),
+                    native: Vec::new(),
+                });
+                all.len() - 1
+            })
+        };
+        for one in series {
+            if one.column.floats().next().is_some() {
+                let text = one.labels.get(BUCKET).unwrap_or_default();
+                if let Some(upper) = parse_bound(text) {
+                    let labels = one.labels.filtered(|name| name != BUCKET);
+                    let place = place_of(labels, one.drops_name, &mut all);
+                    if let Some(of) = all.get_mut(place) {
+                        of.buckets.push((upper, one));
+                    }
+                } else {
+                    let metric = self.known_name(&one.labels);
+                    self.annotations.bad_bucket_label(span, &metric, text);
+                }
+            }
+            if one.column.has_histograms() {
+                let place = place_of(one.labels.clone(), one.drops_name, &mut all);
+                if let Some(of) = all.get_mut(place) {
+                    of.native.push(one);
+                }
+            }
+        }
+        all
+    }
+}
+
+/// A bound as Go parses floats.
+fn parse_bound(text: &str) -> Option<f64> {
+    let plain = text.trim_start_matches(['+', '-']);
+    match plain.to_ascii_lowercase().as_str() {
+        "inf" | "infinity" if text.starts_with('-') => Some(f64::NEG_INFINITY),
+        "inf" | "infinity" => Some(f64::INFINITY),
+        _ => text.parse().ok(),
+    }
+}
+
+/// A float as OpenMetrics writes label values: integers carry `.0`.
+fn open_metrics_float(value: f64) -> String {
+    let text = format_float(value);
+    if value.is_finite() && !text.contains(['.', 'e']) {
+        return text + ".0";
+    }
+    text
+}
+
+fn span_of(call: &Call, index: usize) -> Span {
+    call.args.get(index).map_or(call.span, Expr::span)
+}

@@ -1,0 +1,302 @@
+//! `info`: adds the labels of info metrics to the series they describe.
+//!
+//! Info series and described series share `instance` and `job`. Where two info series of one metric
+//! describe a series at one instant, the one with the newer sample wins. The second argument names
+//! labels to add, and what they must match; a series no info series describes is kept only if all
+//! those matchers take an absent label.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::labels::{Labels, METRIC_NAME};
+use model::matcher::{MatchOp, Matcher};
+
+use super::finish::OutputSeries;
+use super::select::Found;
+use super::{EvalError, Evaluator, Grid, Result, Sample, Series, Value};
+use crate::query::ast::{Call, Expr, TimeShift};
+use crate::query::source::SelectedSeries;
+
+/// The labels that say what a series is about.
+const IDENTIFYING: [&str; 2] = ["instance", "job"];
+/// The info metric where none is named.
+const TARGET_INFO: &str = "target_info";
+
+/// The info metrics where only those are named that are not meant.
+const ANY_INFO: &str = ".+_info";
+
+/// An info series: whom it describes, and when it was last seen at each instant.
+struct InfoSeries<'a> {
+    labels: &'a Labels,
+    metric: &'a str,
+    seen: Vec<Option<i64>>,
+}
+
+/// What the second argument asks for.
+struct Wanted {
+    /// Which info metrics.
+    names: Vec<Matcher>,
+    /// Which labels, and what of them.
+    data: Vec<Matcher>,
+}
+
+impl Evaluator<'_> {
+    pub(super) fn info(&mut self, call: &Call, grid: Grid) -> Result<Value> {
+        let base = self.argument(call, 0, grid)?;
+        let wanted = Wanted::of(call.args.get(1));
+        let is_info = |series: &Series| wanted.is_info(series.labels.metric_name());
+        let described: Vec<&Series> = base.iter().filter(|series| !is_info(series)).collect();
+        let references = call.args.first().map_or_else(Vec::new, |arg| {
+            let mut shifts = Vec::new();
+            first_shifts(arg, &mut shifts);
+            Self::shifted(&shifts, grid)
+        });
+        let selected = match info_matchers(&described, &wanted)? {
+            None => Arc::default(),
+            Some(matchers) => {
+                let first = references.iter().min().copied().unwrap_or_default();
+                let last = references.iter().max().copied().unwrap_or_default();
+                let oldest = first.saturating_sub(self.lookback_millis).saturating_add(1);
+                self.selected(&matchers, (oldest, last), false)?
+            }
+        };
+        let infos = self.info_series(&selected, &references)?;
+        let mut by_identity: HashMap<Labels, Vec<&InfoSeries<'_>>> = HashMap::new();
+        for info in &infos {
+            by_identity
+                .entry(identity(info.labels))
+                .or_default()
+                .push(info);
+        }
+        let mut output = OutputSeries::new(grid.len);
+        for series in &base {
+            self.guard.check()?;
+            if is_info(series) {
+                pass(series, &mut output, grid)?;
+                continue;
+            }
+            let none = Vec::new();
+            let infos = by_identity.get(&identity(&series.labels)).unwrap_or(&none);
+            enrich(series, infos, &wanted, &mut output, grid)?;
+        }
+        Ok(Value::Vector(output.finish()))
+    }
+
+    fn info_series<'s>(
+        &self,
+        selected: &'s [SelectedSeries],
+        references: &[i64],
+    ) -> Result<Vec<InfoSeries<'s>>> {
+        let mut infos = Vec::with_capacity(selected.len());
+        for series in selected {
+            let mut seen = Vec::with_capacity(references.len());
+            for found in self.select_times(series, references) {
+                seen.push(match found {
+                    None => None,
+                    Some(Found {
+                        sample: Sample::Float(_),
+                        at,
+                        ..
+                    }) => Some(at),
+                    Some(_) => {
+                        return Err(EvalError::Message(format!(
+                            "this should be an info metric, with float samples: {}",
+                            series.labels
+                        )));
+                    }
+                });
+            }
+            infos.push(InfoSeries {
+                labels: &series.labels,
+                metric: series.labels.metric_name(),
+                seen,
+            });
+        }
+        Ok(infos)
+    }
+}
+
+impl Wanted {
+    fn of(arg: Option<&Expr>) -> Self {
+        match arg {
+            Some(Expr::Selector(selector)) => {
+                let (names, data) = selector
+                    .matchers
+                    .iter()
+                    .cloned()
+                    .partition(|matcher| matcher.name() == METRIC_NAME);
+                Self { names, data }
+            }
+            _ => Self {
+                names: vec![Matcher::equal(METRIC_NAME, TARGET_INFO)],
+                data: Vec::new(),
+            },
+        }
+    }
+
+    /// Whether a metric is among the info metrics asked for.
+    fn is_info(&self, metric: &str) -> bool {
+        self.names_some() && self.names.iter().all(|matcher| matcher.matches(metric))
+    }
+
+    /// Whether info metrics are named, and not only some that are not meant.
+    fn names_some(&self) -> bool {
+        self.names.iter().any(|matcher| !matcher.op().is_negative())
+    }
+
+    /// Whether a label is to be added.
+    fn adds(&self, name: &str) -> bool {
+        self.data.is_empty() || self.data.iter().any(|matcher| matcher.name() == name)
+    }
+}
+
+/// The matchers of info series that may describe anything; none where nothing can be described.
+fn info_matchers(described: &[&Series], wanted: &Wanted) -> Result<Option<Vec<Matcher>>> {
+    let mut matchers = Vec::new();
+    for name in IDENTIFYING {
+        let mut values: Vec<String> = described
+            .iter()
+            .filter_map(|series| series.labels.get(name))
+            .map(escape_regex)
+            .collect();
+        values.sort_unstable();
+        values.dedup();
+        if values.is_empty() {
+            continue;
+        }
+        let matcher = Matcher::new(MatchOp::Regex, name, values.join("|"));
+        matchers.push(matcher.map_err(|error| EvalError::Message(error.to_string()))?);
+    }
+    if matchers.is_empty() {
+        return Ok(None);
+    }
+    if wanted.names.is_empty() {
+        matchers.push(Matcher::equal(METRIC_NAME, TARGET_INFO));
+    }
+    if !wanted.names.is_empty() && !wanted.names_some() {
+        let matcher = Matcher::new(MatchOp::Regex, METRIC_NAME, ANY_INFO);
+        matchers.push(matcher.map_err(|error| EvalError::Message(error.to_string()))?);
+    }
+    matchers.extend(wanted.names.iter().chain(&wanted.data).cloned());
+    Ok(Some(matchers))
+}
+
+fn identity(labels: &Labels) -> Labels {
+    labels.filtered(|name| IDENTIFYING.contains(&name))
+}
+
+fn pass(series: &Series, output: &mut OutputSeries, grid: Grid) -> Result<()> {
+    let place = output.place(series.labels.clone(), series.drops_name);
+    for index in 0..grid.len {
+        if let Some(sample) = series.column.get(index) {
+            output.set(place, index, sample)?;
+        }
+    }
+    Ok(())
+}
+
+fn enrich(
+    series: &Series,
+    infos: &[&InfoSeries<'_>],
+    wanted: &Wanted,
+    output: &mut OutputSeries,
+    grid: Grid,
+) -> Result<()> {
+    for index in 0..grid.len {
+        let Some(sample) = series.column.get(index) else {
+            continue;
+        };
+        let current = current_infos(infos, index)?;
+        if current.is_empty() && wanted.data.iter().any(|m| !m.matches_empty()) {
+            continue;
+        }
+        let mut labels = series.labels.to_builder();
+        let mut added = Labels::empty().to_builder();
+        for info in current {
+            for (name, value) in info.labels {
+                if name == METRIC_NAME || !wanted.adds(name) {
+                    continue;
+                }
+                if added.get(name).is_some_and(|known| known != value) {
+                    return Err(EvalError::Message(format!("conflicting label: {name}")));
+                }
+                if series.labels.get(name).is_none() {
+                    added.set(name, value);
+                    labels.set(name, value);
+                }
+            }
+        }
+        let place = output.place(labels.build(), series.drops_name);
+        output.set(place, index, sample)?;
+    }
+    Ok(())
+}
+
+/// The newest info series of each metric at an instant.
+fn current_infos<'i>(
+    infos: &[&'i InfoSeries<'i>],
+    index: usize,
+) -> Result<Vec<&'i InfoSeries<'i>>> {
+    let mut current: Vec<(&InfoSeries<'_>, i64)> = Vec::new();
+    for info in infos {
+        let Some(seen) = info.seen.get(index).copied().flatten() else {
+            continue;
+        };
+        match current
+            .iter_mut()
+            .find(|(known, _)| known.metric == info.metric)
+        {
+            None => current.push((info, seen)),
+            Some(known) if known.1 < seen => *known = (info, seen),
+            Some(known) if known.1 > seen => {}
+            Some((known, at)) => {
+                return Err(EvalError::Message(format!(
+                    "found duplicate series for info metric: existing {} @ {at}, new {} @ {seen}",
+                    known.labels, info.labels
+                )));
+            }
+        }
+    }
+    Ok(current.into_iter().map(|(info, _)| info).collect())
+}
+
+/// The time shifts on the way to the first selector, from outside in. False where there is none.
+fn first_shifts<'e>(expr: &'e Expr, shifts: &mut Vec<&'e TimeShift>) -> bool {
+    let before = shifts.len();
+    match expr {
+        Expr::Number(_) | Expr::Text(_) => false,
+        Expr::Selector(node) => {
+            shifts.push(&node.shift);
+            true
+        }
+        Expr::Range(node) => {
+            shifts.push(&node.selector.shift);
+            true
+        }
+        Expr::Subquery(node) => {
+            shifts.push(&node.shift);
+            let found = first_shifts(&node.expr, shifts);
+            if !found {
+                shifts.truncate(before);
+            }
+            found
+        }
+        Expr::Call(node) => node.args.iter().any(|arg| first_shifts(arg, shifts)),
+        Expr::Aggregate(node) => first_shifts(&node.expr, shifts),
+        Expr::Binary(node) => first_shifts(&node.lhs, shifts) || first_shifts(&node.rhs, shifts),
+        Expr::Unary(node) => first_shifts(&node.expr, shifts),
+        Expr::Paren(node) => first_shifts(&node.expr, shifts),
+    }
+}
+
+/// A text as an expression that matches it alone.
+fn escape_regex(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() && !c.is_ascii_alphanumeric() && c != '_' && c != ' ' {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}

@@ -1,0 +1,186 @@
+//! Aggregations that choose series: `topk`, `bottomk`, `limitk`, `limit_ratio`.
+//!
+//! At a single instant the order of the chosen is part of the answer; over a range each series
+//! keeps the instants at which it was chosen.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use model::labels::Labels;
+use xxhash_rust::xxh64::xxh64;
+
+use super::aggregate::group_labels;
+use super::{EvalError, Evaluator, Grid, Result, Series, Value};
+use crate::query::ast::{Aggregate, AggregateOp, Span};
+
+impl Evaluator<'_> {
+    /// The series an aggregation chooses at each instant.
+    pub(super) fn choose(
+        &mut self,
+        node: &Aggregate,
+        params: &[f64],
+        mut series: Vec<Series>,
+        grid: Grid,
+    ) -> Result<Value> {
+        let span = node.param.as_ref().map_or(node.span, |param| param.span());
+        self.check_params(node.op, params, span)?;
+        if matches!(node.op, AggregateOp::Topk | AggregateOp::Bottomk) {
+            let ignored = series.iter().any(|one| one.column.has_histograms());
+            if ignored && params.iter().any(|k| *k >= 1.0) {
+                let op = node.op.as_str();
+                self.annotations.ignored_in_aggregation(node.span, op);
+            }
+            for one in &mut series {
+                one.column.drop_histograms();
+            }
+        }
+        let groups = groups_of(node, &series);
+        let mut chosen: Vec<Vec<bool>> = vec![vec![false; grid.len]; series.len()];
+        let mut order: Vec<usize> = Vec::new();
+        for index in 0..grid.len {
+            self.guard.check()?;
+            let param = params.get(index).copied().unwrap_or(f64::NAN);
+            for group in &groups {
+                let present: Vec<usize> = group
+                    .iter()
+                    .copied()
+                    .filter(|at| series.get(*at).is_some_and(|s| s.column.is_present(index)))
+                    .collect();
+                for at in pick(node.op, param, present, &series, index) {
+                    if let Some(place) = chosen.get_mut(at).and_then(|row| row.get_mut(index)) {
+                        *place = true;
+                    }
+                    if grid.len == 1 {
+                        order.push(at);
+                    }
+                }
+            }
+        }
+        for (one, chosen) in series.iter_mut().zip(&chosen) {
+            for (index, chosen) in chosen.iter().enumerate() {
+                if !chosen {
+                    one.column.clear(index);
+                }
+            }
+        }
+        if grid.len == 1 {
+            let ordered = order.iter().filter_map(|at| series.get(*at).cloned());
+            return Ok(Value::Vector(ordered.collect()));
+        }
+        series.retain(|one| !one.column.is_empty());
+        Ok(Value::Vector(series))
+    }
+
+    fn check_params(&mut self, op: AggregateOp, params: &[f64], span: Span) -> Result<()> {
+        let max = params.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let min = params.iter().copied().fold(f64::INFINITY, f64::min);
+        let any_nan = params.iter().any(|param| param.is_nan());
+        let fail = |message: String| Err(EvalError::Message(message));
+        if op == AggregateOp::LimitRatio {
+            if any_nan {
+                return fail("Ratio value is NaN".to_owned());
+            }
+            if max > 1.0 {
+                self.annotations.invalid_ratio(span, max, 1.0);
+            }
+            if min < -1.0 {
+                self.annotations.invalid_ratio(span, min, -1.0);
+            }
+            return Ok(());
+        }
+        if max < 1.0 {
+            return Ok(());
+        }
+        if any_nan {
+            return fail("Parameter value is NaN".to_owned());
+        }
+        if min <= i64::MIN as f64 {
+            return fail(format!("Scalar value {min} underflows int64"));
+        }
+        if max >= i64::MAX as f64 {
+            return fail(format!("Scalar value {max} overflows int64"));
+        }
+        Ok(())
+    }
+}
+
+/// Positions of series by group, in order of appearance.
+fn groups_of(node: &Aggregate, series: &[Series]) -> Vec<Vec<usize>> {
+    let mut places: HashMap<Labels, usize> = HashMap::new();
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (at, one) in series.iter().enumerate() {
+        let place = *places
+            .entry(group_labels(&one.labels, node))
+            .or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+        if let Some(group) = groups.get_mut(place) {
+            group.push(at);
+        }
+    }
+    groups
+}
+
+/// The chosen of the series present, in the order of the answer.
+fn pick(
+    op: AggregateOp,
+    param: f64,
+    mut present: Vec<usize>,
+    series: &[Series],
+    index: usize,
+) -> Vec<usize> {
+    if op == AggregateOp::LimitRatio {
+        present.retain(|at| {
+            let share = series.get(*at).map_or(0.0, |one| share_of(&one.labels));
+            let ratio = param.clamp(-1.0, 1.0);
+            if ratio >= 0.0 {
+                share < ratio
+            } else {
+                share >= 1.0 + ratio
+            }
+        });
+        return present;
+    }
+    if param.is_nan() || param < 1.0 {
+        return Vec::new();
+    }
+    let k = param as usize;
+    if op != AggregateOp::Limitk {
+        let value = |at: &usize| {
+            let column = series.get(*at).map(|one| &one.column);
+            column
+                .and_then(|column| column.float(index))
+                .unwrap_or(f64::NAN)
+        };
+        present.sort_by(|a, b| {
+            let (a, b) = (value(a), value(b));
+            match (a.is_nan(), b.is_nan()) {
+                (true, true) => Ordering::Equal,
+                (true, false) => Ordering::Greater,
+                (false, true) => Ordering::Less,
+                (false, false) if op == AggregateOp::Topk => b.total_cmp(&a),
+                (false, false) => a.total_cmp(&b),
+            }
+        });
+    }
+    present.truncate(k);
+    present
+}
+
+/// A number from 0 to 1 that is always the same for the same labels, and the same as upstream's:
+/// the hash of all strings, each behind its length.
+fn share_of(labels: &Labels) -> f64 {
+    let mut bytes = Vec::new();
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        let length = text.len().to_le_bytes();
+        if text.len() < 255 {
+            bytes.extend(length.iter().take(1));
+        } else {
+            bytes.push(255);
+            bytes.extend(length.iter().take(3));
+        }
+        bytes.extend(text.as_bytes());
+    }
+    xxh64(&bytes, 0) as f64 / u64::MAX as f64
+}

@@ -1,0 +1,246 @@
+//! Selectors: the latest sample at or before each instant.
+//!
+//! Instants and samples are both ascending, so one pass of two indices finds them all. A sample
+//! counts for the lookback after it, and ends where a staleness marker stands.
+
+use std::sync::Arc;
+
+use model::histogram::CounterResetHint;
+use model::sample::is_stale_nan;
+
+use super::{Column, Evaluator, Grid, Result, Sample, Series, Value};
+use crate::query::ast::{Extension, Span, TimeShift, VectorSelector};
+use crate::query::functions::extended::{Combination, interpolate, interpolate_histograms};
+use crate::query::functions::rate::Quantity;
+use crate::query::source::SelectedSeries;
+
+/// A sample found for an instant.
+pub(super) struct Found {
+    pub at: i64,
+    /// When its counter started; 0 where that is not known.
+    pub start: i64,
+    pub sample: Sample,
+}
+
+/// How far two indices have come through a series.
+#[derive(Default)]
+pub(super) struct Cursor {
+    floats: usize,
+    histograms: usize,
+}
+
+impl Cursor {
+    /// Moves on to the samples at or before `at`, which never goes back.
+    fn advance(&mut self, series: &SelectedSeries, at: i64) {
+        while series.timestamps.get(self.floats).is_some_and(|t| *t <= at) {
+            self.floats += 1;
+        }
+        let histogram_at = |index: usize| series.histograms.get(index).map(|(t, _)| t.millis());
+        while histogram_at(self.histograms).is_some_and(|t| t <= at) {
+            self.histograms += 1;
+        }
+    }
+
+    /// The latest sample at or before `at` and after `at - lookback`.
+    pub(super) fn latest(
+        &mut self,
+        series: &SelectedSeries,
+        at: i64,
+        lookback: i64,
+    ) -> Option<Found> {
+        self.advance(series, at);
+        let oldest = at.saturating_sub(lookback);
+        let float = self.floats.checked_sub(1).and_then(|index| {
+            let time = *series.timestamps.get(index)?;
+            (time > oldest).then_some((time, index))
+        });
+        let histogram = self.histograms.checked_sub(1).and_then(|index| {
+            let time = series.histograms.get(index)?.0.millis();
+            (time > oldest).then_some((time, index))
+        });
+        let start = |starts: &[i64], index: usize| starts.get(index).copied().unwrap_or_default();
+        match (float, histogram) {
+            (Some((float_at, _)), Some((at, index))) if at >= float_at => {
+                found_histogram(series, at, index)
+            }
+            (None, Some((at, index))) => found_histogram(series, at, index),
+            (Some((at, index)), _) => {
+                let value = *series.values.get(index)?;
+                (!is_stale_nan(value)).then(|| Found {
+                    at,
+                    start: start(&series.start_timestamps, index),
+                    sample: Sample::Float(value),
+                })
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+fn found_histogram(series: &SelectedSeries, at: i64, index: usize) -> Option<Found> {
+    let (_, histogram) = series.histograms.get(index)?;
+    let starts = &series.histogram_start_timestamps;
+    (!histogram.is_stale()).then(|| Found {
+        at,
+        start: starts.get(index).copied().unwrap_or_default(),
+        sample: Sample::Histogram(Arc::clone(histogram)),
+    })
+}
+
+impl Evaluator<'_> {
+    pub(super) fn select_instants(
+        &mut self,
+        selector: &VectorSelector,
+        grid: Grid,
+    ) -> Result<Value> {
+        if selector.extension == Extension::Smoothed {
+            return self.select_smoothed(selector, grid);
+        }
+        self.select_found(selector, grid, |found| found.sample)
+    }
+
+    /// What `of` makes of the sample found for each instant.
+    pub(super) fn select_found(
+        &mut self,
+        selector: &VectorSelector,
+        grid: Grid,
+        of: impl Fn(Found) -> Sample,
+    ) -> Result<Value> {
+        let lookback = self.lookback_millis;
+        let range = Self::reach(&selector.shift, grid, lookback, 0);
+        let statistics = selector.histogram_statistics;
+        let selected = self.selected(&selector.matchers, range, statistics)?;
+        let mut result = Vec::with_capacity(selected.len());
+        for series in selected.iter() {
+            self.guard.check()?;
+            let mut cursor = Cursor::default();
+            let mut column = Column::absent(grid.len);
+            for (index, at) in grid.instants().enumerate() {
+                let at = selector.shift.reference(at);
+                if let Some(found) = cursor.latest(series, at, lookback) {
+                    column.set(index, of(found));
+                }
+            }
+            if !column.is_empty() {
+                self.hold(column.budget_size())?;
+                result.push(Series::new(series.labels.clone(), column));
+            }
+        }
+        Ok(Value::Vector(result))
+    }
+
+    /// The time each series was at for each instant, for `info`.
+    pub(super) fn select_times(
+        &self,
+        series: &SelectedSeries,
+        references: &[i64],
+    ) -> Vec<Option<Found>> {
+        let mut cursor = Cursor::default();
+        let lookback = self.lookback_millis;
+        references
+            .iter()
+            .map(|at| cursor.latest(series, *at, lookback))
+            .collect()
+    }
+
+    /// Values on the line between the samples around each instant.
+    fn select_smoothed(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Value> {
+        let lookback = self.lookback_millis;
+        let range = Self::reach(&selector.shift, grid, lookback, lookback);
+        let selected = self.selected(&selector.matchers, range, false)?;
+        let mut result = Vec::with_capacity(selected.len());
+        for series in selected.iter() {
+            self.guard.check()?;
+            let samples = super::range::Samples::of(series);
+            let mut column = Column::absent(grid.len);
+            for (index, at) in grid.instants().enumerate() {
+                let at = selector.shift.reference(at);
+                let near = (at.saturating_sub(lookback), at.saturating_add(lookback));
+                if let Some(sample) = self.smoothed_at(&samples, at, near, selector.span) {
+                    column.set(index, sample);
+                }
+            }
+            if !column.is_empty() {
+                self.hold(column.budget_size())?;
+                result.push(Series::new(series.labels.clone(), column));
+            }
+        }
+        Ok(Value::Vector(result))
+    }
+
+    fn smoothed_at(
+        &mut self,
+        samples: &super::range::Samples<'_>,
+        at: i64,
+        near: (i64, i64),
+        span: Span,
+    ) -> Option<Sample> {
+        let window = samples.between(near.0, near.1);
+        let metric = samples.labels.metric_name();
+        match (window.times.is_empty(), window.histograms.is_empty()) {
+            (true, true) => None,
+            (false, false) => {
+                self.annotations.mixed_floats_and_histograms(span, metric);
+                None
+            }
+            (false, true) => {
+                let next = window.times.partition_point(|time| *time < at);
+                let point =
+                    |index: usize| Some((*window.times.get(index)?, *window.values.get(index)?));
+                let before = next.checked_sub(1).and_then(point);
+                let value = match (before, point(next)) {
+                    (_, Some((time, value))) if time == at => value,
+                    (Some(before), Some(after)) => interpolate(before, after, at, Quantity::Gauge),
+                    (Some((_, value)), None) => value,
+                    (None, _) => return None,
+                };
+                Some(Sample::Float(value))
+            }
+            (true, false) => {
+                let points = window.histograms;
+                let next = points.partition_point(|(time, _)| time.millis() < at);
+                let before = next.checked_sub(1).and_then(|index| points.get(index));
+                match (before, points.get(next)) {
+                    (_, Some((time, histogram))) if time.millis() == at => {
+                        Some(Sample::Histogram(Arc::clone(histogram)))
+                    }
+                    (Some(before), Some(after))
+                        if before.1.uses_custom_buckets() != after.1.uses_custom_buckets() =>
+                    {
+                        self.annotations.mixed_schemas(span, metric);
+                        None
+                    }
+                    (Some(before), Some(after)) => {
+                        let gauge = before.1.counter_reset_hint == CounterResetHint::Gauge;
+                        let quantity = if gauge {
+                            Quantity::Gauge
+                        } else {
+                            Quantity::Counter
+                        };
+                        let between =
+                            interpolate_histograms(before, after, at, quantity, |a, b, how| {
+                                let combined = match how {
+                                    Combination::Sum => a.plus(b),
+                                    Combination::Difference => a.minus(b),
+                                };
+                                if combined.is_err() {
+                                    self.annotations.mixed_schemas(span, metric);
+                                }
+                                combined.ok().map(|(histogram, _)| histogram)
+                            })?;
+                        Some(Sample::Histogram(Arc::new(between)))
+                    }
+                    (Some((_, histogram)), None) => Some(Sample::Histogram(Arc::clone(histogram))),
+                    (None, _) => None,
+                }
+            }
+        }
+    }
+
+    /// The instants `expr`'s first selector looks at, for each instant of the grid.
+    pub(super) fn shifted(shifts: &[&TimeShift], grid: Grid) -> Vec<i64> {
+        grid.instants()
+            .map(|at| shifts.iter().fold(at, |at, shift| shift.reference(at)))
+            .collect()
+    }
+}
