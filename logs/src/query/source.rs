@@ -115,7 +115,9 @@ pub enum SummaryVerdict {
 /// Who receives the entries.
 pub trait Visitor {
     /// Takes entries of one stream. The batches of a stream come in order of time; a stream may
-    /// come back after others only if it was not skipped.
+    /// come back after others only if it was not skipped. A store that searches long without
+    /// finding anything delivers an empty batch now and then: the answer is
+    /// [`Scan::Stop`] once the query has timed out or was given up.
     fn entries(&mut self, batch: &Batch<'_>) -> Scan;
 
     /// Takes the place of a page's entries, if it can.

@@ -30,8 +30,8 @@ impl Default for Limits {
             series_max: 100_000,
             entries_max: 5000,
             steps_max: 11_000,
-            points_max: 50_000_000,
-            samples_max: 50_000_000,
+            points_max: 10_000_000,
+            samples_max: 20_000_000,
             timeout: Some(Duration::from_mins(5)),
         }
     }

@@ -143,6 +143,10 @@ impl NearestEntries<'_, '_> {
 
 impl Visitor for NearestEntries<'_, '_> {
     fn entries(&mut self, batch: &Batch<'_>) -> Scan {
+        if let Err(failure) = self.guard.check() {
+            self.failure = Some(failure);
+            return Scan::Stop;
+        }
         if self.stream.as_ref() != Some(batch.stream) {
             self.labels.begin_stream(batch.stream);
             self.stream = Some(batch.stream.clone());

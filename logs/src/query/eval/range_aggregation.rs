@@ -305,6 +305,10 @@ impl WindowVisitor<'_, '_> {
 
 impl Visitor for WindowVisitor<'_, '_> {
     fn entries(&mut self, batch: &Batch<'_>) -> Scan {
+        if let Err(failure) = self.guard.check() {
+            self.failure = Some(failure);
+            return Scan::Stop;
+        }
         self.begin_stream(batch.stream);
         for entry in batch.entries {
             let outcome = self

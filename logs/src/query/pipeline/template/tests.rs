@@ -74,6 +74,10 @@ fn templates_render() {
             "1;2;",
         ),
         ("{{ printf \"%s-%d\" .app 5 }}", "Web-5"),
+        (
+            "{{ toDateInZone \"2006-01-02 15:04\" \"UTC\" \"2023-07-01 12:00\" }}",
+            "2023-07-01 12:00:00 +0000 UTC",
+        ),
     ] {
         assert_eq!(render(template), Ok(expected.to_owned()), "{template}");
     }
