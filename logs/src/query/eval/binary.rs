@@ -4,7 +4,7 @@
 //! a step depends on both having a point there. So a series with two partners is an error only
 //! where both partners have a point.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use model::labels::Labels;
 
@@ -150,6 +150,84 @@ struct Sides<'s> {
     grouped: bool,
 }
 
+impl<'s> Sides<'s> {
+    fn new(matching: Option<&'s Matching>, left: &'s [Series], right: &'s [Series]) -> Self {
+        let (included, grouped, one_is_left): (&[String], _, _) =
+            match matching.map(|matching| &matching.cardinality) {
+                Some(Cardinality::GroupRight(included)) => (included, true, true),
+                Some(Cardinality::GroupLeft(included)) => (included, true, false),
+                Some(Cardinality::OneToOne) | None => (&[], false, false),
+            };
+        let (many, one) = if one_is_left {
+            (right, left)
+        } else {
+            (left, right)
+        };
+        Self {
+            many,
+            one,
+            one_is_left,
+            included,
+            grouped,
+        }
+    }
+
+    /// Two series of the *many* came out with the same labels.
+    fn multiple_matches(&self) -> QueryError {
+        QueryError::Execution(
+            if self.grouped {
+                "multiple matches for labels: grouping labels must ensure unique matches"
+            } else {
+                "multiple matches for labels: many-to-one matching must be explicit \
+                 (group_left/group_right)"
+            }
+            .to_owned(),
+        )
+    }
+}
+
+/// What an operator leaves of the pairs so far.
+#[derive(Default)]
+struct Paired {
+    numbers: HashMap<Labels, usize>,
+    series: Vec<Series>,
+    /// By series the steps that a pair has taken, whether or not a comparison kept it.
+    taken: Vec<Vec<bool>>,
+}
+
+impl Paired {
+    fn number(&mut self, labels: Labels, steps: Steps) -> usize {
+        let next = self.series.len();
+        let number = *self.numbers.entry(labels.clone()).or_insert(next);
+        if number == next {
+            self.series.push(Series {
+                labels,
+                points: vec![None; steps.count],
+            });
+            self.taken.push(vec![false; steps.count]);
+        }
+        number
+    }
+
+    /// Takes a step of a series; false where another pair has it.
+    fn take(&mut self, number: usize, step: usize) -> bool {
+        self.taken
+            .get_mut(number)
+            .and_then(|steps| steps.get_mut(step))
+            .is_some_and(|taken| !std::mem::replace(taken, true))
+    }
+
+    fn set(&mut self, number: usize, step: usize, value: Option<f64>) {
+        if let Some(slot) = self
+            .series
+            .get_mut(number)
+            .and_then(|series| series.points.get_mut(step))
+        {
+            *slot = value;
+        }
+    }
+}
+
 fn pair(
     operation: &Binary,
     left: &[Series],
@@ -157,84 +235,41 @@ fn pair(
     steps: Steps,
 ) -> Result<Vec<Series>, QueryError> {
     let matching = operation.matching.as_ref();
-    let sides = match matching.map(|matching| &matching.cardinality) {
-        Some(Cardinality::GroupRight(included)) => Sides {
-            many: right,
-            one: left,
-            one_is_left: true,
-            included,
-            grouped: true,
-        },
-        Some(Cardinality::GroupLeft(included)) => Sides {
-            many: left,
-            one: right,
-            one_is_left: false,
-            included,
-            grouped: true,
-        },
-        Some(Cardinality::OneToOne) | None => Sides {
-            many: left,
-            one: right,
-            one_is_left: false,
-            included: &[],
-            grouped: false,
-        },
-    };
+    let sides = Sides::new(matching, left, right);
     let partners = by_signature(sides.one, matching);
     check_unique(&sides, &partners, steps)?;
-    let mut pairs = Vec::new();
-    for (at, series) in sides.many.iter().enumerate() {
-        let signature = signature(&series.labels, matching);
-        for partner in partners.get(&signature).into_iter().flatten() {
-            pairs.push((at, *partner));
-        }
-    }
-    let mut numbers: HashMap<Labels, usize> = HashMap::new();
-    let mut result: Vec<Series> = Vec::new();
-    let mut taken: HashSet<(usize, usize)> = HashSet::new();
-    for (many_at, one_at) in pairs {
-        let (Some(many), Some(one)) = (sides.many.get(many_at), sides.one.get(one_at)) else {
-            continue;
-        };
-        let labels = result_labels(operation, &sides, &many.labels, &one.labels);
-        let number = *numbers.entry(labels.clone()).or_insert_with(|| {
-            result.push(Series {
-                labels,
-                points: vec![None; steps.count],
-            });
-            result.len() - 1
-        });
-        for step in 0..steps.count {
-            let (Some(many), Some(one)) = (point(many, step), point(one, step)) else {
-                continue;
-            };
-            let (left, right) = if sides.one_is_left {
-                (one, many)
-            } else {
-                (many, one)
-            };
-            if !taken.insert((number, step)) {
-                return Err(QueryError::Execution(
-                    if sides.grouped {
-                        "multiple matches for labels: grouping labels must ensure unique matches"
-                    } else {
-                        "multiple matches for labels: many-to-one matching must be explicit \
-                         (group_left/group_right)"
-                    }
-                    .to_owned(),
-                ));
-            }
-            let value = sample_operation(operation.op, left, right, left, operation.return_bool);
-            if let Some(slot) = result
-                .get_mut(number)
-                .and_then(|series| series.points.get_mut(step))
-            {
-                *slot = value;
+    let mut paired = Paired::default();
+    for many in sides.many {
+        let places = partners.get(&signature(&many.labels, matching));
+        for one in places
+            .into_iter()
+            .flatten()
+            .filter_map(|at| sides.one.get(*at))
+        {
+            let labels = result_labels(operation, &sides, &many.labels, &one.labels);
+            let number = paired.number(labels, steps);
+            for step in 0..steps.count {
+                let (Some(many), Some(one)) = (point(many, step), point(one, step)) else {
+                    continue;
+                };
+                if !paired.take(number, step) {
+                    return Err(sides.multiple_matches());
+                }
+                let (left, right) = if sides.one_is_left {
+                    (one, many)
+                } else {
+                    (many, one)
+                };
+                let value =
+                    sample_operation(operation.op, left, right, left, operation.return_bool);
+                paired.set(number, step, value);
             }
         }
     }
-    result.retain(|series| series.points.iter().any(Option::is_some));
-    Ok(result)
+    paired
+        .series
+        .retain(|series| series.points.iter().any(Option::is_some));
+    Ok(paired.series)
 }
 
 /// Refuses a step at which two series of the *one* side share a signature.

@@ -32,54 +32,14 @@ pub(super) fn evaluate(
     steps: Steps,
     guard: &mut Guard<'_>,
 ) -> Result<Vec<Series>, QueryError> {
-    let range = &aggregation.range;
-    let absent = aggregation.op == RangeOp::AbsentOverTime;
-    let grouping = match (&aggregation.grouping, outer) {
-        _ if absent => Some(Grouping::By(Vec::new())),
-        (Some(own), _) => Some(own.clone()),
-        (None, outer) => outer.cloned(),
-    };
-    let unwrap = range.unwrap.as_ref().map(CompiledUnwrap::compile);
-    let mut wanted = match &grouping {
-        Some(Grouping::By(names)) => Some(names.iter().collect()),
-        _ => None,
-    };
-    if let Some(unwrap) = &unwrap {
-        unwrap.add_wanted(&mut wanted);
-    }
-    let pipeline = Pipeline::compile(&range.log.stages, wanted).map_err(ParseError::whole)?;
-    let measure = match aggregation.op {
-        RangeOp::BytesOverTime | RangeOp::BytesRate => Measure::Bytes,
-        _ if unwrap.is_some() && !absent => Measure::Samples,
-        _ => Measure::Entries,
-    };
-    let hints = Hints::of(&range.log.stages);
-    let selection = Selection {
-        matchers: &range.log.matchers,
-        start: TimestampNs(
-            steps
-                .at(0)
-                .saturating_sub(range.range_ns - 1)
-                .saturating_sub(range.offset_ns),
-        ),
-        end: TimestampNs(steps.last().saturating_sub(range.offset_ns)),
-        direction: Direction::Forward,
-        hints: &hints,
-        line_need: if pipeline.reads_line() || measure == Measure::Bytes {
-            LineNeed::Text
-        } else {
-            LineNeed::Nothing
-        },
-    };
-    let unwrapped = unwrap.as_ref().map(|unwrap| unwrap.label().to_owned());
+    let plan = Plan::new(aggregation, outer)?;
+    let unwrapped = plan.unwrap.as_ref().map(|unwrap| unwrap.label().to_owned());
     let mut visitor = WindowVisitor {
-        pipeline: &pipeline,
-        unwrap: unwrap.as_ref(),
-        measure,
+        plan: &plan,
         steps,
-        range_ns: range.range_ns,
-        offset_ns: range.offset_ns,
-        index: SeriesIndex::new(ResultLabels::new(grouping, unwrapped)),
+        range_ns: aggregation.range.range_ns,
+        offset_ns: aggregation.range.offset_ns,
+        index: SeriesIndex::new(ResultLabels::new(plan.grouping.clone(), unwrapped)),
         cells: Vec::new(),
         labels: WorkingLabels::default(),
         stream: None,
@@ -88,24 +48,90 @@ pub(super) fn evaluate(
         failure: None,
     };
     source
-        .scan(&selection, &mut visitor)
+        .scan(&plan.selection(aggregation, steps), &mut visitor)
         .map_err(QueryError::Source)?;
     if let Some(failure) = visitor.failure {
         return Err(failure);
     }
     let (labels, cells) = (visitor.index.into_labels(), visitor.cells);
-    let series = labels.into_iter().zip(cells).map(|(labels, cell)| Series {
-        labels,
-        points: cell.into_points(aggregation, steps),
-    });
-    if absent {
-        return Ok(absence(
-            &series.collect::<Vec<_>>(),
-            &range.log.matchers,
-            steps,
-        ));
+    let series: Vec<_> = labels
+        .into_iter()
+        .zip(cells)
+        .map(|(labels, cell)| Series {
+            labels,
+            points: cell.into_points(aggregation, steps),
+        })
+        .collect();
+    if aggregation.op == RangeOp::AbsentOverTime {
+        return Ok(absence(&series, &aggregation.range.log.matchers, steps));
     }
-    Ok(series.collect())
+    Ok(series)
+}
+
+/// What is decided before the first entry.
+struct Plan {
+    pipeline: Pipeline,
+    unwrap: Option<CompiledUnwrap>,
+    grouping: Option<Grouping>,
+    measure: Measure,
+    hints: Hints,
+}
+
+impl Plan {
+    fn new(aggregation: &RangeAggregation, outer: Option<&Grouping>) -> Result<Self, QueryError> {
+        let absent = aggregation.op == RangeOp::AbsentOverTime;
+        let grouping = match (&aggregation.grouping, outer) {
+            // Whether there is anything at all needs no labels.
+            _ if absent => Some(Grouping::By(Vec::new())),
+            (Some(own), _) => Some(own.clone()),
+            (None, outer) => outer.cloned(),
+        };
+        let unwrap = aggregation
+            .range
+            .unwrap
+            .as_ref()
+            .map(CompiledUnwrap::compile);
+        let mut wanted = match &grouping {
+            Some(Grouping::By(names)) => Some(names.iter().collect()),
+            _ => None,
+        };
+        if let Some(unwrap) = &unwrap {
+            unwrap.add_wanted(&mut wanted);
+        }
+        let stages = &aggregation.range.log.stages;
+        let pipeline = Pipeline::compile(stages, wanted).map_err(ParseError::whole)?;
+        let measure = match aggregation.op {
+            RangeOp::BytesOverTime | RangeOp::BytesRate => Measure::Bytes,
+            _ if unwrap.is_some() && !absent => Measure::Samples,
+            _ => Measure::Entries,
+        };
+        Ok(Self {
+            pipeline,
+            unwrap,
+            grouping,
+            measure,
+            hints: Hints::of(stages),
+        })
+    }
+
+    /// The entries any window holds.
+    fn selection<'q>(&'q self, aggregation: &'q RangeAggregation, steps: Steps) -> Selection<'q> {
+        let range = &aggregation.range;
+        let start = steps.at(0).saturating_sub(range.range_ns - 1);
+        let reads_line = self.pipeline.reads_line() || self.measure == Measure::Bytes;
+        Selection {
+            matchers: &range.log.matchers,
+            start: TimestampNs(start.saturating_sub(range.offset_ns)),
+            end: TimestampNs(steps.last().saturating_sub(range.offset_ns)),
+            direction: Direction::Forward,
+            hints: &self.hints,
+            line_need: if reads_line {
+                LineNeed::Text
+            } else {
+                LineNeed::Nothing
+            },
+        }
+    }
 }
 
 /// What is taken of an entry.
@@ -174,9 +200,7 @@ impl Cell {
 }
 
 struct WindowVisitor<'q, 'e> {
-    pipeline: &'q Pipeline,
-    unwrap: Option<&'q CompiledUnwrap>,
-    measure: Measure,
+    plan: &'q Plan,
     steps: Steps,
     range_ns: i64,
     offset_ns: i64,
@@ -214,26 +238,27 @@ impl WindowVisitor<'_, '_> {
         let Some(windows) = self.steps.holding(at, self.range_ns) else {
             return Ok(());
         };
-        if !self.pipeline.passes(line) {
+        if !self.plan.pipeline.passes(line) {
             return Ok(());
         }
-        if self.pipeline.only_filters_lines()
-            && self.unwrap.is_none()
+        if self.plan.pipeline.only_filters_lines()
+            && self.plan.unwrap.is_none()
             && let Some((known, series)) = &self.known
             && known == metadata
         {
-            let amount = self.measure.amount(line);
+            let amount = self.plan.measure.amount(line);
             self.add(*series, windows, 1, amount);
             return Ok(());
         }
         self.labels.begin_entry(metadata);
         let Some(line) = self
+            .plan
             .pipeline
             .process(timestamp.nanos(), line, &mut self.labels)
         else {
             return Ok(());
         };
-        let value = match self.unwrap {
+        let value = match &self.plan.unwrap {
             Some(unwrap) => match unwrap.process(&mut self.labels) {
                 Some(value) => value,
                 None => return Ok(()),
@@ -248,7 +273,7 @@ impl WindowVisitor<'_, '_> {
             samples.push((at, value));
             return self.guard.sample();
         }
-        self.add(series, windows, 1, self.measure.amount(&line));
+        self.add(series, windows, 1, self.plan.measure.amount(&line));
         Ok(())
     }
 
@@ -269,7 +294,7 @@ impl WindowVisitor<'_, '_> {
 
     /// The number of the series the labels at hand belong to.
     fn series(&mut self, metadata: &Labels) -> Result<usize, QueryError> {
-        let stable = !self.pipeline.alters_labels() && self.unwrap.is_none();
+        let stable = !self.plan.pipeline.alters_labels() && self.plan.unwrap.is_none();
         if stable
             && let Some((known, series)) = &self.known
             && known == metadata
@@ -278,7 +303,7 @@ impl WindowVisitor<'_, '_> {
         }
         let series = self.index.number(&mut self.labels);
         if series == self.cells.len() {
-            let sampled = self.measure == Measure::Samples;
+            let sampled = self.plan.measure == Measure::Samples;
             let steps = if sampled { 1 } else { self.steps.count };
             self.guard.series(self.index.len(), steps)?;
             self.cells.push(if sampled {
@@ -324,7 +349,7 @@ impl Visitor for WindowVisitor<'_, '_> {
     }
 
     fn summary(&mut self, page: &PageSummary<'_>) -> SummaryVerdict {
-        if !self.pipeline.is_empty() || self.measure == Measure::Samples {
+        if !self.plan.pipeline.is_empty() || self.plan.measure == Measure::Samples {
             return SummaryVerdict::Decode;
         }
         let holding = |at: TimestampNs| self.steps.holding(self.shifted(at), self.range_ns);
@@ -339,7 +364,7 @@ impl Visitor for WindowVisitor<'_, '_> {
             // The entries will meet the same limit and name it.
             return SummaryVerdict::Decode;
         };
-        let amount = match self.measure {
+        let amount = match self.plan.measure {
             Measure::Bytes => page.bytes,
             Measure::Entries | Measure::Samples => page.entries,
         };

@@ -39,49 +39,34 @@ impl Parser {
         }
         let position = self.peek().position;
         let label = self.identifier()?;
-        let operator = self.next();
-        let comparison = match operator.text.as_str() {
-            "=" | "==" => Comparison::Equal,
-            "!=" => Comparison::NotEqual,
-            ">" => Comparison::Greater,
-            ">=" => Comparison::GreaterEqual,
-            "<" => Comparison::Less,
-            "<=" => Comparison::LessEqual,
-            "=~" | "!~" => {
-                let op = if operator.text == "=~" {
-                    MatchOp::Regex
-                } else {
-                    MatchOp::NotRegex
-                };
-                let value = self.string()?;
-                return Matcher::new(op, label, value)
-                    .map(LabelFilter::Text)
-                    .map_err(|error| ParseError::at(position, error.to_string()));
-            }
-            _ => return Err(operator.unexpected(&[])),
-        };
-        let equality = matches!(operator.text.as_str(), "=" | "!=");
-        let negative = comparison == Comparison::NotEqual;
-        if equality && let TokenKind::String(value) = &self.peek().kind {
-            let op = if negative {
-                MatchOp::NotEqual
-            } else {
-                MatchOp::Equal
-            };
-            let matcher = Matcher::new(op, label, value.clone());
-            self.next();
-            return matcher
+        let matcher = |op, label: String, value| {
+            Matcher::new(op, label, value)
                 .map(LabelFilter::Text)
-                .map_err(|error| ParseError::at(position, error.to_string()));
+                .map_err(|error| ParseError::at(position, error.to_string()))
+        };
+        let match_op = self.match_op();
+        let operator = self.next();
+        if let Some(op) = match_op {
+            match &self.peek().kind {
+                TokenKind::String(value) => {
+                    let value = value.clone();
+                    self.next();
+                    return matcher(op, label, value);
+                }
+                _ if matches!(op, MatchOp::Regex | MatchOp::NotRegex) => {
+                    return Err(self.unexpected(&["STRING"]));
+                }
+                _ if self.peek().is("ip") => {
+                    return Ok(LabelFilter::Ip {
+                        label,
+                        negative: op.is_negative(),
+                        pattern: self.ip_pattern()?,
+                    });
+                }
+                _ => {}
+            }
         }
-        if equality && self.peek().is("ip") {
-            let pattern = self.ip_pattern()?;
-            return Ok(LabelFilter::Ip {
-                label,
-                negative,
-                pattern,
-            });
-        }
+        let comparison = comparison(&operator.text).ok_or_else(|| operator.unexpected(&[]))?;
         let quantity = self.quantity()?;
         Ok(LabelFilter::Quantity(QuantityFilter {
             label,
@@ -122,4 +107,17 @@ impl Parser {
         self.expect(")")?;
         IpPattern::parse(&text).map_err(|error| ParseError::at(position, error))
     }
+}
+
+/// The comparison of quantities an operator stands for; `=` is another way to write `==`.
+fn comparison(operator: &str) -> Option<Comparison> {
+    Some(match operator {
+        "=" | "==" => Comparison::Equal,
+        "!=" => Comparison::NotEqual,
+        ">" => Comparison::Greater,
+        ">=" => Comparison::GreaterEqual,
+        "<" => Comparison::Less,
+        "<=" => Comparison::LessEqual,
+        _ => return None,
+    })
 }

@@ -196,20 +196,7 @@ impl Parser {
         if grouping.is_none() {
             grouping = self.grouping()?;
         }
-        let parameter = match (op.takes_parameter(), parameter) {
-            (true, None) => {
-                return Err(ParseError::whole(format!(
-                    "parameter required for operation {name}"
-                )));
-            }
-            (false, Some(_)) => {
-                return Err(ParseError::whole(format!(
-                    "unsupported parameter for operation {name}"
-                )));
-            }
-            (true, Some(text)) => Some(parse_count(name, &text)?),
-            (false, None) => None,
-        };
+        let parameter = check_parameter(op, parameter)?;
         let ungrouped = matches!(
             op,
             VectorOp::ApproxTopk | VectorOp::Sort | VectorOp::SortDesc
@@ -258,6 +245,21 @@ struct PartialRange {
     log: LogExpr,
     unwrap: Option<Unwrap>,
     window: Option<(i64, i64)>,
+}
+
+/// The parameter of an aggregation that takes one, and none of any other.
+fn check_parameter(op: VectorOp, parameter: Option<String>) -> Result<Option<usize>, ParseError> {
+    let name = op.as_str();
+    match (op.takes_parameter(), parameter) {
+        (true, None) => Err(ParseError::whole(format!(
+            "parameter required for operation {name}"
+        ))),
+        (false, Some(_)) => Err(ParseError::whole(format!(
+            "unsupported parameter for operation {name}"
+        ))),
+        (true, Some(text)) => parse_count(name, &text).map(Some),
+        (false, None) => Ok(None),
+    }
 }
 
 /// How many series `topk` selects: a whole number above zero.
