@@ -194,5 +194,15 @@ fn certified_key(path: &Path, chain: &[u8], key: &[u8]) -> Result<CertifiedKey, 
         .map_err(|error| unusable(error.to_string()))
 }
 
+/// The certificates of a PEM text, each from its first dash to its last.
+fn pem_certificates(text: &str) -> Vec<&str> {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    text.match_indices(BEGIN)
+        .filter_map(|(start, _)| text.get(start..))
+        .filter_map(|rest| rest.find(END).and_then(|end| rest.get(..end + END.len())))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests;

@@ -43,14 +43,18 @@ impl Keeper {
             .certificate
             .webhook_configuration
             .clone()
-            .filter(|_| certificate.ca_pem().is_some() && inject::in_cluster());
+            .filter(|_| certificate.ca_pem().is_some());
+        let in_cluster = inject::in_cluster();
+        if webhook_configuration.is_some() && !in_cluster {
+            warn!("admission.certificate.webhook_configuration has no effect outside a cluster");
+        }
         Keeper {
             every: config.reload_interval,
             bundles,
             policies: config.policies.clone(),
             policies_text: Vec::new(),
             certificate,
-            webhook_configuration,
+            webhook_configuration: webhook_configuration.filter(|_| in_cluster),
             injected: None,
             metrics,
             complaints: Vec::new(),

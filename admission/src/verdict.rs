@@ -9,11 +9,13 @@
 //! them, and programs match on them.
 
 pub mod decision;
+pub mod denial;
 pub mod violation;
 
 use std::collections::BTreeMap;
 
 pub use decision::{Decision, DecisionSink};
+pub use denial::{Cause, Denial};
 pub use violation::{Incomplete, Violation, Violations};
 
 use crate::pod_security::LevelVersion;
@@ -106,135 +108,6 @@ impl Mode {
 /// What all warnings of one answer may take together; the API server cuts beyond this.
 pub const WARNING_BYTES_MAX: usize = 4096;
 
-/// A refusal: a status, a message, and at least one rule with an object path.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Denial {
-    cause: Cause,
-    message: String,
-    hits: Vec<Hit>,
-    enforced: Option<LevelVersion>,
-    audit_annotations: BTreeMap<String, String>,
-}
-
-/// What kind of refusal it is, which decides its status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// A policy forbids it.
-    Forbidden,
-    /// The object cannot be read as what it is said to be.
-    Malformed,
-    /// The object can be read and holds a value it must not hold.
-    Invalid,
-    /// It could not be judged, and what cannot be judged is refused.
-    FailedClosed,
-}
-
-impl Cause {
-    /// The HTTP status code inside the answer. Without one the API server says 400.
-    pub fn code(self) -> u16 {
-        match self {
-            Cause::Forbidden => 403,
-            Cause::Malformed => 400,
-            Cause::Invalid => 422,
-            Cause::FailedClosed => 500,
-        }
-    }
-
-    /// Kubernetes' word for the code.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Cause::Forbidden => "Forbidden",
-            Cause::Malformed => "BadRequest",
-            Cause::Invalid => "Invalid",
-            Cause::FailedClosed => "InternalError",
-        }
-    }
-}
-
-impl Denial {
-    /// A pod violates the enforced level.
-    pub fn violates(policy: LevelVersion, violations: &Violations) -> Self {
-        Denial {
-            cause: Cause::Forbidden,
-            message: format!("violates PodSecurity \"{policy}\": {violations}"),
-            hits: violations.hits(Mode::Enforce),
-            enforced: Some(policy),
-            audit_annotations: BTreeMap::new(),
-        }
-    }
-
-    /// The object at `path` is not what the request says it is.
-    pub fn malformed(path: &str, problem: impl Into<String>) -> Self {
-        Denial::without_policy(Cause::Malformed, "review", path, problem.into())
-    }
-
-    /// The object holds an invalid value at `path`.
-    pub fn invalid(path: &str, message: impl Into<String>) -> Self {
-        Denial::without_policy(Cause::Invalid, "labels", path, message.into())
-    }
-
-    /// Nobody could judge the request, and the fail mode is closed.
-    pub fn failed_closed(problem: &str) -> Self {
-        let message = format!(
-            "the request could not be judged: {problem}; it is refused because the fail mode is closed"
-        );
-        Denial::without_policy(Cause::FailedClosed, "fail_mode", "request", message)
-    }
-
-    fn without_policy(cause: Cause, rule: &str, path: &str, message: String) -> Self {
-        let hit = Hit {
-            mode: Mode::Enforce,
-            rule: rule.to_string(),
-            message: message.clone(),
-            paths: vec![path.to_string()],
-        };
-        let mut audit_annotations = BTreeMap::new();
-        if cause != Cause::Invalid {
-            audit_annotations.insert("error".to_string(), message.clone());
-        }
-        Denial {
-            cause,
-            message,
-            hits: vec![hit],
-            enforced: None,
-            audit_annotations,
-        }
-    }
-
-    /// Adds what the API server writes into its audit log.
-    #[must_use]
-    pub fn with_audit(mut self, annotations: BTreeMap<String, String>, hits: Vec<Hit>) -> Self {
-        self.audit_annotations.extend(annotations);
-        self.hits.extend(hits);
-        self
-    }
-
-    /// What kind of refusal it is.
-    pub fn cause(&self) -> Cause {
-        self.cause
-    }
-
-    /// What is told to the user.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// The rules that refused it, and those that spoke against it in another mode.
-    pub fn hits(&self) -> &[Hit] {
-        &self.hits
-    }
-
-    /// The level it was held to, where one was enforced.
-    pub fn enforced(&self) -> Option<LevelVersion> {
-        self.enforced
-    }
-
-    /// What the API server writes into its audit log.
-    pub fn audit_annotations(&self) -> &BTreeMap<String, String> {
-        &self.audit_annotations
-    }
-}
-
 impl Verdict {
     /// Nothing is judged of this kind of request.
     pub fn not_judged() -> Self {
@@ -319,20 +192,5 @@ mod tests {
         assert!(cut.iter().map(String::len).sum::<usize>() <= WARNING_BYTES_MAX);
         assert_eq!(cut.len(), 2);
         assert!(cut[1].ends_with('…'));
-    }
-
-    #[test]
-    fn every_denial_has_a_reason_a_rule_and_a_path() {
-        for denial in [
-            Denial::malformed("request.object", "failed to decode pod"),
-            Denial::invalid("metadata.labels", "no such level"),
-            Denial::failed_closed("the deadline passed"),
-        ] {
-            assert!(!denial.message().is_empty());
-            assert!(!denial.hits().is_empty());
-            for hit in denial.hits() {
-                assert!(!hit.rule.is_empty() && !hit.message.is_empty() && !hit.paths.is_empty());
-            }
-        }
     }
 }

@@ -26,7 +26,7 @@ use rcgen::{
 use rustls::sign::CertifiedKey;
 
 use super::keep::{Readers, write};
-use super::{CertificateError, certified_key, read};
+use super::{CertificateError, certified_key, pem_certificates, read};
 
 const CA_YEARS: i32 = 10;
 const CA_RENEWED_DAYS_BEFORE: i32 = 365;
@@ -100,15 +100,7 @@ impl Held {
     }
 
     fn certificates(&self) -> Vec<&str> {
-        const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-        self.text
-            .match_indices(BEGIN)
-            .filter_map(|(start, _)| self.text.get(start..))
-            .filter_map(|rest| {
-                const END: &str = "-----END CERTIFICATE-----";
-                rest.find(END).and_then(|end| rest.get(..end + END.len()))
-            })
-            .collect()
+        pem_certificates(&self.text)
     }
 }
 

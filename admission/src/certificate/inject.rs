@@ -3,6 +3,10 @@
 //! A ValidatingWebhookConfiguration is applied with an empty caBundle, for who applies it
 //! cannot know our CA; we write it in, with a right to that one object. Doing so again and
 //! again is harmless, and needed: applying the manifest anew empties it.
+//!
+//! A CA is added to those that are there and never put in their place: replicas that do not
+//! share a folder have a CA each, and would take each other's away for ever. How many are kept
+//! is bounded, and the newest come first.
 
 use std::path::Path;
 
@@ -10,6 +14,11 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
+
+use super::pem_certificates;
+
+/// More CAs than there are replicas, so that those of former ones fall out in the end.
+const CERTIFICATES_MAX: usize = 8;
 
 /// Why the API server does not know our CA yet.
 #[derive(Debug, thiserror::Error)]
@@ -58,53 +67,96 @@ pub async fn inject(name: &str, ca_pem: &str) -> Result<bool, InjectError> {
     }
 }
 
-/// Webhooks are merged by name, so that those without a change are left alone.
+/// Webhooks are merged by name, so that those without a change are left alone. The version the
+/// patch was made from goes with it: who was overtaken is told, and looks again.
 fn patch(
     configuration: &ValidatingWebhookConfiguration,
     ca_pem: &str,
 ) -> Option<serde_json::Value> {
-    let bundle = ByteString(ca_pem.as_bytes().to_vec());
     let webhooks: Vec<_> = configuration
         .webhooks
         .iter()
         .flatten()
-        .filter(|webhook| webhook.client_config.ca_bundle.as_ref() != Some(&bundle))
-        .map(|webhook| json!({"name": webhook.name, "clientConfig": {"caBundle": bundle}}))
+        .filter_map(|webhook| {
+            let present = webhook.client_config.ca_bundle.as_ref();
+            let present = present.map(|bundle| String::from_utf8_lossy(&bundle.0));
+            let bundle = ByteString(added(&present.unwrap_or_default(), ca_pem)?.into_bytes());
+            Some(json!({"name": webhook.name, "clientConfig": {"caBundle": bundle}}))
+        })
         .collect();
-    (!webhooks.is_empty()).then(|| json!({ "webhooks": webhooks }))
+    let resource_version = &configuration.metadata.resource_version;
+    (!webhooks.is_empty())
+        .then(|| json!({"metadata": {"resourceVersion": resource_version}, "webhooks": webhooks}))
+}
+
+/// Our certificates before those that are there; None where nothing is missing.
+fn added(present: &str, ca_pem: &str) -> Option<String> {
+    let (present, ours) = (pem_certificates(present), pem_certificates(ca_pem));
+    if ours.iter().all(|certificate| present.contains(certificate)) {
+        return None;
+    }
+    let others = present.into_iter().filter(|other| !ours.contains(other));
+    let mut all: Vec<_> = ours.iter().copied().chain(others).collect();
+    all.truncate(CERTIFICATES_MAX);
+    Some(all.join("\n") + "\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_webhooks_that_trust_another_ca_are_patched() {
-        let of = |bundles: &[Option<&str>]| -> ValidatingWebhookConfiguration {
-            let webhooks: Vec<_> = bundles
-                .iter()
-                .enumerate()
-                .map(|(i, bundle)| {
-                    let bundle = bundle.map(|pem| ByteString(pem.as_bytes().to_vec()));
-                    json!({
-                        "name": format!("w{i}"),
-                        "admissionReviewVersions": ["v1"],
-                        "sideEffects": "None",
-                        "clientConfig": {"caBundle": bundle},
-                    })
-                })
-                .collect();
-            serde_json::from_value(json!({"metadata": {"name": "t"}, "webhooks": webhooks}))
-                .unwrap()
+    fn pem(names: &[&str]) -> String {
+        let block = |name: &&str| {
+            format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n")
         };
-        assert_eq!(patch(&of(&[Some("pem")]), "pem"), None);
-        assert_eq!(patch(&of(&[]), "pem"), None);
+        names.iter().map(block).collect()
+    }
+
+    fn check(present: &[&str], ours: &[&str], expected: Option<&[&str]>) {
+        let got = added(&pem(present), &pem(ours));
+        assert_eq!(got, expected.map(pem), "{present:?} {ours:?}");
+    }
+
+    #[test]
+    fn our_ca_is_added_to_those_that_are_there() {
+        check(&[], &["a"], Some(&["a"]));
+        check(&["a"], &["a"], None);
+        check(&["b", "a"], &["a"], None);
+        check(&["b"], &["a"], Some(&["a", "b"]));
+        check(&["old", "b"], &["new", "old"], Some(&["new", "old", "b"]));
+        let eight = ["1", "2", "3", "4", "5", "6", "7", "8"];
+        let kept = ["a", "1", "2", "3", "4", "5", "6", "7"];
+        check(&eight, &["a"], Some(&kept));
+    }
+
+    #[test]
+    fn only_webhooks_that_lack_it_are_patched() {
+        let ours = pem(&["a"]);
+        let bundle = ByteString(ours.clone().into_bytes());
+        let webhook = |name: &str, bundle: Option<&ByteString>| {
+            json!({
+                "name": name,
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "clientConfig": {"caBundle": bundle},
+            })
+        };
+        let of = |webhooks: serde_json::Value| -> ValidatingWebhookConfiguration {
+            let metadata = json!({"name": "t", "resourceVersion": "7"});
+            serde_json::from_value(json!({"metadata": metadata, "webhooks": webhooks})).unwrap()
+        };
+        assert_eq!(patch(&of(json!([])), &ours), None);
         assert_eq!(
-            patch(&of(&[Some("pem"), None, Some("old")]), "pem").unwrap(),
-            json!({"webhooks": [
-                {"name": "w1", "clientConfig": {"caBundle": "cGVt"}},
-                {"name": "w2", "clientConfig": {"caBundle": "cGVt"}},
-            ]})
+            patch(&of(json!([webhook("w", Some(&bundle))])), &ours),
+            None
+        );
+        let two = of(json!([webhook("w", Some(&bundle)), webhook("x", None)]));
+        assert_eq!(
+            patch(&two, &ours).unwrap(),
+            json!({
+                "metadata": {"resourceVersion": "7"},
+                "webhooks": [{"name": "x", "clientConfig": {"caBundle": bundle}}],
+            })
         );
     }
 }
