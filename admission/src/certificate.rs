@@ -108,7 +108,7 @@ impl Certificate {
             };
             (source, key)
         } else {
-            let authority = Authority::open(&config.directory, &config.names)?;
+            let authority = Authority::open(config.directory(), &config.names)?;
             let key = authority.certified_key()?;
             (Source::Own(authority), key)
         };

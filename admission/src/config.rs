@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -122,8 +122,9 @@ pub enum FailMode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CertificateConfig {
-    /// The folder an own CA and certificate are made in and kept.
-    pub directory: PathBuf,
+    /// The folder an own CA and certificate are made in and kept. Whoever knows the data folder
+    /// fills in a place below it.
+    pub directory: Option<PathBuf>,
     /// What the webhook is called beside localhost and 127.0.0.1: a Service's
     /// `NAME.NAMESPACE.svc`, or an address.
     pub names: BTreeSet<String>,
@@ -137,10 +138,21 @@ pub struct CertificateConfig {
     pub reload_seconds: u64,
 }
 
+/// Where certificates are kept if nobody says: below the default data folder.
+const CERTIFICATE_DIRECTORY: &str = "taffrail-data/admission";
+
+impl CertificateConfig {
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory
+            .as_deref()
+            .unwrap_or(Path::new(CERTIFICATE_DIRECTORY))
+    }
+}
+
 impl Default for CertificateConfig {
     fn default() -> Self {
         CertificateConfig {
-            directory: PathBuf::from("taffrail-data/admission"),
+            directory: None,
             names: BTreeSet::new(),
             cert_file: None,
             key_file: None,

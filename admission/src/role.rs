@@ -89,7 +89,7 @@ impl Admission {
         );
         let ca_path = certificate
             .ca_pem()
-            .map(|_| config.certificate.directory.join("ca.crt"));
+            .map(|_| config.certificate.directory().join("ca.crt"));
         let bundles = Arc::new(Bundles::new(bundle));
         let evaluator = Evaluator::new(
             config.defaults,

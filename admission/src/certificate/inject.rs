@@ -47,11 +47,14 @@ pub fn in_cluster() -> bool {
 /// Writes `ca_pem` into every webhook of the configuration `name`; false where it is there
 /// already.
 pub async fn inject(name: &str, ca_pem: &str) -> Result<bool, InjectError> {
+    inject_at(kube::Config::incluster()?, name, ca_pem).await
+}
+
+async fn inject_at(config: kube::Config, name: &str, ca_pem: &str) -> Result<bool, InjectError> {
     let failed = |source| InjectError::Api {
         name: name.to_string(),
         source: Box::new(source),
     };
-    let config = kube::Config::incluster()?;
     let client = kube::Client::try_from(config).map_err(failed)?;
     let api: Api<ValidatingWebhookConfiguration> = Api::all(client);
     let configuration = api.get(name).await.map_err(failed)?;
@@ -103,6 +106,13 @@ fn added(present: &str, ca_pem: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::http::{HeaderMap, header::CONTENT_TYPE};
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use serde_json::Value;
+
     use super::*;
 
     fn pem(names: &[&str]) -> String {
@@ -158,5 +168,67 @@ mod tests {
                 "webhooks": [{"name": "x", "clientConfig": {"caBundle": bundle}}],
             })
         );
+    }
+
+    /// As much of an API server as the patch needs: it merges webhooks by name.
+    fn api_server(webhooks: &Arc<Mutex<Value>>) -> Router {
+        let path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/t";
+        let read = webhooks.clone();
+        let written = webhooks.clone();
+        let object = |webhooks: &Mutex<Value>| {
+            Json(json!({
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "ValidatingWebhookConfiguration",
+                "metadata": {"name": "t", "resourceVersion": "7"},
+                "webhooks": *webhooks.lock().unwrap(),
+            }))
+        };
+        let get = get(move || async move { object(&read) });
+        let patch = move |headers: HeaderMap, body: String| async move {
+            let content_type = &headers[CONTENT_TYPE];
+            assert_eq!(content_type, "application/strategic-merge-patch+json");
+            let patch: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(patch["metadata"]["resourceVersion"], "7");
+            for change in patch["webhooks"].as_array().unwrap() {
+                for webhook in written.lock().unwrap().as_array_mut().unwrap() {
+                    if webhook["name"] == change["name"] {
+                        let bundle = change["clientConfig"]["caBundle"].clone();
+                        webhook["clientConfig"]["caBundle"] = bundle;
+                    }
+                }
+            }
+            object(&written)
+        };
+        Router::new().route(path, get.patch(patch))
+    }
+
+    #[tokio::test]
+    async fn the_api_server_is_told_once() {
+        let webhooks = Arc::new(Mutex::new(json!([{
+            "name": "w",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "clientConfig": {"service": {"name": "taffrail", "namespace": "taffrail"}},
+        }])));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(axum::serve(listener, api_server(&webhooks)).into_future());
+        let config = || kube::Config::new(format!("http://{address}").parse().unwrap());
+
+        let ours = pem(&["a"]);
+        assert!(inject_at(config(), "t", &ours).await.unwrap());
+        let bundle = ByteString(ours.clone().into_bytes());
+        let written = webhooks.lock().unwrap()[0]["clientConfig"].clone();
+        assert_eq!(written["caBundle"], json!(bundle));
+        assert_eq!(written["service"]["name"], "taffrail");
+        assert!(!inject_at(config(), "t", &ours).await.unwrap());
+
+        let error = inject_at(config(), "unknown", &ours).await.unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("unknown") && message.contains("get and patch"),
+            "{message}"
+        );
+        server.abort();
     }
 }

@@ -21,7 +21,7 @@ fn keeper(directory: &Path, registry: &mut Registry) -> Keeper {
         policies: Some(directory.join("policies")),
         ..AdmissionConfig::default()
     };
-    config.certificate.directory = directory.join("certificates");
+    config.certificate.directory = Some(directory.join("certificates"));
     let config = config.validate().unwrap();
     let policies = config.policies.clone().unwrap();
     let bundle = Bundle::from_directory(&policies).unwrap();

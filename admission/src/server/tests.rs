@@ -71,7 +71,7 @@ async fn start_in(
 ) -> Running {
     let mut config = AdmissionConfig::default();
     config.listen.set_port(0);
-    config.certificate.directory = directory.path().join("certificates");
+    config.certificate.directory = Some(directory.path().join("certificates"));
     change(&mut config);
     let lines = Arc::new(Lines::default());
     let mut registry = Registry::default();
