@@ -7,6 +7,8 @@
 //!
 //! Modules, in the order data flows:
 //!
+//! - [`store`]: samples in the storage core: log record, memtable, part, merge, read.
 //! - [`query`]: PromQL, from text to vectors.
 
 pub mod query;
+pub mod store;

@@ -1,0 +1,90 @@
+//! Where samples are kept: the `metrics` table of a [`storage::store::Store`].
+//!
+//! The storage core brings the log, the manifest, the merges and the invariants; this module says
+//! what a record, a memtable and a part of samples are. What it adds to the invariants:
+//!
+//! 1. **Bit-exact.** Every float comes back with its 64 bits: NaN payloads, the staleness marker,
+//!    both zeros. A block is decoded and compared when it is encoded.
+//! 2. **One sample at an instant.** Of samples of one series at one instant the last written stays,
+//!    be it a float or a histogram, in a memtable, across parts, and in what a query reads.
+//! 3. A part lists its series in the order of their labels, so that parts merge side by side with one
+//!    series in memory.
+//! 4. A block of at most 8,192 samples can be located, and skipped by time, without reading it.
+//!
+//! Modules, in the order data flows:
+//!
+//! - [`columns`]: the samples of a series in memory; the rule that the last write stays.
+//! - [`record`]: a record of the log.
+//! - [`memtable`]: samples not in a part yet.
+//! - [`codec`]: columns of a block to bytes, bit for bit.
+//! - [`chunk`]: what is known of a block without reading it.
+//! - [`part_writer`], [`part_reader`]: a part; its bytes are described in `store/FORMAT.md`.
+//! - [`merge`]: many parts become one.
+//! - [`read`]: samples and labels over everything a view holds.
+
+pub mod chunk;
+pub mod codec;
+pub mod columns;
+pub mod memtable;
+mod merge;
+pub mod part_reader;
+mod part_writer;
+pub mod read;
+mod record;
+
+use std::sync::Arc;
+
+use model::time::TimeRange;
+use storage::index::SeriesRef;
+use storage::part::PartError;
+use storage::part::reader::PartFile;
+use storage::part::writer::PartWriter;
+use storage::store::Store;
+use storage::table::{PartSummary, Table};
+
+use memtable::MetricsMemtable;
+use part_reader::MetricsPart;
+use part_writer::SeriesWriter;
+
+/// Samples as a kind of rows.
+#[derive(Debug)]
+pub struct Metrics;
+
+/// A store of samples.
+pub type MetricStore = Store<Metrics>;
+
+impl Table for Metrics {
+    const NAME: &'static str = "metrics";
+    type Memtable = MetricsMemtable;
+    type Part = MetricsPart;
+
+    fn open(file: PartFile) -> Result<MetricsPart, PartError> {
+        MetricsPart::open(file)
+    }
+
+    fn flush(
+        memtable: &MetricsMemtable,
+        range: TimeRange,
+        writer: &mut PartWriter,
+    ) -> Result<PartSummary, PartError> {
+        let series = memtable.index().series();
+        let mut order: Vec<SeriesRef> = (0..series.len() as SeriesRef).collect();
+        order.sort_by(|a, b| series.get(*a as usize).cmp(&series.get(*b as usize)));
+        let mut out = SeriesWriter::new(writer);
+        for number in order {
+            if let (Some(labels), Some(columns)) =
+                (series.get(number as usize), memtable.columns(number))
+            {
+                out.series(labels, &columns.copy_of(range))?;
+            }
+        }
+        out.finish()
+    }
+
+    fn merge(
+        parts: &[Arc<MetricsPart>],
+        writer: &mut PartWriter,
+    ) -> Result<PartSummary, PartError> {
+        merge::merge(parts, writer)
+    }
+}

@@ -1,0 +1,31 @@
+//! How the columns of a block become bytes, and back to the same bits.
+//!
+//! Every body opens with the tag of its codec, so that a codec is added without a new format and a
+//! reader that lacks it says so. An encoder tries what may fit, keeps the smallest, decodes what it
+//! made and compares bits; what does not come back bit for bit is written raw.
+//!
+//! - [`bits`]: single bits in a byte string.
+//! - [`timestamps`]: milliseconds, strictly ascending.
+//! - [`values`]: floats, any 64 bits.
+//! - [`xor`], [`decimal`]: two of the codecs of floats.
+//! - [`histograms`]: native histograms, each against the one before.
+
+mod bits;
+mod decimal;
+pub mod histograms;
+pub mod timestamps;
+pub mod values;
+mod xor;
+
+/// The most samples a block holds.
+pub const BLOCK_SAMPLES_MAX: usize = 8192;
+
+/// Integers below this, positive or negative, are exact floats.
+const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// The integer below 2^53 with the very bits of `value`; none for `-0`.
+fn exact_integer(value: f64) -> Option<i64> {
+    let integer = value as i64;
+    let is_exact = value.abs() < INTEGER_MAX && (integer as f64).to_bits() == value.to_bits();
+    is_exact.then_some(integer)
+}

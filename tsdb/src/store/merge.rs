@@ -1,0 +1,98 @@
+//! Many parts become one.
+//!
+//! The parts are walked side by side in the order of labels, so that one series at a time is in
+//! memory, however large the parts are. Of two samples at one instant the later part's stays.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use model::labels::Labels;
+use model::time::TimeRange;
+use roaring::RoaringBitmap;
+use storage::index::{LabelIndex as _, SeriesRef};
+use storage::part::PartError;
+use storage::part::writer::PartWriter;
+use storage::table::PartSummary;
+
+use super::columns::Columns;
+use super::part_reader::{MetricsPart, PartScan};
+use super::part_writer::SeriesWriter;
+
+/// Series whose labels a walk reads at once.
+const SERIES_AT_ONCE: u32 = 1024;
+
+/// Writes the samples of `parts`, which go from the oldest to the newest.
+pub(super) fn merge(
+    parts: &[Arc<MetricsPart>],
+    writer: &mut PartWriter,
+) -> Result<PartSummary, PartError> {
+    let mut out = SeriesWriter::new(writer);
+    let mut walks = Vec::with_capacity(parts.len());
+    for part in parts {
+        let mut walk = Walk::new(part);
+        walk.fill()?;
+        walks.push(walk);
+    }
+    loop {
+        let least = walks.iter().filter_map(Walk::labels).min().cloned();
+        let Some(labels) = least else {
+            return out.finish();
+        };
+        let mut columns = Columns::default();
+        for walk in &mut walks {
+            if walk.labels() == Some(&labels) {
+                columns.overlay(walk.take()?);
+            }
+        }
+        out.series(&labels, &columns)?;
+    }
+}
+
+/// A part on its way past the others.
+struct Walk<'a> {
+    part: &'a MetricsPart,
+    scan: PartScan<'a>,
+    /// Labels that were read, of the series from `next` on.
+    ahead: VecDeque<Labels>,
+    next: SeriesRef,
+}
+
+impl<'a> Walk<'a> {
+    fn new(part: &'a MetricsPart) -> Self {
+        Self {
+            part,
+            scan: part.scan(),
+            ahead: VecDeque::new(),
+            next: 0,
+        }
+    }
+
+    /// The labels of the next series.
+    fn labels(&self) -> Option<&Labels> {
+        self.ahead.front()
+    }
+
+    /// The samples of the next series, which is left behind.
+    fn take(&mut self) -> Result<Columns, PartError> {
+        let columns = self.scan.read(self.next, TimeRange::ALL)?;
+        self.ahead.pop_front();
+        self.next += 1;
+        if self.ahead.is_empty() {
+            self.fill()?;
+        }
+        Ok(columns)
+    }
+
+    fn fill(&mut self) -> Result<(), PartError> {
+        let end = self
+            .part
+            .index()
+            .len()
+            .min(self.next.saturating_add(SERIES_AT_ONCE));
+        let series: RoaringBitmap = (self.next..end).collect();
+        let ahead = &mut self.ahead;
+        self.part
+            .index()
+            .labels_of(&series, |_, labels| ahead.push_back(labels))
+    }
+}

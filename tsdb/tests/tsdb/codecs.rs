@@ -1,0 +1,181 @@
+//! Every codec gives the same bits back, and no bytes make a decoder panic.
+
+use model::histogram::Histogram;
+use proptest::prelude::*;
+use storage::codec::Cursor;
+use storage::table::Memtable as _;
+use tsdb::store::chunk::ChunkHeader;
+use tsdb::store::codec::{BLOCK_SAMPLES_MAX, histograms, timestamps, values};
+use tsdb::store::memtable::MetricsMemtable;
+
+use crate::support::{any_float, any_histogram, batch};
+
+fn check_values(values: &[f64]) -> Vec<u8> {
+    let mut body = Vec::new();
+    values::encode(values, &mut body);
+    let back = values::decode(&body, values.len()).expect("own encoding");
+    let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&back), bits(values));
+    body
+}
+
+fn check_timestamps(timestamps: &[i64]) -> usize {
+    let mut body = Vec::new();
+    timestamps::encode(timestamps, &mut body);
+    let back = timestamps::decode(&body).expect("own encoding");
+    assert_eq!(back, timestamps);
+    body.len()
+}
+
+#[test]
+fn each_kind_of_values_takes_its_codec_and_little_room() {
+    let many = |f: fn(u32) -> f64| (0..8192).map(f).collect::<Vec<f64>>();
+    // Tag, most bytes.
+    for (what, values, tag, bytes_max) in [
+        ("constant", many(|_| 0.1), 1, 9),
+        ("steps", many(|i| f64::from(i) * 15.0), 2, 8),
+        (
+            "decimals",
+            many(|i| f64::from(i * 7 % 100) / 100.0),
+            4,
+            8192,
+        ),
+        (
+            "halves of all sizes",
+            many(|i| f64::from(i % 2).exp2() * 1e300),
+            3,
+            2 * 8192,
+        ),
+        (
+            "noise",
+            many(|i| f64::from_bits(u64::from(i).wrapping_mul(0x9e37_79b9_7f4a_7c15))),
+            0,
+            8 * 8192 + 1,
+        ),
+        ("none", Vec::new(), 0, 1),
+        ("one", vec![f64::NAN], 1, 9),
+    ] {
+        let body = check_values(&values);
+        assert_eq!(body[0], tag, "{what}");
+        assert!(body.len() <= bytes_max, "{what}: {} bytes", body.len());
+    }
+}
+
+#[test]
+fn a_steady_scrape_costs_a_dozen_bytes_a_block() {
+    let steady: Vec<i64> = (0..8192).map(|i| 1_700_000_000_000 + i * 15_000).collect();
+    assert!(check_timestamps(&steady) <= 12);
+    let jitter: Vec<i64> = steady.iter().map(|at| at + at / 15_000 % 3).collect();
+    assert!(check_timestamps(&jitter) <= 8192 + 12);
+    for edge in [
+        &[][..],
+        &[7],
+        &[i64::MIN, i64::MAX],
+        &[i64::MIN, -1, 0, i64::MAX],
+    ] {
+        check_timestamps(edge);
+    }
+}
+
+fn check_histograms(all: &[Histogram]) {
+    let mut body = Vec::new();
+    let mut previous = None;
+    for histogram in all {
+        histograms::encode(histogram, previous, &mut body);
+        previous = Some(histogram);
+    }
+    let mut cursor = Cursor::new(&body);
+    let mut previous: Option<Histogram> = None;
+    for histogram in all {
+        let back = histograms::decode(&mut cursor, previous.as_ref()).expect("own encoding");
+        assert!(back.same_bits(histogram), "{back:?} {histogram:?}");
+        previous = Some(back);
+    }
+    assert!(cursor.is_at_end());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_floats_come_back(values in prop::collection::vec(any_float(), 0..300)) {
+        check_values(&values);
+    }
+
+    #[test]
+    fn decimals_come_back(values in prop::collection::vec(-100_000_000i64..100_000_000, 1..300), digits in 0..13i32) {
+        let values: Vec<f64> = values.into_iter().map(|v| v as f64 / 10f64.powi(digits)).collect();
+        check_values(&values);
+    }
+
+    #[test]
+    fn any_timestamps_come_back(timestamps in prop::collection::btree_set(any::<i64>(), 0..200)) {
+        check_timestamps(&timestamps.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn any_histograms_come_back(all in prop::collection::vec(any_histogram(), 0..6), repeat in 1..4usize) {
+        // Repeated, so that each meets one of its own layout.
+        let all: Vec<Histogram> = all.into_iter().flat_map(|h| std::iter::repeat_n(h, repeat)).collect();
+        check_histograms(&all);
+    }
+
+    #[test]
+    fn any_bytes_are_decoded_without_a_panic(bytes: Vec<u8>, tag in 0..6u8, count in 0..BLOCK_SAMPLES_MAX) {
+        let mut tagged = vec![tag];
+        tagged.extend_from_slice(&bytes);
+        for bytes in [&bytes, &tagged] {
+            let _ = values::decode(bytes, count);
+            let _ = timestamps::decode(bytes);
+            let _ = histograms::decode(&mut Cursor::new(bytes), None);
+            let _ = histograms::decode(&mut Cursor::new(bytes), Some(&Histogram::default()));
+            let _ = ChunkHeader::decode(&mut Cursor::new(bytes));
+            let _ = MetricsMemtable::default().apply(bytes);
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_is_applied_without_a_panic(number in 0..20u64, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
+        let mut memtable = MetricsMemtable::default();
+        let mut record = Vec::new();
+        memtable.encode(&batch(number), &mut record);
+        let at = at.index(record.len());
+        record[at] = byte;
+        let _ = memtable.apply(&record);
+        record.truncate(cut.index(record.len()));
+        let _ = memtable.apply(&record);
+    }
+}
+
+#[test]
+fn a_lost_record_never_lends_its_rows_to_another_series() {
+    let mut writer = MetricsMemtable::default();
+    let mut records = Vec::new();
+    for number in 0..6 {
+        let mut record = Vec::new();
+        writer.encode(&batch(number), &mut record);
+        writer.apply(&record).expect("own record");
+        records.push(record);
+    }
+    for lost in 0..records.len() {
+        let mut memtable = MetricsMemtable::default();
+        for (number, record) in records.iter().enumerate() {
+            if number != lost {
+                let _ = memtable.apply(record);
+            }
+        }
+        for (number, labels) in memtable.index().series().iter().enumerate() {
+            let found = memtable
+                .columns(number as u32)
+                .expect("a series has columns");
+            let place = writer.index().get(labels).expect("the writer knows it");
+            let whole = writer.columns(place).expect("a series has columns");
+            for at in &found.floats.timestamps {
+                assert!(
+                    whole.floats.timestamps.contains(at),
+                    "{labels} at {at}, lost {lost}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The metrics store: codecs, crashes, a model to compare with, damage, and reads while all moves.
+
+// Helpers outside `#[test]` functions assert too.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+mod codecs;
+mod concurrent;
+mod crash;
+mod damage;
+mod model;
+mod support;
