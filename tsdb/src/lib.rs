@@ -7,8 +7,18 @@
 //!
 //! Modules, in the order data flows:
 //!
+//! - [`ingest`]: what comes in, checked: limits, refusals, remote write, metadata.
 //! - [`store`]: samples in the storage core: log record, memtable, part, merge, read.
 //! - [`query`]: PromQL, from text to vectors.
+//! - [`api`]: the HTTP API of Prometheus.
+//! - [`database`]: all of it behind one handle, for the binary.
+//! - [`counters`]: what is counted, and how it is exposed.
 
+pub mod api;
+pub mod counters;
+pub mod database;
+pub mod ingest;
 pub mod query;
 pub mod store;
+
+pub use database::{Appended, Tsdb, TsdbOptions};

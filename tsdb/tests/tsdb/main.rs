@@ -1,4 +1,4 @@
-//! The metrics store: codecs, crashes, a model to compare with, damage, and reads while all moves.
+//! The metrics store: codecs, crashes, a model to compare with, damage, and the HTTP API.
 
 // Helpers outside `#[test]` functions assert too.
 #![allow(
@@ -8,9 +8,11 @@
     clippy::print_stdout
 )]
 
+mod api;
 mod codecs;
 mod concurrent;
 mod crash;
 mod damage;
 mod model;
 mod support;
+mod write;

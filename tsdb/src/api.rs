@@ -1,0 +1,109 @@
+//! The HTTP API of Prometheus: what Grafana, promtool and remote-writing agents speak.
+//!
+//! Shapes, parameter names and error texts are upstream's. Handlers only translate: they read
+//! parameters, hand the work to a bounded pool of blocking threads ([`work`]), and write the
+//! envelope ([`response`]). When the client goes away the handler is dropped, which raises the
+//! query's cancel flag.
+//!
+//! - [`params`]: parameters of a GET or of a posted form, and their texts to times and numbers.
+//! - [`work`]: CPU work off the async threads, bounded in number and time.
+//! - [`response`]: the envelope, and errors with their status.
+//! - [`query`]: `query`, `query_range`, `format_query`.
+//! - [`labels`]: `labels`, `label/NAME/values`, `series`.
+//! - [`metadata`]: `metadata`, `status/buildinfo`.
+//! - [`write`]: `write`, remote write 1.0.
+
+mod labels;
+mod metadata;
+mod params;
+mod query;
+mod response;
+mod work;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use tokio::sync::Semaphore;
+
+use crate::database::Tsdb;
+
+/// What the API may do at once. Every field has a default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiOptions {
+    /// Queries that run at once; others wait for their turn.
+    pub queries_max: usize,
+    /// Writes that are decoded and stored at once; others wait for their turn.
+    pub writes_max: usize,
+    /// Writes that are received or wait for their turn; beyond it a client is asked to come back.
+    pub writes_waiting_max: usize,
+    /// How long a client is asked to wait when there is no room for a write.
+    pub retry_after: Duration,
+    /// Size of a posted form.
+    pub form_bytes_max: usize,
+    /// The version that `status/buildinfo` tells.
+    pub version: String,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            queries_max: 20,
+            writes_max: 4,
+            writes_waiting_max: 64,
+            retry_after: Duration::from_secs(5),
+            form_bytes_max: 10 << 20,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// What every handler has at hand.
+#[derive(Clone)]
+struct Api {
+    tsdb: Tsdb,
+    queries: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
+    /// Places of writes that are received or wait: each may hold a whole request in memory.
+    write_places: Arc<Semaphore>,
+}
+
+impl Api {
+    fn options(&self) -> &ApiOptions {
+        &self.tsdb.options().api
+    }
+}
+
+/// The routes below `/api/v1`.
+pub(crate) fn router(tsdb: Tsdb) -> Router {
+    let options = tsdb.options();
+    let form_bytes_max = options.api.form_bytes_max;
+    let request_bytes_max = options.ingest.request_bytes_max;
+    let api = Api {
+        queries: Arc::new(Semaphore::new(options.api.queries_max)),
+        writes: Arc::new(Semaphore::new(options.api.writes_max)),
+        write_places: Arc::new(Semaphore::new(options.api.writes_waiting_max)),
+        tsdb,
+    };
+    let write = Router::new()
+        .route("/api/v1/write", post(write::write))
+        .layer(DefaultBodyLimit::max(request_bytes_max));
+    Router::new()
+        .route("/api/v1/query", get(query::instant).post(query::instant))
+        .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route(
+            "/api/v1/format_query",
+            get(query::format).post(query::format),
+        )
+        .route("/api/v1/labels", get(labels::names).post(labels::names))
+        .route("/api/v1/label/{name}/values", get(labels::values))
+        .route("/api/v1/series", get(labels::series).post(labels::series))
+        .route("/api/v1/metadata", get(metadata::metadata))
+        .route("/api/v1/status/buildinfo", get(metadata::buildinfo))
+        .layer(DefaultBodyLimit::max(form_bytes_max))
+        .merge(write)
+        .with_state(api)
+}

@@ -1,0 +1,133 @@
+//! `labels`, `label/NAME/values`, `series`.
+
+use std::collections::BTreeSet;
+
+use axum::extract::{Path, State};
+use model::vector::{write_labels, write_text};
+
+use super::Api;
+use super::params::Params;
+use super::response::{ApiError, Success};
+use crate::store::read::LabelQuery;
+
+const TRUNCATED: &str = "results truncated due to limit";
+/// Starts a label name that is escaped to fit into a path.
+const ESCAPED: &str = "U__";
+
+/// `labels`
+pub(super) async fn names(State(api): State<Api>, params: Params) -> Result<Success, ApiError> {
+    let (range, matchers, limit) = (params.range()?, params.matchers()?, params.limit()?);
+    api.run_query(None, move |api, guard| {
+        let matchers = &matchers;
+        let query = LabelQuery { matchers, range };
+        let names = api.tsdb.reader().label_names(query, guard)?;
+        Ok(listed(&names, limit, |out, name| write_text(out, name)))
+    })
+    .await
+}
+
+/// `label/NAME/values`
+pub(super) async fn values(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<Success, ApiError> {
+    let name = unescape(&name);
+    if name.is_empty() {
+        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+    }
+    let (range, matchers, limit) = (params.range()?, params.matchers()?, params.limit()?);
+    api.run_query(None, move |api, guard| {
+        let matchers = &matchers;
+        let query = LabelQuery { matchers, range };
+        let values = api.tsdb.reader().label_values(&name, query, guard)?;
+        Ok(listed(&values, limit, |out, value| write_text(out, value)))
+    })
+    .await
+}
+
+/// `series`
+pub(super) async fn series(State(api): State<Api>, params: Params) -> Result<Success, ApiError> {
+    if params.all("match[]").next().is_none() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let (range, matchers, limit) = (params.range()?, params.matchers()?, params.limit()?);
+    api.run_query(None, move |api, guard| {
+        let matchers = &matchers;
+        let query = LabelQuery { matchers, range };
+        let series = api.tsdb.reader().series(query, limit, guard)?;
+        Ok(listed(&series, limit, write_labels))
+    })
+    .await
+}
+
+fn listed<T>(
+    items: &BTreeSet<T>,
+    limit: Option<usize>,
+    mut write: impl FnMut(&mut String, &T),
+) -> Success {
+    let shown = limit.map_or(items.len(), |limit| limit.min(items.len()));
+    let mut data = String::from("[");
+    for (index, item) in items.iter().take(shown).enumerate() {
+        if index > 0 {
+            data.push(',');
+        }
+        write(&mut data, item);
+    }
+    data.push(']');
+    let mut success = Success::new(data);
+    if shown < items.len() {
+        success.warnings.push(TRUNCATED.to_owned());
+    }
+    success
+}
+
+/// A label name as it is, of one that may be escaped: `U__`, then `__` for an underscore and
+/// `_2e_` for the character U+002E. What is not such a name is taken as it stands.
+/// Source: `model.UnescapeName` of Prometheus' `common`.
+fn unescape(name: &str) -> String {
+    let as_it_stands = || name.to_owned();
+    let Some(mut rest) = name.strip_prefix(ESCAPED) else {
+        return as_it_stands();
+    };
+    let mut unescaped = String::with_capacity(rest.len());
+    while let Some((before, after)) = rest.split_once('_') {
+        unescaped.push_str(before);
+        if let Some(after) = after.strip_prefix('_') {
+            unescaped.push('_');
+            rest = after;
+            continue;
+        }
+        let Some((code, after)) = after.split_once('_') else {
+            return as_it_stands();
+        };
+        let character = u32::from_str_radix(code, 16).ok().and_then(char::from_u32);
+        let Some(character) = character.filter(|_| code.len() <= 6) else {
+            return as_it_stands();
+        };
+        unescaped.push(character);
+        rest = after;
+    }
+    unescaped.push_str(rest);
+    unescaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names_are_unescaped() {
+        for (escaped, name) in [
+            ("job", "job"),
+            ("U__http_2e_status", "http.status"),
+            ("U__a__b", "a_b"),
+            ("U___263a_", "☺"),
+            ("U__a_zz_", "U__a_zz_"),
+            ("U__a_2e", "U__a_2e"),
+            ("U__", ""),
+        ] {
+            assert_eq!(unescape(escaped), name, "{escaped}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `query`, `query_range`, `format_query`.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use model::vector::{QueryValue, write_text};
+
+use super::Api;
+use super::params::Params;
+use super::response::{ApiError, ErrorType, Success};
+use crate::query::{Guard, QueryError, QueryOptions, QueryOutput, parse};
+
+/// Points of one series that a range query may ask for: enough for a week by the minute.
+const POINTS_MAX: i128 = 11_000;
+const TRUNCATED: &str = "results truncated due to limit";
+
+/// `query`
+pub(super) async fn instant(State(api): State<Api>, params: Params) -> Result<Success, ApiError> {
+    let at = params.time_or("time", api.tsdb.clock().now())?;
+    let asked = Asked::of(&params)?;
+    api.run_query(asked.timeout, move |api, guard| {
+        let source = api.tsdb.reader();
+        let options = asked.options(guard);
+        let answer = api.tsdb.engine().instant(&source, &asked.query, at, &options);
+        asked.answer(answer)
+    })
+    .await
+}
+
+/// `query_range`
+pub(super) async fn range(State(api): State<Api>, params: Params) -> Result<Success, ApiError> {
+    let (start, end) = (params.time("start")?, params.time("end")?);
+    if end < start {
+        let reason = "end timestamp must not be before start time";
+        return Err(ApiError::parameter("end", reason));
+    }
+    let step = params.duration("step")?;
+    if step <= 0 {
+        let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::parameter("step", reason));
+    }
+    let length = i128::from(end.millis()) - i128::from(start.millis());
+    if length / i128::from(step) > POINTS_MAX {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    let step = Duration::from_millis(step.unsigned_abs());
+    let asked = Asked::of(&params)?;
+    api.run_query(asked.timeout, move |api, guard| {
+        let source = api.tsdb.reader();
+        let options = asked.options(guard);
+        let engine = api.tsdb.engine();
+        let answer = engine.range(&source, &asked.query, start, end, step, &options);
+        asked.answer(answer)
+    })
+    .await
+}
+
+/// `format_query`
+pub(super) async fn format(params: Params) -> Result<Success, ApiError> {
+    let expr =
+        parse(params.get("query")).map_err(|error| ApiError::parameter("query", error))?;
+    let mut data = String::new();
+    write_text(&mut data, &expr.to_string());
+    Ok(Success::new(data))
+}
+
+/// What a query asks for beside its instants.
+struct Asked {
+    query: String,
+    timeout: Option<Duration>,
+    lookback: Option<Duration>,
+    limit: Option<usize>,
+    wants_stats: bool,
+}
+
+impl Asked {
+    fn of(params: &Params) -> Result<Self, ApiError> {
+        let positive = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+        let lookback = params.duration_or_none("lookback_delta").map_err(|error| {
+            let reason = error.message.split_once(": ").map_or("", |(_, reason)| reason);
+            ApiError::bad_data(format!("error parsing lookback delta duration: {reason}"))
+        })?;
+        Ok(Self {
+            query: params.get("query").to_owned(),
+            timeout: params.duration_or_none("timeout")?.map(positive),
+            lookback: lookback.map(positive),
+            limit: params.limit()?,
+            wants_stats: !params.get("stats").is_empty(),
+        })
+    }
+
+    /// The evaluator's options: what is left of the time, and the flag that stops it.
+    fn options(&self, guard: &Guard) -> QueryOptions {
+        let now = std::time::Instant::now();
+        QueryOptions {
+            lookback: self.lookback,
+            timeout: guard
+                .deadline
+                .map(|deadline| deadline.saturating_duration_since(now)),
+            cancel: guard.cancel.clone(),
+        }
+    }
+
+    fn answer(&self, output: Result<QueryOutput, QueryError>) -> Result<Success, ApiError> {
+        let mut output = output?;
+        if let Some(limit) = self.limit
+            && truncate(&mut output.value, limit)
+        {
+            output.warnings.push(TRUNCATED.to_owned());
+        }
+        let mut data = String::from("{\"resultType\":");
+        write_text(&mut data, output.value.type_name());
+        data.push_str(",\"result\":");
+        output.value.write_json(&mut data);
+        if self.wants_stats {
+            let stats = output.stats;
+            let samples = format!(
+                ",\"stats\":{{\"samples\":{{\"totalQueryableSamples\":{},\"peakSamples\":{}}}}}",
+                stats.samples_total, stats.samples_peak
+            );
+            data.push_str(&samples);
+        }
+        data.push('}');
+        Ok(Success {
+            data,
+            warnings: output.warnings,
+            infos: output.infos,
+        })
+    }
+}
+
+/// Keeps `limit` series. Returns whether any was left out.
+fn truncate(value: &mut QueryValue, limit: usize) -> bool {
+    match value {
+        QueryValue::Vector(series) if series.len() > limit => {
+            series.truncate(limit);
+            true
+        }
+        QueryValue::Matrix(series) if series.len() > limit => {
+            series.truncate(limit);
+            true
+        }
+        _ => false,
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        let kind = match &error {
+            QueryError::Parse(_) | QueryError::BadData(_) => {
+                return Self::parameter("query", error);
+            }
+            QueryError::Execution(_) => ErrorType::Execution,
+            QueryError::Timeout(_) => ErrorType::Timeout,
+            QueryError::Canceled(_) => ErrorType::Canceled,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

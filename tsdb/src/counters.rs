@@ -1,0 +1,142 @@
+//! What is counted, and how it is exposed.
+//!
+//! Counters are plain atomics where they are counted; a collector reads them, and those of the
+//! storage core, when they are scraped.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use storage::table::Memtable as _;
+
+use crate::database::Tsdb;
+
+/// What this member counts beside the storage core.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Samples that were stored.
+    pub samples: AtomicU64,
+    /// Samples that were refused.
+    pub refused_samples: AtomicU64,
+    /// Writes that found no place to wait.
+    pub writes_turned_away: AtomicU64,
+    /// Descriptions of families that found no room.
+    pub metadata_dropped: AtomicU64,
+    /// Queries that were evaluated, or tried to be.
+    pub queries: AtomicU64,
+    /// Queries that ended with an error.
+    pub query_errors: AtomicU64,
+}
+
+impl Counters {
+    /// Counts a write that found no place to wait.
+    pub fn turn_write_away(&self) {
+        self.writes_turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts samples that were refused.
+    pub fn refuse(&self, samples: u64) {
+        self.refused_samples.fetch_add(samples, Ordering::Relaxed);
+    }
+}
+
+/// Reads the counters when they are scraped.
+#[derive(Debug)]
+pub struct TsdbCollector {
+    tsdb: Tsdb,
+}
+
+impl TsdbCollector {
+    /// A collector of a store's counters.
+    pub const fn new(tsdb: Tsdb) -> Self {
+        Self { tsdb }
+    }
+}
+
+impl Collector for TsdbCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let own = self.tsdb.counters();
+        let store = self.tsdb.store();
+        let core = store.counters();
+        for (name, help, counter) in [
+            ("samples", "Samples stored", &own.samples),
+            (
+                "refused_samples",
+                "Samples refused because they break a rule",
+                &own.refused_samples,
+            ),
+            (
+                "writes_turned_away",
+                "Writes that found no place to wait",
+                &own.writes_turned_away,
+            ),
+            (
+                "metadata_dropped",
+                "Descriptions of metric families dropped for lack of room",
+                &own.metadata_dropped,
+            ),
+            ("queries", "Queries evaluated", &own.queries),
+            (
+                "query_errors",
+                "Queries that ended with an error",
+                &own.query_errors,
+            ),
+            ("wal_records", "Records written to the log", &core.records),
+            (
+                "wal_record_bytes",
+                "Bytes of records written to the log",
+                &core.record_bytes,
+            ),
+            (
+                "writes_refused",
+                "Writes refused for lack of memory, disk or because of an error",
+                &core.refused,
+            ),
+            ("flushes", "Memtables that became parts", &core.flushes),
+            ("merges", "Merges of parts", &core.merges),
+            (
+                "maintenance_errors",
+                "Flushes, merges and syncs that failed",
+                &core.maintenance_errors,
+            ),
+            (
+                "quarantined_parts",
+                "Parts moved to quarantine because of wrong bytes",
+                &core.quarantined,
+            ),
+        ] {
+            let metric = ConstCounter::new(counter.load(Ordering::Relaxed));
+            let name = format!("taffrail_tsdb_{name}");
+            let to = encoder.encode_descriptor(&name, help, None, metric.metric_type())?;
+            metric.encode(to)?;
+        }
+        let view = store.view();
+        let memory: u64 = view.memtables.iter().map(|m| m.table.read().rows()).sum();
+        let part_bytes: u64 = view.parts.iter().map(|part| part.record.bytes).sum();
+        let part_rows: u64 = view.parts.iter().map(|part| part.record.rows).sum();
+        for (name, help, value) in [
+            (
+                "memtable_bytes",
+                "Memory that samples not yet in a part take",
+                store.memory_bytes() as u64,
+            ),
+            ("memtable_samples", "Samples not yet in a part", memory),
+            ("parts", "Parts", view.parts.len() as u64),
+            (
+                "part_bytes",
+                "Bytes of all parts, index included",
+                part_bytes,
+            ),
+            ("part_samples", "Samples in parts", part_rows),
+        ] {
+            let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let name = format!("taffrail_tsdb_{name}");
+            let to = encoder.encode_descriptor(&name, help, None, metric.metric_type())?;
+            metric.encode(to)?;
+        }
+        Ok(())
+    }
+}

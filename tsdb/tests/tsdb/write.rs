@@ -1,0 +1,226 @@
+//! Remote write through the router: what is stored, what is refused, and with which status.
+
+use ::model::sample::SeriesSamples;
+use ::model::wire::remote_write::{LabelPair, TimeSeries, WireSample, WriteRequest};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use prost::Message as _;
+use storage::disk::sim::{Fault, SimDisk};
+use storage::store::StoreOptions;
+use storage::wal::sync::FsyncPolicy;
+use tsdb::ingest::limits::IngestLimits;
+use tsdb::ingest::remote_write;
+use tsdb::{Tsdb, TsdbOptions};
+
+use crate::api::{NOW, ask, open, series};
+use crate::support::read_all;
+
+fn request(body: Vec<u8>, headers: &[(header::HeaderName, &str)]) -> Request<Body> {
+    let mut request = Request::builder().method(Method::POST).uri("/api/v1/write");
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
+    request.body(Body::from(body)).expect("a request")
+}
+
+async fn write(tsdb: &Tsdb, body: Vec<u8>) -> (StatusCode, String) {
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-protobuf"),
+        (header::CONTENT_ENCODING, "snappy"),
+    ];
+    ask(tsdb, request(body, &headers)).await
+}
+
+fn encoded(batch: &[SeriesSamples]) -> Vec<u8> {
+    remote_write::encode(batch, &[]).expect("encodes")
+}
+
+fn up(samples: &[(i64, f64)]) -> SeriesSamples {
+    series(&[("__name__", "up"), ("job", "x")], samples)
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_power_loss() {
+    let disk = SimDisk::new(1);
+    let options = TsdbOptions {
+        store: StoreOptions {
+            fsync: FsyncPolicy::Always,
+            ..StoreOptions::default()
+        },
+        ..TsdbOptions::default()
+    };
+    let tsdb = open(&disk, options.clone());
+    let body = encoded(&[up(&[(NOW, 1.0), (NOW + 15_000, 0.0)])]);
+    assert_eq!(
+        write(&tsdb, body).await,
+        (StatusCode::NO_CONTENT, String::new())
+    );
+    drop(tsdb);
+    let tsdb = open(&disk.after_power_loss(), options);
+    assert_eq!(read_all(tsdb.store()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_write_is_taken_in_part_and_the_rest_is_named() {
+    let tsdb = open(&SimDisk::new(1), TsdbOptions::default());
+    let far = NOW + 3_600_000;
+    let nameless = SeriesSamples {
+        labels: ::model::labels::Labels::from_pairs([("job", "y")]),
+        ..up(&[(NOW, 1.0)])
+    };
+    let mut request = WriteRequest {
+        timeseries: [up(&[(NOW, 1.0), (far, 1.0)]), nameless]
+            .iter()
+            .map(TimeSeries::from)
+            .collect(),
+        metadata: Vec::new(),
+    };
+    let pair = |name: &str, value: &str| LabelPair {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    request.timeseries.push(TimeSeries {
+        labels: vec![pair("__name__", "twice"), pair("a", "1"), pair("a", "2")],
+        samples: vec![WireSample {
+            value: 1.0,
+            timestamp: NOW,
+        }],
+        ..TimeSeries::default()
+    });
+    let body = snap::raw::Encoder::new()
+        .compress_vec(&request.encode_to_vec())
+        .expect("compresses");
+    let (status, text) = write(&tsdb, body).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let expected = format!(
+        "invalid labels for series, labels twice{{a=\"2\"}}, duplicated label a\n\
+         out of bounds: timestamp is too far in the future: series up{{job=\"x\"}}, timestamp {far}\n\
+         invalid metric name or labels, got {{job=\"y\"}}\n"
+    );
+    assert_eq!(text, expected);
+    assert_eq!(read_all(tsdb.store()).len(), 1);
+    let mut registry = Registry::default();
+    tsdb.register(&mut registry);
+    let mut exposition = String::new();
+    encode(&mut exposition, &registry).expect("encodes");
+    for line in [
+        "taffrail_tsdb_samples_total 1",
+        "taffrail_tsdb_refused_samples_total 3",
+        "taffrail_tsdb_memtable_samples 1",
+    ] {
+        assert!(
+            exposition.lines().any(|found| found == line),
+            "{line}: {exposition}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_remote_write_is_refused() {
+    let limits = IngestLimits {
+        request_bytes_max: 2000,
+        unpacked_bytes_max: 3000,
+        series_max: 2,
+        ..IngestLimits::default()
+    };
+    let options = TsdbOptions {
+        ingest: limits,
+        ..TsdbOptions::default()
+    };
+    let tsdb = open(&SimDisk::new(1), options);
+    let zeros = |bytes: usize| {
+        let mut snappy = snap::raw::Encoder::new();
+        snappy.compress_vec(&vec![0; bytes]).expect("compresses")
+    };
+    let three = encoded(&[up(&[(NOW, 1.0)]), up(&[]), up(&[])]);
+    for (what, body, status, text) in [
+        (
+            "not snappy",
+            b"\xff\xff\xff\xff\xff\xff".to_vec(),
+            400,
+            "snappy: ",
+        ),
+        ("not protobuf", zeros(10), 400, "protobuf: "),
+        (
+            "unpacks to much",
+            zeros(4000),
+            413,
+            "the request unpacks to 4000 bytes",
+        ),
+        (
+            "many series",
+            three,
+            413,
+            "the request has 3 series and at most 2",
+        ),
+        ("large", vec![0; 2001], 413, ""),
+    ] {
+        let (found, body) = write(&tsdb, body).await;
+        assert_eq!(found.as_u16(), status, "{what}: {body}");
+        assert!(body.starts_with(text), "{what}: {body}");
+    }
+    let body = || encoded(&[up(&[(NOW, 1.0)])]);
+    for (headers, status) in [
+        (vec![], 204),
+        (
+            vec![(
+                header::CONTENT_TYPE,
+                "application/x-protobuf;proto=prometheus.WriteRequest",
+            )],
+            204,
+        ),
+        (
+            vec![(
+                header::CONTENT_TYPE,
+                "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+            )],
+            415,
+        ),
+        (vec![(header::CONTENT_TYPE, "application/json")], 415),
+        (vec![(header::CONTENT_ENCODING, "gzip")], 415),
+    ] {
+        let (found, body) = ask(&tsdb, request(body(), &headers)).await;
+        assert_eq!(found.as_u16(), status, "{headers:?}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_finds_no_place_to_wait_is_asked_to_come_back() {
+    let mut options = TsdbOptions::default();
+    options.api.writes_waiting_max = 0;
+    let tsdb = open(&SimDisk::new(1), options);
+    let (status, text) = write(&tsdb, encoded(&[up(&[(NOW, 1.0)])])).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(text, "too many writes are waiting; try again later\n");
+    assert!(read_all(tsdb.store()).is_empty());
+}
+
+#[tokio::test]
+async fn no_room_is_said_with_a_time_to_retry() {
+    let options = TsdbOptions {
+        store: StoreOptions {
+            memory_bytes_max: 100,
+            ..StoreOptions::default()
+        },
+        ..TsdbOptions::default()
+    };
+    let disk = SimDisk::new(1);
+    let tsdb = open(&disk, options);
+    let body = || encoded(&[up(&[(NOW, 1.0)])]);
+    assert_eq!(write(&tsdb, body()).await.0, StatusCode::NO_CONTENT);
+    let (status, text) = write(&tsdb, body()).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(
+        text.starts_with("too much is waiting to be flushed"),
+        "{text}"
+    );
+    tsdb.store().flush().expect("flushes");
+    disk.inject(Fault::Full(disk.operations()));
+    let (status, text) = write(&tsdb, body()).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text.starts_with("disk full: "), "{text}");
+    disk.heal();
+    assert_eq!(write(&tsdb, body()).await.0, StatusCode::NO_CONTENT);
+}
