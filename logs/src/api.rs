@@ -47,10 +47,12 @@ pub(crate) fn router(logs: Logs) -> Router {
         queries: Arc::new(Slots::new(
             options.queries_at_once_max,
             options.queries_waiting_max,
+            logs.metrics().queries.clone(),
         )),
         pushes: Arc::new(Slots::new(
             options.pushes_at_once_max,
             options.pushes_waiting_max,
+            logs.metrics().pushes.clone(),
         )),
         logs,
     };

@@ -23,6 +23,8 @@ use model::entry::{Entry, StreamEntries};
 use model::labels::{Labels, is_legacy_label_name};
 use model::time::{Timestamp, TimestampNs};
 
+use level::LevelDetector;
+
 /// What a push may contain. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IngestLimits {
@@ -219,11 +221,12 @@ pub fn prepare(push: Push, limits: &IngestLimits, window: Window) -> Prepared {
             continue;
         }
         let labels = service::with_service_name(&stream.labels);
+        let mut detector = LevelDetector::new(&labels);
         let mut entries = Vec::with_capacity(stream.entries.len());
         for mut entry in stream.entries {
             match check_entry(&stream.labels, &entry, limits, window) {
                 Ok(()) => {
-                    level::detect(&labels, &mut entry);
+                    detector.detect(&mut entry);
                     entries.push(entry);
                 }
                 Err(rejection) => prepared.refuse(1, rejection),

@@ -154,7 +154,12 @@ impl Logs {
         &self.clock
     }
 
-    /// Loki's HTTP API.
+    /// Counters, for the API's queues.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Loki's HTTP API. One router is enough: each has queues of its own.
     pub fn router(&self) -> axum::Router {
         api::router(self.clone())
     }

@@ -8,7 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use storage::store::Store;
 
@@ -21,6 +21,52 @@ pub(crate) struct Metrics {
     lines: Counter,
     line_bytes: Counter,
     refused_lines: Counter,
+    pub(crate) queries: QueueMetrics,
+    pub(crate) pushes: QueueMetrics,
+}
+
+/// A queue of requests. Cloning shares the counters.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct QueueMetrics {
+    requests: Counter,
+    in_flight: Gauge,
+    pub(crate) refused: Counter,
+}
+
+/// A request that is waiting or running.
+pub(crate) struct InFlight<'m>(&'m Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl QueueMetrics {
+    /// Counts a request, and counts it as in flight while the guard lives.
+    pub(crate) fn start(&self) -> InFlight<'_> {
+        self.requests.inc();
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
+    }
+
+    fn register(&self, what: &str, registry: &mut Registry) {
+        registry.register(
+            format!("taffrail_logs_{what}"),
+            format!("Requests of the log API taken on: {what}"),
+            self.requests.clone(),
+        );
+        registry.register(
+            format!("taffrail_logs_{what}_in_flight"),
+            format!("Requests of the log API that wait or run: {what}"),
+            self.in_flight.clone(),
+        );
+        registry.register(
+            format!("taffrail_logs_refused_{what}"),
+            format!("Requests of the log API refused because too many wait: {what}"),
+            self.refused.clone(),
+        );
+    }
 }
 
 impl Metrics {
@@ -49,6 +95,8 @@ impl Metrics {
             "Log lines that were refused because of what they are",
             self.refused_lines.clone(),
         );
+        self.queries.register("queries", registry);
+        self.pushes.register("pushes", registry);
         registry.register_collector(Box::new(StoreCollector(Arc::clone(store))));
     }
 }

@@ -1,5 +1,7 @@
 //! `query`, `query_range` and `format_query`.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
@@ -30,8 +32,9 @@ pub(super) async fn instant(
     let logs = api.logs.clone();
     let work = move |gone| {
         let started = Instant::now();
-        let engine = logs.engine().cancelled_by(gone);
-        let output = engine.instant(&logs.snapshot(), &text, at, limit, direction)?;
+        let engine = logs.engine().cancelled_by(Arc::clone(&gone));
+        let snapshot = logs.snapshot().cancelled_by(gone);
+        let output = engine.instant(&snapshot, &text, at, limit, direction)?;
         Ok(response::query(
             &output,
             labelling,
@@ -63,7 +66,8 @@ pub(super) async fn range(
     let logs = api.logs.clone();
     let work = move |gone| {
         let started = Instant::now();
-        let engine = logs.engine().cancelled_by(gone);
+        let engine = logs.engine().cancelled_by(Arc::clone(&gone));
+        let snapshot = logs.snapshot().cancelled_by(gone);
         // What the interval leaves out does not count against the limit.
         let fetched = if interval.is_zero() {
             limit
@@ -71,7 +75,6 @@ pub(super) async fn range(
             engine.limits().entries_max
         };
         let Span { start, end } = range;
-        let snapshot = logs.snapshot();
         let mut output = engine.range(&snapshot, &text, start, end, step, fetched, direction)?;
         if !interval.is_zero() {
             thin_out(&mut output, interval, direction, limit);
@@ -147,16 +150,17 @@ fn thin_out(output: &mut QueryOutput, interval: Duration, direction: Direction, 
         far
     });
     places.truncate(limit);
+    let kept: HashSet<(usize, usize)> = places
+        .iter()
+        .map(|(_, stream, place)| (*stream, *place))
+        .collect();
     for (number, stream) in streams.iter_mut().enumerate() {
         let mut place = 0;
         stream.entries.retain(|_| {
-            let kept = places
-                .iter()
-                .any(|kept| (kept.1, kept.2) == (number, place));
             place += 1;
-            kept
+            kept.contains(&(number, place - 1))
         });
     }
     streams.retain(|stream| !stream.entries.is_empty());
-    output.stats.entries_returned = places.len() as u64;
+    output.stats.entries_returned = kept.len() as u64;
 }

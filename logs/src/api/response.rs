@@ -4,7 +4,7 @@
 //! for `categorize-labels` (Grafana always does) gets the stream's own labels in `stream` and the line's
 //! as a third part of each value.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -90,17 +90,19 @@ struct Categorized<'r> {
 /// Result streams that are one stream but for the labels of their lines, put together in order.
 fn by_stream(streams: &[ResultStream], direction: Direction) -> Vec<Categorized<'_>> {
     let mut together: Vec<Categorized<'_>> = Vec::new();
+    let mut numbers: HashMap<&Labels, usize> = HashMap::new();
     for result in streams {
-        let entries = result.entries.iter().map(|entry| (result, entry));
-        match together
-            .iter_mut()
-            .find(|known| *known.stream == result.stream)
-        {
-            Some(known) => known.entries.extend(entries),
-            None => together.push(Categorized {
-                stream: &result.stream,
-                entries: entries.collect(),
-            }),
+        let stream = &result.stream;
+        let number = *numbers.entry(stream).or_insert(together.len());
+        if number == together.len() {
+            together.push(Categorized {
+                stream,
+                entries: Vec::new(),
+            });
+        }
+        if let Some(known) = together.get_mut(number) {
+            let entries = result.entries.iter();
+            known.entries.extend(entries.map(|entry| (result, entry)));
         }
     }
     for stream in &mut together {

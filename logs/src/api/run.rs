@@ -10,19 +10,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
 use super::error::ApiError;
+use crate::metrics::QueueMetrics;
 
 /// How much runs and waits at a time.
 pub(super) struct Slots {
     running: Arc<Semaphore>,
     waiting: Semaphore,
+    metrics: QueueMetrics,
 }
 
 impl Slots {
     /// So many at a time, so many more waiting.
-    pub(super) fn new(at_once_max: usize, waiting_max: usize) -> Self {
+    pub(super) fn new(at_once_max: usize, waiting_max: usize, metrics: QueueMetrics) -> Self {
         Self {
             running: Arc::new(Semaphore::new(at_once_max.max(1))),
             waiting: Semaphore::new(at_once_max.max(1) + waiting_max),
+            metrics,
         }
     }
 
@@ -32,10 +35,11 @@ impl Slots {
         &self,
         work: impl FnOnce(Arc<AtomicBool>) -> Result<R, ApiError> + Send + 'static,
     ) -> Result<R, ApiError> {
-        let _waiting = self
-            .waiting
-            .try_acquire()
-            .map_err(|_| ApiError::TooManyOutstanding)?;
+        let Ok(_waiting) = self.waiting.try_acquire() else {
+            self.metrics.refused.inc();
+            return Err(ApiError::TooManyOutstanding);
+        };
+        let _in_flight = self.metrics.start();
         let permit = Arc::clone(&self.running)
             .acquire_owned()
             .await
@@ -69,7 +73,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_and_a_dropped_request_raises_the_flag() {
-        let slots = Arc::new(Slots::new(1, 0));
+        let slots = Arc::new(Slots::new(1, 0, QueueMetrics::default()));
         let (started, has_started) = tokio::sync::oneshot::channel();
         let (saw_flag, flag_was_seen) = mpsc::channel();
         let first = tokio::spawn({

@@ -5,6 +5,8 @@
 //! word that is the name of a level decides, among the line's first bytes, where a level stands if the
 //! line has one.
 
+use std::collections::HashMap;
+
 use model::entry::Entry;
 use model::labels::Labels;
 
@@ -33,32 +35,58 @@ const LEVEL_FIELDS: [&str; 11] = [
 /// How far into a line a word may say its level.
 const SEARCHED_BYTES_MAX: usize = 512;
 
-/// Adds `detected_level` to an entry that has none.
-pub fn detect(stream: &Labels, entry: &mut Entry) {
-    if entry.metadata.get(DETECTED_LEVEL).is_some() {
-        return;
-    }
-    let level = level_of(stream, entry);
-    let mut metadata = entry.metadata.to_builder();
-    entry.metadata = metadata.set(DETECTED_LEVEL, &level).build();
+/// Detects the levels of one stream's entries.
+pub struct LevelDetector {
+    /// What the stream's labels say, for all its entries.
+    stream_level: Option<String>,
+    /// Metadata that is nothing but a level: entries share it.
+    alone: HashMap<String, Labels>,
 }
 
-fn level_of(stream: &Labels, entry: &Entry) -> String {
-    let said = [stream, &entry.metadata]
-        .iter()
-        .find_map(|labels| LEVEL_FIELDS.iter().find_map(|field| labels.get(field)));
-    if let Some(said) = said {
-        // What a label says holds, also where it is no level we know.
-        return known_level(said).map_or_else(|| said.to_lowercase(), str::to_owned);
+impl LevelDetector {
+    /// A detector for the entries of a stream.
+    pub fn new(stream: &Labels) -> Self {
+        Self {
+            stream_level: said_level(stream),
+            alone: HashMap::new(),
+        }
     }
-    let line = entry.line.as_str();
+
+    /// Adds `detected_level` to an entry that has none.
+    pub fn detect(&mut self, entry: &mut Entry) {
+        if entry.metadata.get(DETECTED_LEVEL).is_some() {
+            return;
+        }
+        let level = self
+            .stream_level
+            .clone()
+            .or_else(|| said_level(&entry.metadata))
+            .unwrap_or_else(|| line_level(&entry.line).to_owned());
+        entry.metadata = if entry.metadata.is_empty() {
+            let alone = self.alone.entry(level);
+            let made =
+                alone.or_insert_with_key(|level| Labels::from_pairs([(DETECTED_LEVEL, level)]));
+            made.clone()
+        } else {
+            let mut metadata = entry.metadata.to_builder();
+            metadata.set(DETECTED_LEVEL, &level).build()
+        };
+    }
+}
+
+/// What a label says holds, also where it is no level we know.
+fn said_level(labels: &Labels) -> Option<String> {
+    let said = LEVEL_FIELDS.iter().find_map(|field| labels.get(field))?;
+    Some(known_level(said).map_or_else(|| said.to_lowercase(), str::to_owned))
+}
+
+fn line_level(line: &str) -> &'static str {
     let field = if line.trim_start().starts_with('{') {
         json::first_text_field(line, &LEVEL_FIELDS).and_then(|value| known_level(&value))
     } else {
         logfmt_level(line)
     };
-    let level = field.or_else(|| level_word(line));
-    level.unwrap_or(UNKNOWN_LEVEL).to_owned()
+    field.or_else(|| level_word(line)).unwrap_or(UNKNOWN_LEVEL)
 }
 
 /// The level a text names, whatever its case and its spelling.
@@ -125,7 +153,8 @@ mod tests {
                     metadata: Labels::from_pairs(metadata.iter().copied()),
                     ..Entry::default()
                 };
-                detect(&Labels::from_pairs(stream.iter().copied()), &mut entry);
+                let stream = Labels::from_pairs(stream.iter().copied());
+                LevelDetector::new(&stream).detect(&mut entry);
                 assert_eq!(
                     entry.metadata.get(DETECTED_LEVEL),
                     Some(level),

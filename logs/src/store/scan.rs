@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::memmem::Finder;
 use model::labels::Labels;
@@ -34,6 +35,7 @@ use crate::query::{
 pub struct Snapshot {
     pub(super) store: Arc<Store<LogTable>>,
     pub(super) view: Arc<View<LogTable>>,
+    cancel: Option<Arc<AtomicBool>>,
 }
 
 /// Where rows of a stream are.
@@ -48,7 +50,23 @@ impl Snapshot {
         Self {
             store: Arc::clone(store),
             view: store.view(),
+            cancel: None,
         }
+    }
+
+    /// The same snapshot, whose scans end early once the flag is set: a needle may be looked for in
+    /// many pages before a visitor is asked whether to go on.
+    #[must_use]
+    pub fn cancelled_by(self, flag: Arc<AtomicBool>) -> Self {
+        Self {
+            cancel: Some(flag),
+            ..self
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        let cancel = self.cancel.as_ref();
+        cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
 
     /// Takes a part out of the store if its bytes are wrong, and passes the error on.
@@ -130,6 +148,7 @@ impl Source for Snapshot {
         let needles = Needles::new(selection.hints);
         for (labels, places) in &streams {
             let scan = StreamScan {
+                snapshot: self,
                 labels,
                 range,
                 direction: selection.direction,
@@ -171,6 +190,7 @@ impl<'h> Needles<'h> {
 
 /// The reading of one stream.
 struct StreamScan<'s> {
+    snapshot: &'s Snapshot,
     labels: &'s Labels,
     range: Span,
     direction: Direction,
@@ -194,6 +214,9 @@ impl StreamScan<'_> {
             steps.reverse();
         }
         for step in steps {
+            if self.snapshot.is_cancelled() {
+                return Ok(Scan::Stop);
+            }
             let asked = match step {
                 Step::Alone(piece) => self.read_alone(&piece, visitor)?,
                 Step::Together(pieces) => self.read_together(pieces, visitor)?,

@@ -9,7 +9,10 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::support::fresh;
+use storage::disk::sim::SimDisk;
+use storage::wal::sync::FsyncPolicy;
+
+use crate::support::{fresh, open, open_with, options};
 
 struct Client {
     router: Router,
@@ -315,6 +318,49 @@ async fn what_is_wrong_is_said_in_plain_text() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{path}: {text}");
         assert!(text.contains(expected), "{path}: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_store_that_is_behind_asks_for_patience() {
+    let mut options = options(FsyncPolicy::Always);
+    options.store.memory_bytes_max = 100;
+    let logs = open_with(&SimDisk::new(0), options).expect("opens").0;
+    let client = Client {
+        router: logs.router(),
+    };
+    let line = "x".repeat(200);
+    let push = json!({"streams": [{"stream": {"app": "a"}, "values": [["1", line]]}]});
+    let (status, text) = client.push_json(&push).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "{text}");
+    let (status, text) = client.push_json(&push).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{text}");
+    logs.store().flush().expect("flushes");
+    let (status, text) = client.push_json(&push).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "{text}");
+    logs.store().close().expect("closes");
+    let (status, text) = client.push_json(&push).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+}
+
+#[tokio::test]
+async fn a_corrupt_part_fails_one_query_and_no_more() {
+    let disk = SimDisk::new(0);
+    let logs = open(&disk, FsyncPolicy::Always).expect("opens").0;
+    let client = Client {
+        router: logs.router(),
+    };
+    let push = json!({"streams": [{"stream": {"app": "a"}, "values": [["1", "x"]]}]});
+    client.push_json(&push).await;
+    logs.store().flush().expect("flushes");
+    let mut files = disk.files().into_iter();
+    let part = files.find(|(path, _)| path.extension().is_some_and(|ending| ending == "part"));
+    assert!(disk.flip_bit(&part.expect("a part").0, 8 * 12));
+    let path = format!("query_range?query=%7Bapp%3D%22a%22%7D&{RANGE}");
+    let (status, text) = client.get(&path).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{text}");
+    assert!(text.contains("corrupt at offset"), "{text}");
+    let answer = client.json(&path).await;
+    assert_eq!(answer["data"]["result"], json!([]));
 }
 
 #[tokio::test]

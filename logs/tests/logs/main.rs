@@ -12,6 +12,7 @@
 mod api;
 mod crash;
 mod damage;
+mod lifecycle;
 mod metrics;
 mod model;
 mod pages;

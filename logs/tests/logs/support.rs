@@ -40,13 +40,15 @@ pub(crate) fn options(fsync: FsyncPolicy) -> LogsOptions {
 }
 
 pub(crate) fn open(disk: &SimDisk, fsync: FsyncPolicy) -> Result<(Logs, Recovered), OpenError> {
+    open_with(disk, options(fsync))
+}
+
+pub(crate) fn open_with(
+    disk: &SimDisk,
+    options: LogsOptions,
+) -> Result<(Logs, Recovered), OpenError> {
     let clock = Arc::new(ManualClock::new(NOW));
-    Logs::open(
-        Arc::new(disk.clone()),
-        clock,
-        Path::new("/logs"),
-        options(fsync),
-    )
+    Logs::open(Arc::new(disk.clone()), clock, Path::new("/logs"), options)
 }
 
 /// An engine on a disk of its own.
