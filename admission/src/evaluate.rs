@@ -154,7 +154,7 @@ impl Evaluator {
         let labels = match self.namespaces.labels(&review.namespace) {
             Ok(labels) => labels,
             Err(error) if review.target == Target::Pod => {
-                return Ok(Verdict::Denied(Denial::failed_closed(&error.to_string())));
+                return Ok(Verdict::Denied(Denial::undecidable(&error.to_string())));
             }
             Err(error) => return Ok(Verdict::unread(error.to_string())),
         };

@@ -241,7 +241,13 @@ fn labels_choose_and_a_failed_lookup_refuses() {
     let mut elsewhere = create(&json!({"containers": []}));
     elsewhere.namespace = "elsewhere".into();
     let verdict = judge(&by(&[]), &elsewhere);
-    assert!(!verdict.allows(), "{verdict:?}");
+    let Verdict::Denied(denial) = verdict else {
+        panic!("{verdict:?}")
+    };
+    assert_eq!(
+        denial.message(),
+        "failed to lookup namespace \"elsewhere\": not synced"
+    );
 }
 
 #[test]

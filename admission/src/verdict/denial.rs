@@ -72,6 +72,17 @@ impl Denial {
         Denial::without_policy(Cause::Invalid, "labels", path, message.into())
     }
 
+    /// What a verdict on a pod depends on is not known, and no fail mode may guess it.
+    pub fn undecidable(problem: &str) -> Self {
+        let rule = "namespace_lookup";
+        Denial::without_policy(
+            Cause::FailedClosed,
+            rule,
+            "metadata.namespace",
+            problem.into(),
+        )
+    }
+
     /// Nobody could judge the request, and the fail mode is closed.
     pub fn failed_closed(problem: &str) -> Self {
         let message = format!(
@@ -144,6 +155,7 @@ mod tests {
             Denial::malformed("request.object", "failed to decode pod"),
             Denial::invalid("metadata.labels", "no such level"),
             Denial::failed_closed("the deadline passed"),
+            Denial::undecidable("failed to lookup namespace"),
         ] {
             assert!(!denial.message().is_empty());
             assert!(!denial.hits().is_empty());
