@@ -106,7 +106,7 @@ pub enum Scan {
 /// What to do with a page whose summary was offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SummaryVerdict {
-    /// The summary was counted; the page is not wanted.
+    /// The summary was counted, or no window holds any of it; the page is not wanted.
     Taken,
     /// The entries are wanted.
     Decode,

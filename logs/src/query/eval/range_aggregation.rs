@@ -349,13 +349,15 @@ impl Visitor for WindowVisitor<'_, '_> {
     }
 
     fn summary(&mut self, page: &PageSummary<'_>) -> SummaryVerdict {
+        let (first, last) = (self.shifted(page.first), self.shifted(page.last));
+        if self.steps.miss(first, last, self.range_ns) {
+            return SummaryVerdict::Taken;
+        }
         if !self.plan.pipeline.is_empty() || self.plan.measure == Measure::Samples {
             return SummaryVerdict::Decode;
         }
-        let holding = |at: TimestampNs| self.steps.holding(self.shifted(at), self.range_ns);
-        let Some(windows) =
-            holding(page.first).filter(|windows| holding(page.last) == Some(*windows))
-        else {
+        let holding = |at: i64| self.steps.holding(at, self.range_ns);
+        let Some(windows) = holding(first).filter(|windows| holding(last) == Some(*windows)) else {
             return SummaryVerdict::Decode;
         };
         self.begin_stream(page.stream);

@@ -80,6 +80,17 @@ impl Steps {
         let last = usize::try_from(last).ok()?.min(self.count.checked_sub(1)?);
         (first <= last).then_some((first, last))
     }
+
+    /// Whether no window holds any instant from `first_ns` to `last_ns`.
+    pub(super) fn miss(&self, first_ns: i64, last_ns: i64, range_ns: i64) -> bool {
+        let since_start = first_ns.saturating_sub(self.start_ns);
+        let next = since_start.div_euclid(self.step_ns)
+            + i64::from(since_start.rem_euclid(self.step_ns) != 0);
+        match usize::try_from(next.max(0)) {
+            Ok(next) if next < self.count => self.at(next).saturating_sub(range_ns) >= last_ns,
+            _ => true,
+        }
+    }
 }
 
 /// A sample: when in nanoseconds, and how much.
@@ -221,6 +232,21 @@ mod tests {
         assert_eq!(steps.holding(61, 90), Some((1, 2)));
         assert_eq!(steps.holding(121, 90), None);
         assert_eq!(steps.holding(65, 10), None);
+        for (first, last, range, miss) in [
+            (61, 80, 10, true),
+            (61, 81, 10, false),
+            (61, 80, 11, false),
+            (0, 50, 10, true),
+            (0, 51, 10, false),
+            (121, 200, 500, true),
+            (0, 200, 1, false),
+        ] {
+            assert_eq!(
+                steps.miss(first, last, range),
+                miss,
+                "{first} {last} {range}"
+            );
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Functions on instants.
 //!
+//! Local time is UTC: an answer must not depend on the machine that computes it.
+//!
 //! The template library has no value for an instant, so one travels as the text Go prints for it
 //! (`2006-01-02 15:04:05.999999999 -0700 MST`), which is also what `{{ __timestamp__ }}` shows.
 
@@ -43,7 +45,7 @@ pub(super) fn register(functions: &mut FuncMap) {
         let zone = text_argument("toDateInZone", arguments, 1)?;
         let text = text_argument("toDateInZone", arguments, 2)?;
         let zone = match zone.as_str() {
-            "" | "UTC" => TimeZone::UTC,
+            "" | "UTC" | "Local" => TimeZone::UTC,
             name => TimeZone::get(name)
                 .map_err(|_| TemplateError::Exec(format!("unknown time zone {name}")))?,
         };
