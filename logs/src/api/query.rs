@@ -1,7 +1,6 @@
 //! `query`, `query_range` and `format_query`.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
@@ -32,8 +31,8 @@ pub(super) async fn instant(
     let logs = api.logs.clone();
     let work = move |gone| {
         let started = Instant::now();
-        let engine = logs.engine().cancelled_by(Arc::clone(&gone));
-        let snapshot = logs.snapshot().cancelled_by(gone);
+        let engine = logs.engine().cancelled_by(gone);
+        let snapshot = logs.snapshot();
         let output = engine.instant(&snapshot, &text, at, limit, direction)?;
         Ok(response::query(
             &output,
@@ -66,8 +65,8 @@ pub(super) async fn range(
     let logs = api.logs.clone();
     let work = move |gone| {
         let started = Instant::now();
-        let engine = logs.engine().cancelled_by(Arc::clone(&gone));
-        let snapshot = logs.snapshot().cancelled_by(gone);
+        let engine = logs.engine().cancelled_by(gone);
+        let snapshot = logs.snapshot();
         // What the interval leaves out does not count against the limit.
         let fetched = if interval.is_zero() {
             limit

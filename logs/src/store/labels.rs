@@ -67,12 +67,16 @@ impl Snapshot {
             let part = &part.part;
             let selected = select(part.index(), matchers)?;
             part.index().labels_of(&selected, |stream, labels| {
+                let mut volume = Volume::default();
                 for span in part.spans_in(stream, range) {
-                    *volumes.entry(labels.clone()).or_default() += Volume {
+                    volume += Volume {
                         entries: u64::from(span.rows),
                         bytes: span.line_bytes,
                         chunks: 1,
                     };
+                }
+                if volume.entries > 0 {
+                    *volumes.entry(labels).or_default() += volume;
                 }
             })?;
         }

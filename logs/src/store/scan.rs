@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::memmem::Finder;
 use model::labels::Labels;
@@ -35,7 +34,6 @@ use crate::query::{
 pub struct Snapshot {
     pub(super) store: Arc<Store<LogTable>>,
     pub(super) view: Arc<View<LogTable>>,
-    cancel: Option<Arc<AtomicBool>>,
 }
 
 /// Where rows of a stream are.
@@ -50,23 +48,7 @@ impl Snapshot {
         Self {
             store: Arc::clone(store),
             view: store.view(),
-            cancel: None,
         }
-    }
-
-    /// The same snapshot, whose scans end early once the flag is set: a needle may be looked for in
-    /// many pages before a visitor is asked whether to go on.
-    #[must_use]
-    pub fn cancelled_by(self, flag: Arc<AtomicBool>) -> Self {
-        Self {
-            cancel: Some(flag),
-            ..self
-        }
-    }
-
-    fn is_cancelled(&self) -> bool {
-        let cancel = self.cancel.as_ref();
-        cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
 
     /// Takes a part out of the store if its bytes are wrong, and passes the error on.
@@ -148,7 +130,6 @@ impl Source for Snapshot {
         let needles = Needles::new(selection.hints);
         for (labels, places) in &streams {
             let scan = StreamScan {
-                snapshot: self,
                 labels,
                 range,
                 direction: selection.direction,
@@ -190,7 +171,6 @@ impl<'h> Needles<'h> {
 
 /// The reading of one stream.
 struct StreamScan<'s> {
-    snapshot: &'s Snapshot,
     labels: &'s Labels,
     range: Span,
     direction: Direction,
@@ -214,9 +194,6 @@ impl StreamScan<'_> {
             steps.reverse();
         }
         for step in steps {
-            if self.snapshot.is_cancelled() {
-                return Ok(Scan::Stop);
-            }
             let asked = match step {
                 Step::Alone(piece) => self.read_alone(&piece, visitor)?,
                 Step::Together(pieces) => self.read_together(pieces, visitor)?,
@@ -261,8 +238,13 @@ impl StreamScan<'_> {
         let mut visit = |rows: &[Row<'_>]| Ok(self.hand_on(rows, visitor, &mut asked));
         let _ = match needle {
             Some(needle) => {
-                let places = block.candidates(needle).into_iter();
-                visit_rows(&block, places, self.direction, &mut visit)?
+                let places = block.candidates(needle);
+                if places.is_empty() {
+                    // Asked all the same: nothing may be found for long, and time passes.
+                    visit(&[])?
+                } else {
+                    visit_rows(&block, places.into_iter(), self.direction, &mut visit)?
+                }
             }
             None => visit_rows(&block, 0..block.len(), self.direction, &mut visit)?,
         };

@@ -1,11 +1,14 @@
 //! What a scan reads and what it leaves out: pages by time, by needle and by their summaries.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use ::model::entry::StreamEntries;
 use ::model::time::TimestampNs;
 use logs::Logs;
 use logs::query::{
-    Batch, Direction, Engine, EngineOptions, Hints, LineNeed, PageSummary, QueryResult, Scan,
-    Selection, Source, SummaryVerdict, Visitor,
+    Batch, Direction, Engine, EngineOptions, Hints, LineNeed, PageSummary, QueryError, QueryResult,
+    Scan, Selection, Source, SummaryVerdict, Visitor,
 };
 
 use crate::support::{entry, fresh, labels, read_all};
@@ -166,6 +169,19 @@ fn a_needle_is_found_without_judging_every_line() {
     check(r#"{app="a"} |= "nowhere""#, 0, 0);
     check(r#"{app="a"} |~ "0777[67]$""#, 2, 100);
     check(r#"{app="a"} != "0""#, 0, LINES as u64);
+}
+
+#[test]
+fn a_search_that_finds_nothing_notices_that_nobody_waits() {
+    let logs = filled();
+    let gone = Arc::new(AtomicBool::new(true));
+    let engine = Engine::new(EngineOptions::default()).cancelled_by(gone);
+    let (start, end) = (TimestampNs(0), TimestampNs(LINES));
+    let step = std::time::Duration::from_secs(1);
+    let snapshot = logs.snapshot();
+    let query = r#"{app="a"} |= "nowhere""#;
+    let answer = engine.range(&snapshot, query, start, end, step, 100, Direction::Forward);
+    assert!(matches!(answer, Err(QueryError::Canceled)), "{answer:?}");
 }
 
 #[test]
