@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::parse::{self, DeviceIo, Keyed};
 use crate::host::HostFiles;
+use crate::node::disk;
 
 /// The clock ticks in which version 1 counts user and system time; 100 on every Linux.
 const USER_HZ: f64 = 100.0;
@@ -203,6 +204,26 @@ impl CgroupStats {
         fill(&mut self.memory_mapped_file, get("Mapped"));
         fill(&mut self.memory_swap, less("SwapTotal", "SwapFree"));
         self.fill_pressure(&|resource| host.proc(&format!("pressure/{resource}")));
+        if self.io.is_empty() {
+            self.fill_root_io(&host.proc("diskstats").unwrap_or_default());
+        }
+    }
+
+    /// The disks of the machine, as the root of a hierarchy would count them.
+    fn fill_root_io(&mut self, diskstats: &str) {
+        /// The kernel counts in sectors of this size, whatever the device's own.
+        const SECTOR_BYTES: u64 = 512;
+        for (device, columns) in disk::parse(diskstats) {
+            if let [reads, _, sectors_read, _, writes, _, sectors_written, ..] = *columns {
+                let io = DeviceIo {
+                    read_bytes: sectors_read as u64 * SECTOR_BYTES,
+                    written_bytes: sectors_written as u64 * SECTOR_BYTES,
+                    reads: reads as u64,
+                    writes: writes as u64,
+                };
+                self.io.insert(format!("/dev/{device}"), io);
+            }
+        }
     }
 
     /// `/proc/stat`'s first line: user, nice, system, idle, iowait, irq, softirq, steal.

@@ -25,7 +25,7 @@ impl Machine {
             "proc/meminfo",
             "MemTotal: 1000 kB\nMemFree: 400 kB\nCached: 50 kB\nInactive(file): 30 kB\nAnonPages: 20 kB\nMapped: 10 kB\nSwapTotal: 8 kB\nSwapFree: 5 kB\n",
         );
-        machine.write("proc/diskstats", "   8       0 sda 1 2 3\n");
+        machine.write("proc/diskstats", "   8       0 sda 1 2 3 4 5 6 7 8\n");
         machine.write(
             "proc/1/net/dev",
             "Inter-| Receive\n face |bytes\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  eth0: 10 2 3 4 0 0 0 0 20 6 7 8 0 0 0 0\n veth1: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n",
@@ -308,6 +308,12 @@ fn without_any_hierarchy_the_root_is_the_machine() {
             ("cpu_usage_seconds_total", r#"cpu="total", id="/""#, 3.5),
             ("cpu_user_seconds_total", r#"id="/""#, 2.0),
             ("memory_rss", r#"id="/""#, 20.0 * 1024.0),
+            (
+                "fs_reads_bytes_total",
+                r#"device="/dev/sda", id="/""#,
+                1536.0,
+            ),
+            ("fs_writes_total", r#"device="/dev/sda", id="/""#, 5.0),
         ],
     );
     let samples = machine.samples();

@@ -48,7 +48,7 @@ pub fn write(host: &HostFiles, body: &mut Exposition) {
 }
 
 /// Device and columns of each line.
-fn parse(text: &str) -> Vec<(&str, Vec<f64>)> {
+pub(crate) fn parse(text: &str) -> Vec<(&str, Vec<f64>)> {
     text.lines()
         .filter_map(|line| {
             let mut words = line.split_ascii_whitespace().skip(2);

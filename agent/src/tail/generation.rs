@@ -115,12 +115,14 @@ impl Generation {
         }
     }
 
-    /// Opens the generation in a plain file, at its position.
-    pub fn attach(&mut self, path: &Path) -> io::Result<()> {
+    /// Opens the generation in a plain file, at its position. The path must still lead to the file
+    /// that was judged.
+    pub fn attach(&mut self, path: &Path, judged: FileId) -> io::Result<()> {
         let mut file = File::open(path)?;
         let metadata = file.metadata()?;
+        same_file(&metadata, judged)?;
         file.seek(SeekFrom::Start(self.decoder.position()))?;
-        self.look(&metadata);
+        self.see(&metadata);
         self.id = FileId::of(&metadata);
         self.reader = Some(Reader::Plain(file));
         self.finished = false;
@@ -128,10 +130,12 @@ impl Generation {
         self.grow_prefix()
     }
 
-    /// Opens the generation in its compressed copy, at its position.
-    pub fn attach_compressed(&mut self, path: &Path) -> io::Result<()> {
+    /// Opens the generation in its compressed copy, at its position. The path must still lead to the
+    /// file that was judged.
+    pub fn attach_compressed(&mut self, path: &Path, judged: FileId) -> io::Result<()> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
+        same_file(&metadata, judged)?;
         let mut reader = Box::new(MultiGzDecoder::new(file));
         let position = self.decoder.position();
         let skipped = io::copy(&mut reader.by_ref().take(position), &mut io::sink())?;
@@ -217,27 +221,39 @@ impl Generation {
         Ok(read)
     }
 
-    /// Compares the open file with what was read of it. `metadata` is of the file under the path,
-    /// known to be this one.
-    pub fn compare(&mut self, metadata: &Metadata) -> io::Result<Change> {
-        let changed =
-            metadata.len() != self.length_seen || modified_nanos(metadata) != self.modified_seen;
-        if !changed {
+    /// Compares the open file with what was read of it.
+    pub fn compare(&mut self) -> io::Result<Change> {
+        let Some(Reader::Plain(file)) = &self.reader else {
+            return Ok(Change::Grown);
+        };
+        let metadata = file.metadata()?;
+        let same =
+            metadata.len() == self.length_seen && modified_nanos(&metadata) == self.modified_seen;
+        if same {
             return Ok(Change::Grown);
         }
         if metadata.len() < self.decoder.position() {
             return Ok(Change::Truncated);
         }
-        if let Some(Reader::Plain(file)) = &self.reader
-            && self.prefix.bytes > 0
-        {
+        if self.prefix.bytes > 0 {
             let first = first_bytes(file, self.prefix.bytes)?;
             if !self.prefix.begins(&first) {
                 return Ok(Change::Truncated);
             }
         }
-        self.look(metadata);
+        self.see(&metadata);
         Ok(Change::Grown)
+    }
+
+    /// Whether the file has the length and the date it had when it was last looked at.
+    pub fn is_as_seen(&self, metadata: &Metadata) -> bool {
+        metadata.len() == self.length_seen && modified_nanos(metadata) == self.modified_seen
+    }
+
+    /// Notes the length and the date of the file.
+    pub fn see(&mut self, metadata: &Metadata) {
+        self.length_seen = metadata.len();
+        self.modified_seen = modified_nanos(metadata);
     }
 
     /// Takes the reader away: the bytes are gone from this file. A copy of them may be found.
@@ -255,11 +271,6 @@ impl Generation {
         self.idle_since = None;
     }
 
-    fn look(&mut self, metadata: &Metadata) {
-        self.length_seen = metadata.len();
-        self.modified_seen = modified_nanos(metadata);
-    }
-
     /// Hashes more of the beginning, as far as it was read: what was read cannot change unless the
     /// file is truncated.
     fn grow_prefix(&mut self) -> io::Result<()> {
@@ -270,6 +281,16 @@ impl Generation {
             }
         }
         Ok(())
+    }
+}
+
+/// A rotation between judging a path and opening it makes the file that was judged as good as gone;
+/// the next look judges anew.
+fn same_file(metadata: &Metadata, judged: FileId) -> io::Result<()> {
+    if FileId::of(metadata) == judged {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::NotFound.into())
     }
 }
 

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use model::time::TimestampNs;
 
 use super::batch::{Batch, GenerationNumber};
-use super::checkpoint::SavedLog;
+use super::checkpoint::{SavedGeneration, SavedLog};
 use super::decoder::Line;
 use super::generation::{Change, Generation};
 use super::identity::FileId;
@@ -102,7 +102,9 @@ impl Log {
     pub fn restored(saved: &SavedLog, source: Source, shared: &mut Shared<'_>) -> Self {
         let mut log = Self::new(saved.path.clone(), source);
         log.last_timestamp = saved.last_timestamp;
-        for generation in &saved.generations {
+        // Of a file that was empty nothing is known, and nothing was read.
+        let begun = |g: &&SavedGeneration| g.prefix.bytes > 0;
+        for generation in saved.generations.iter().filter(begun) {
             let number = shared.number();
             let format = log.source.format;
             let mut generation =
@@ -154,42 +156,43 @@ impl Log {
         }
     }
 
-    /// Looks at the file under the path. Says whether another file has taken its place.
+    /// Looks at the open files and at the path. Says whether a file was rotated or truncated.
     pub fn look(&mut self, shared: &mut Shared<'_>) -> bool {
+        let truncated = self.look_for_truncation(shared);
         let metadata = match fs::metadata(&self.path) {
             Ok(metadata) if metadata.is_file() => metadata,
-            Ok(_) => return false,
+            Ok(_) => return truncated,
             Err(error) => {
                 shared.say_unreadable(&self.path, &error);
                 // Renamed or unlinked; the handle reads on.
-                return self.active.take().is_some();
+                return self.active.take().is_some() || truncated;
             }
         };
         let id = FileId::of(&metadata);
         let active = self.active;
-        let current = self
-            .generations
-            .iter_mut()
-            .find(|g| Some(g.number) == active && g.id == id && g.is_open());
-        let Some(current) = current else {
-            let rotated = self.active.is_some();
-            self.open_active(id, shared);
-            return rotated;
-        };
-        match current.compare(&metadata) {
-            Ok(Change::Grown) => false,
-            Ok(Change::Truncated) => {
-                shared.metrics.truncations.inc();
-                current.detach(shared.now);
-                self.active = None;
-                self.open_active(id, shared);
-                true
-            }
-            Err(error) => {
-                shared.say_unreadable(&self.path, &error);
-                false
+        let is_current = |g: &Generation| Some(g.number) == active && g.id == id && g.is_open();
+        if self.generations.iter().any(is_current) {
+            return truncated;
+        }
+        self.open_active(id, shared);
+        active.is_some() || truncated
+    }
+
+    /// Takes the reader from every generation whose bytes were taken, under whatever name it is.
+    fn look_for_truncation(&mut self, shared: &mut Shared<'_>) -> bool {
+        let mut truncated = false;
+        for generation in &mut self.generations {
+            match generation.compare() {
+                Ok(Change::Grown) => {}
+                Ok(Change::Truncated) => {
+                    shared.metrics.truncations.inc();
+                    generation.detach(shared.now);
+                    truncated = true;
+                }
+                Err(error) => shared.say_unreadable(&self.path, &error),
             }
         }
+        truncated
     }
 
     /// Reads the log's generations, oldest first, until `bytes_max` bytes were read. Gives their

@@ -3,6 +3,7 @@
 mod crash;
 mod delivery;
 mod rotation;
+mod simulation;
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};

@@ -5,11 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Log, Shared};
+use crate::tail::batch::GenerationNumber;
 use crate::tail::discover::Folders;
 use crate::tail::generation::{Generation, modified_nanos};
 use crate::tail::identity::{
     FileId, PREFIX_BYTES_MAX, Prefix, compressed_content_bytes, first_bytes, first_bytes_compressed,
 };
+
+/// The most compressed files whose length is remembered between two looks.
+const LENGTHS_MAX: usize = 1024;
 
 /// A file beside the path that is no generation by its inode.
 struct Candidate {
@@ -38,7 +42,7 @@ impl Log {
         }
         let number = shared.number();
         let mut generation = Generation::new(number, self.source.format, 0, shared.line_bytes_max);
-        match generation.attach(&path) {
+        match generation.attach(&path, id) {
             Ok(()) => {
                 if !self.generations.is_empty() {
                     shared.metrics.rotations.inc();
@@ -58,18 +62,17 @@ impl Log {
         id: FileId,
         first: &[u8],
         shared: &mut Shared<'_>,
-    ) -> Option<crate::tail::batch::GenerationNumber> {
+    ) -> Option<GenerationNumber> {
         let generation = self.generations.iter_mut().find(|g| g.id == id)?;
-        let length = fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let same = generation.prefix.bytes == 0 || generation.prefix.begins(first);
-        if !same || length < generation.position() {
-            generation.detach(shared.now);
-            return None;
-        }
         if generation.is_open() {
             return Some(generation.number);
         }
-        match generation.attach(path) {
+        let length = fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if !generation.prefix.begins(first) || length < generation.position() {
+            generation.detach(shared.now);
+            return None;
+        }
+        match generation.attach(path, id) {
             Ok(()) => Some(generation.number),
             Err(error) => {
                 shared.say_unreadable(path, &error);
@@ -105,26 +108,45 @@ impl Log {
     fn known(&mut self, path: &Path, shared: &Shared<'_>) -> io::Result<Option<Candidate>> {
         let metadata = fs::metadata(path)?;
         let id = FileId::of(&metadata);
-        let compressed = path.extension().is_some_and(|extension| extension == "gz");
+        let same = self.generations.iter().position(|g| g.id == id);
+        let settled = same
+            .and_then(|at| self.generations.get_mut(at))
+            .is_some_and(|g| is_settled(g, &metadata, shared));
         let old = modified_nanos(&metadata) < shared.since;
-        if let Some(generation) = self.generations.iter_mut().find(|g| g.id == id) {
-            if generation.is_open() {
-                return Ok(None);
-            }
-            // Remembered while its file is there.
-            if generation.finished {
-                generation.idle_since = Some(shared.now);
-                if compressed || metadata.len() <= generation.position() {
-                    return Ok(None);
-                }
-            }
-        } else if !metadata.is_file()
-            || (old && self.generations.iter().all(|g| g.is_open() || g.finished))
-        {
+        let nothing_missing = || self.generations.iter().all(|g| g.is_open() || g.finished);
+        let foreign = !metadata.is_file() || (same.is_none() && old && nothing_missing());
+        if settled || foreign {
             return Ok(None);
         }
+        let Some(candidate) = self.peek(path, metadata)? else {
+            return Ok(None);
+        };
+        let Some(generation) = same.and_then(|at| self.generations.get_mut(at)) else {
+            return Ok(Some(candidate));
+        };
+        if !generation.prefix.begins(&candidate.first) {
+            // The inode came back under another file; of an empty one nothing can be said.
+            generation.id = FileId::default();
+            return Ok(Some(candidate));
+        }
+        generation.see(&candidate.metadata);
+        let read = candidate.compressed || candidate.content_bytes <= generation.position();
+        if generation.finished && read {
+            generation.idle_since = Some(shared.now);
+            return Ok(None);
+        }
+        Ok(Some(candidate))
+    }
+
+    /// Reads what identifies a file; nothing where a compressed file may still be written.
+    fn peek(&mut self, path: &Path, metadata: Metadata) -> io::Result<Option<Candidate>> {
+        let id = FileId::of(&metadata);
+        let compressed = path.extension().is_some_and(|extension| extension == "gz");
         let file = File::open(path)?;
         let (first, content_bytes) = if compressed {
+            if self.compressed_lengths.len() > LENGTHS_MAX {
+                self.compressed_lengths.clear();
+            }
             let length = self.compressed_lengths.insert(id, metadata.len());
             if length != Some(metadata.len()) {
                 return Ok(None);
@@ -155,6 +177,7 @@ impl Log {
             }
             if generation.finished && candidate.id != generation.id {
                 generation.id = candidate.id;
+                generation.see(&candidate.metadata);
                 generation.idle_since = Some(shared.now);
                 return;
             }
@@ -196,9 +219,9 @@ impl Log {
         let find =
             |matches: &dyn Fn(&Generation) -> bool| self.generations.iter().position(matches);
         find(&|g| {
-            let same_file = g.id == candidate.id && (g.prefix.bytes == 0 || begins(g));
+            let wanted = !g.finished || g.id == candidate.id;
             let long_enough = candidate.compressed || candidate.content_bytes >= g.position();
-            !g.is_open() && long_enough && (same_file || (!g.finished && begins(g)))
+            !g.is_open() && long_enough && wanted && begins(g)
         })
         .or_else(|| {
             find(&|g| g.finished && begins(g) && candidate.content_bytes == g.position() % modulus)
@@ -207,12 +230,25 @@ impl Log {
     }
 }
 
+/// Whether nothing new can be learnt of a generation from its file: it is being read, or it is
+/// finished and the file is as it was. What is there is remembered.
+fn is_settled(generation: &mut Generation, metadata: &Metadata, shared: &Shared<'_>) -> bool {
+    if generation.is_open() {
+        return true;
+    }
+    let settled = generation.finished && generation.is_as_seen(metadata);
+    if settled {
+        generation.idle_since = Some(shared.now);
+    }
+    settled
+}
+
 fn attach(generation: &mut Generation, candidate: &Candidate) -> io::Result<()> {
     if candidate.compressed {
-        generation.attach_compressed(&candidate.path)?;
+        generation.attach_compressed(&candidate.path, candidate.id)?;
         generation.prefix = Prefix::of(&candidate.first);
         Ok(())
     } else {
-        generation.attach(&candidate.path)
+        generation.attach(&candidate.path, candidate.id)
     }
 }
