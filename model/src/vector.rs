@@ -228,10 +228,10 @@ pub fn format_float(value: f64) -> String {
 }
 
 /// A float as Go's `%g` writes it: the shortest text, with an exponent of at least two digits
-/// below 1e-4 and from 1e21 on. Annotations and histograms in labels use it.
+/// below 1e-4 and from 1e6 on. Annotations, and histograms in labels, are written so.
 pub fn format_general(value: f64) -> String {
     let magnitude = value.abs();
-    if !value.is_finite() || magnitude == 0.0 || (1e-4..1e21).contains(&magnitude) {
+    if !value.is_finite() || magnitude == 0.0 || (1e-4..1e6).contains(&magnitude) {
         return format_float(value);
     }
     let text = format!("{value:e}");
@@ -285,6 +285,7 @@ mod tests {
             (1.5e22, "1.5e+22"),
             (1e100, "1e+100"),
             (100_000.0, "100000"),
+            (1_234_567.0, "1.234567e+06"),
             (f64::NAN, "NaN"),
         ] {
             assert_eq!(format_general(value), text);

@@ -1,7 +1,8 @@
 //! Quoted texts, with Go's escapes.
 //!
 //! Double and single quotes take escapes and end at the line; backquotes take none and may span
-//! lines. Escaped bytes that are no UTF-8 are replaced, for label values are text here.
+//! lines. Escapes can write bytes that are no UTF-8. Such a byte becomes a character of its own in
+//! Unicode's private use area, so that the text can still be told, refused and quoted.
 
 use std::fmt::Write as _;
 
@@ -18,8 +19,7 @@ pub fn unquote(input: &str, quote: char) -> Result<(String, usize), String> {
         match c {
             '\n' => break,
             c if c == quote => {
-                let value = String::from_utf8_lossy(&bytes).into_owned();
-                return Ok((value, at + c.len_utf8()));
+                return Ok((text_of(&bytes), at + c.len_utf8()));
             }
             '\\' => {
                 let Some((_, escaped)) = chars.next() else {
@@ -56,6 +56,34 @@ pub fn unquote(input: &str, quote: char) -> Result<(String, usize), String> {
     Err("unterminated quoted string".to_owned())
 }
 
+/// Where bytes that are no UTF-8 become characters: this one and the 127 behind it.
+const FOREIGN_BYTES: u32 = 0xF700;
+
+/// Bytes as text; those that are no UTF-8 as characters of the private use area.
+fn text_of(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        let foreign = chunk
+            .invalid()
+            .iter()
+            .map(|byte| FOREIGN_BYTES + u32::from(*byte));
+        text.extend(foreign.filter_map(char::from_u32));
+    }
+    text
+}
+
+/// The byte a character stands for that is no UTF-8.
+fn foreign_byte(c: char) -> Option<u8> {
+    let byte = (c as u32).checked_sub(FOREIGN_BYTES)?;
+    u8::try_from(byte).ok().filter(|byte| *byte >= 0x80)
+}
+
+/// Whether a text was written as valid UTF-8.
+pub fn is_valid_utf8(text: &str) -> bool {
+    !text.chars().any(|c| foreign_byte(c).is_some())
+}
+
 fn bad_escape(escaped: char) -> String {
     format!("unknown escape sequence {escaped:?}")
 }
@@ -77,6 +105,9 @@ pub fn quote(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
+            c if foreign_byte(c).is_some() => {
+                let _ = write!(out, "\\x{:02x}", foreign_byte(c).unwrap_or_default());
+            }
             c if c.is_control() => {
                 let _ = write!(out, "\\u{:04x}", c as u32);
             }
@@ -116,6 +147,9 @@ mod tests {
                 Ok(value)
             );
         }
+        let (foreign, _) = unquote(r#""a\xc5z""#, '"').expect("closed");
+        assert!(!is_valid_utf8(&foreign) && is_valid_utf8("ü"));
+        assert_eq!(quote(&foreign), r#""a\xc5z""#);
         for damaged in [r#""open"#, r#""\q""#, "\"line\n\"", r#""\x4"#] {
             assert!(unquote(damaged, '"').is_err(), "{damaged}");
         }

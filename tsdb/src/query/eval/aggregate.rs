@@ -15,6 +15,7 @@ use crate::query::annotations::HistogramOperation;
 use crate::query::ast::{Aggregate, AggregateOp, Expr, Grouping};
 use crate::query::functions::over_time::{mean_of, sum_of};
 use crate::query::functions::quantile::quantile_of;
+use crate::query::quoting::{is_valid_utf8, quote};
 
 /// The labels of the group a series belongs to.
 pub(super) fn group_labels(labels: &Labels, node: &Aggregate) -> Labels {
@@ -187,9 +188,11 @@ impl Evaluator<'_> {
 
     fn count_values(&mut self, node: &Aggregate, grid: Grid) -> Result<Value> {
         let label = match node.param.as_deref().map(Expr::unwrapped) {
-            Some(Expr::Text(text)) if !text.value.is_empty() => text.value.as_str(),
+            Some(Expr::Text(text)) if !text.value.is_empty() && is_valid_utf8(&text.value) => {
+                text.value.as_str()
+            }
             Some(Expr::Text(text)) => {
-                let message = format!("invalid label name {:?}", text.value);
+                let message = format!("invalid label name {}", quote(&text.value));
                 return Err(EvalError::Message(message));
             }
             _ => {

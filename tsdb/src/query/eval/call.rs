@@ -232,8 +232,8 @@ impl Evaluator<'_> {
         }
     }
 
-    /// `timestamp` and `start_timestamp`: of a selector, the times of its samples; of anything
-    /// else, the instant of evaluation, and nothing.
+    /// `timestamp` and `start_timestamp`: of a selector, the times of its samples, 0 where a start
+    /// is not known; of anything else, the instant of evaluation, and nothing.
     fn timestamps(&mut self, special: Special, call: &Call, grid: Grid) -> Result<Value> {
         let starts = special == Special::StartTimestamp;
         if let Some(Expr::Selector(selector)) = call.args.first().map(Expr::unwrapped) {
@@ -241,22 +241,9 @@ impl Evaluator<'_> {
                 let millis = if starts { found.start } else { found.at };
                 Sample::Float(millis as f64 / 1000.0)
             })?;
-            let Value::Vector(mut series) = value else {
+            let Value::Vector(series) = value else {
                 return Ok(value);
             };
-            if starts {
-                for series in &mut series {
-                    let unknown: Vec<usize> = series
-                        .column
-                        .floats()
-                        .filter(|(_, start)| *start == 0.0)
-                        .map(|(index, _)| index)
-                        .collect();
-                    for index in unknown {
-                        series.column.clear(index);
-                    }
-                }
-            }
             return self.computed(series);
         }
         let mut series = self.argument(call, 0, grid)?;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use model::labels::{BUCKET, Labels};
-use model::vector::format_float;
+use model::vector::format_general;
 
 use super::finish::OutputSeries;
 use super::{Evaluator, Grid, Result, Series, Value};
@@ -230,7 +230,7 @@ fn parse_bound(text: &str) -> Option<f64> {
 
 /// A float as OpenMetrics writes label values: integers carry `.0`.
 fn open_metrics_float(value: f64) -> String {
-    let text = format_float(value);
+    let text = format_general(value);
     if value.is_finite() && !text.contains(['.', 'e']) {
         return text + ".0";
     }

@@ -8,6 +8,7 @@ use model::matcher::anchored;
 use super::{EvalError, Evaluator, Grid, Result, Series, Value, merge_same_labels};
 use crate::query::ast::Call;
 use crate::query::functions::Special;
+use crate::query::quoting::is_valid_utf8;
 
 impl Evaluator<'_> {
     pub(super) fn label_replace(&mut self, call: &Call, grid: Grid) -> Result<Value> {
@@ -132,7 +133,7 @@ fn rename(series: &mut Series, name: &str, value: &str) {
 }
 
 fn check_name(name: &str, role: &str, function: &str) -> Result<()> {
-    if name.is_empty() {
+    if name.is_empty() || !is_valid_utf8(name) {
         return Err(EvalError::Message(format!(
             "invalid {role} label name in {function}(): {name}"
         )));

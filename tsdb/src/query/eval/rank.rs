@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use model::labels::Labels;
+use model::vector::format_general;
 use xxhash_rust::xxh64::xxh64;
 
 use super::aggregate::group_labels;
@@ -95,9 +96,11 @@ impl Evaluator<'_> {
             return fail("Parameter value is NaN".to_owned());
         }
         if min <= i64::MIN as f64 {
+            let min = format_general(min);
             return fail(format!("Scalar value {min} underflows int64"));
         }
         if max >= i64::MAX as f64 {
+            let max = format_general(max);
             return fail(format!("Scalar value {max} overflows int64"));
         }
         Ok(())
@@ -146,26 +149,114 @@ fn pick(
         return Vec::new();
     }
     let k = param as usize;
-    if op != AggregateOp::Limitk {
-        let value = |at: &usize| {
-            let column = series.get(*at).map(|one| &one.column);
-            column
-                .and_then(|column| column.float(index))
-                .unwrap_or(f64::NAN)
+    if op == AggregateOp::Limitk {
+        present.truncate(k);
+        return present;
+    }
+    let mut kept = Kept {
+        op,
+        heap: Vec::with_capacity(k.min(present.len())),
+    };
+    for at in present {
+        let column = series.get(at).map(|one| &one.column);
+        let value = column.and_then(|column| column.float(index));
+        kept.offer((value.unwrap_or(f64::NAN), at), k);
+    }
+    kept.in_order()
+}
+
+/// The best values so far: a heap with the worst on top.
+///
+/// Which of equal values stay depends on how the heap is kept. This one moves its elements as
+/// upstream's does, so that the same series are chosen.
+struct Kept {
+    op: AggregateOp,
+    heap: Vec<(f64, usize)>,
+}
+
+impl Kept {
+    /// Whether `a` is worse than `b`; NaN is worse than anything.
+    fn is_worse(&self, a: f64, b: f64) -> bool {
+        a.is_nan()
+            || if self.op == AggregateOp::Topk {
+                a < b
+            } else {
+                a > b
+            }
+    }
+
+    fn is_worse_at(&self, a: usize, b: usize) -> bool {
+        match (self.heap.get(a), self.heap.get(b)) {
+            (Some((a, _)), Some((b, _))) => self.is_worse(*a, *b),
+            _ => false,
+        }
+    }
+
+    fn offer(&mut self, candidate: (f64, usize), k: usize) {
+        if self.heap.len() < k {
+            self.heap.push(candidate);
+            self.sift_up();
+            return;
+        }
+        let Some((worst, _)) = self.heap.first().copied() else {
+            return;
         };
-        present.sort_by(|a, b| {
-            let (a, b) = (value(a), value(b));
-            match (a.is_nan(), b.is_nan()) {
+        let beats_nan = worst.is_nan() && !candidate.0.is_nan();
+        if beats_nan || (!worst.is_nan() && self.is_worse(worst, candidate.0)) {
+            if let Some(top) = self.heap.first_mut() {
+                *top = candidate;
+            }
+            self.sift_down();
+        }
+    }
+
+    fn sift_up(&mut self) {
+        let mut at = self.heap.len() - 1;
+        while at > 0 {
+            let parent = (at - 1) / 2;
+            if !self.is_worse_at(at, parent) {
+                return;
+            }
+            self.heap.swap(at, parent);
+            at = parent;
+        }
+    }
+
+    fn sift_down(&mut self) {
+        let mut at = 0;
+        loop {
+            let (left, right) = (2 * at + 1, 2 * at + 2);
+            if left >= self.heap.len() {
+                return;
+            }
+            let child = if right < self.heap.len() && self.is_worse_at(right, left) {
+                right
+            } else {
+                left
+            };
+            if !self.is_worse_at(child, at) {
+                return;
+            }
+            self.heap.swap(at, child);
+            at = child;
+        }
+    }
+
+    /// The best first, NaN last.
+    fn in_order(mut self) -> Vec<usize> {
+        let op = self.op;
+        self.heap
+            .sort_by(|(a, _), (b, _)| match (a.is_nan(), b.is_nan()) {
                 (true, true) => Ordering::Equal,
                 (true, false) => Ordering::Greater,
                 (false, true) => Ordering::Less,
-                (false, false) if op == AggregateOp::Topk => b.total_cmp(&a),
-                (false, false) => a.total_cmp(&b),
-            }
-        });
+                (false, false) if op == AggregateOp::Topk => {
+                    b.partial_cmp(a).unwrap_or(Ordering::Equal)
+                }
+                (false, false) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
+            });
+        self.heap.into_iter().map(|(_, at)| at).collect()
     }
-    present.truncate(k);
-    present
 }
 
 /// A number from 0 to 1 that is always the same for the same labels, and the same as upstream's:
