@@ -37,3 +37,6 @@ pub use ast::Expr;
 pub use engine::{Engine, EngineOptions, QueryError, QueryOptions, QueryOutput, QueryStats};
 pub use parser::{ParseError, parse, parse_series_selector, parse_with};
 pub use source::{Guard, Interrupted, SelectError, SelectedSeries, Source};
+
+#[cfg(test)]
+mod tests;

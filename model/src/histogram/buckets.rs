@@ -52,7 +52,7 @@ impl Histogram {
     pub fn positive_bucket(&self, index: i32, count: f64) -> Bucket {
         if self.uses_custom_buckets() {
             return Bucket {
-                lower: custom_bound(&self.custom_values, index - 1),
+                lower: custom_bound(&self.custom_values, index.saturating_sub(1)),
                 upper: custom_bound(&self.custom_values, index),
                 lower_inclusive: index == 0,
                 upper_inclusive: true,
@@ -120,7 +120,7 @@ impl Histogram {
 /// The upper bound of bucket `index` in an exponential schema.
 pub fn bound(index: i32, schema: i32) -> f64 {
     let per_doubling = i64::from(1_u32 << schema.clamp(0, 30));
-    let scaled = i64::from(index) << (-schema).clamp(0, 30);
+    let scaled = i64::from(index) << schema.saturating_neg().clamp(0, 30);
     let exponent = scaled.div_euclid(per_doubling);
     let fraction = scaled.rem_euclid(per_doubling);
     if exponent == 1024 && fraction == 0 {

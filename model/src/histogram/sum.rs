@@ -189,12 +189,12 @@ impl HistogramSum {
     }
 
     fn reduce_to(&mut self, schema: i32) {
-        let steps = self.schema - schema;
+        let steps = self.schema.saturating_sub(schema);
         if steps <= 0 {
             return;
         }
         for side in [&mut self.positive, &mut self.negative] {
-            *side = remapped(side, |index| ((index - 1) >> steps.min(31)) + 1);
+            *side = remapped(side, |index| (index.saturating_sub(1) >> steps.min(31)) + 1);
         }
         self.schema = schema;
     }

@@ -3,6 +3,8 @@
 //! The words are upstream's, since people search for them and tools match them. One annotation is
 //! shown once, at the place it arose first.
 
+use std::collections::HashSet;
+
 use model::labels::BUCKET;
 use model::vector::format_general;
 
@@ -14,6 +16,7 @@ use super::parser::line_and_column;
 pub struct Annotations {
     warnings: Vec<(String, Span)>,
     infos: Vec<(String, Span)>,
+    known: HashSet<String>,
 }
 
 /// What histograms were doing when they did not fit together.
@@ -48,13 +51,13 @@ fn of_metric(message: &str, metric: &str) -> String {
 
 impl Annotations {
     fn warn(&mut self, span: Span, message: String) {
-        if !self.warnings.iter().any(|(known, _)| *known == message) {
+        if self.known.insert(message.clone()) {
             self.warnings.push((message, span));
         }
     }
 
     fn info(&mut self, span: Span, message: String) {
-        if !self.infos.iter().any(|(known, _)| *known == message) {
+        if self.known.insert(message.clone()) {
             self.infos.push((message, span));
         }
     }

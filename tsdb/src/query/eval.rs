@@ -121,7 +121,7 @@ impl<'a> Evaluator<'a> {
 
     /// Counts samples that are held from now on.
     fn hold(&mut self, samples: usize) -> Result<()> {
-        self.held += samples;
+        self.held = self.held.saturating_add(samples);
         self.held_peak = self.held_peak.max(self.held);
         self.allow(0)
     }
@@ -129,7 +129,7 @@ impl<'a> Evaluator<'a> {
     /// Refuses to go on with so many samples more than are held.
     fn allow(&self, more: usize) -> Result<()> {
         let limit = self.guard.samples_max;
-        if self.held + more > limit {
+        if self.held.saturating_add(more) > limit {
             return Err(EvalError::TooManySamples { limit });
         }
         Ok(())

@@ -116,7 +116,7 @@ fn seconds(expr: &DurationExpr, times: &QueryTimes) -> Result<f64, String> {
     Ok(match expr {
         DurationExpr::Seconds { value, .. } => *value,
         DurationExpr::Step => times.step as f64 / 1000.0,
-        DurationExpr::Range => (times.end - times.start) as f64 / 1000.0,
+        DurationExpr::Range => times.end.saturating_sub(times.start) as f64 / 1000.0,
         DurationExpr::Negative(inner) => -seconds(inner, times)?,
         DurationExpr::Positive(inner) | DurationExpr::Paren(inner) => seconds(inner, times)?,
         DurationExpr::MinOf(a, b) => seconds(a, times)?.min(seconds(b, times)?),

@@ -57,7 +57,7 @@ impl Evaluator<'_> {
             Special::Start => Ok(constant(self.times.start)),
             Special::End => Ok(constant(self.times.end)),
             Special::Step => Ok(constant(self.times.step)),
-            Special::Range => Ok(constant(self.times.end - self.times.start)),
+            Special::Range => Ok(constant(self.times.end.saturating_sub(self.times.start))),
             Special::Round => self.round(call, grid),
             Special::Scalar => self.scalar_of(call, grid),
             Special::Sort | Special::SortDesc => self.sort(special, call, grid),

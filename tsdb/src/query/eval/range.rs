@@ -206,11 +206,12 @@ impl Evaluator<'_> {
             None => self.options.subquery_step_millis,
         };
         let step = step.max(1);
-        let before = node.shift.reference(grid.start) - node.range.millis();
+        let first = node.shift.reference(grid.start);
+        let before = first.saturating_sub(node.range.millis());
         // Evaluations lie on multiples of the step, whatever the query's own instants are.
         let mut start = step * (before / step);
         if start <= before {
-            start += step;
+            start = start.saturating_add(step);
         }
         let inner = Grid::new(start, node.shift.reference(grid.last()), step);
         self.allow(inner.len)?;

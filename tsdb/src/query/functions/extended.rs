@@ -22,7 +22,8 @@ pub fn interpolate(before: (i64, f64), after: (i64, f64), at: i64, quantity: Qua
     } else {
         before.1
     };
-    base + (after.1 - base) * (at - before.0) as f64 / (after.0 - before.0) as f64
+    base + (after.1 - base) * at.saturating_sub(before.0) as f64
+        / after.0.saturating_sub(before.0) as f64
 }
 
 /// Which samples stand for the ends: indices of the first and last one that matter.
@@ -115,7 +116,7 @@ pub fn interpolate_histograms(
     if at == to {
         return Some(Histogram::clone(&after.1));
     }
-    let fraction = (at - from) as f64 / (to - from) as f64;
+    let fraction = at.saturating_sub(from) as f64 / to.saturating_sub(from) as f64;
     if quantity == Quantity::Counter && after.1.is_reset_after(&before.1) {
         return Some(Histogram::clone(&after.1).scaled(fraction));
     }

@@ -171,7 +171,7 @@ struct Sampled {
 impl Sampled {
     fn new(window: &Window<'_>, times: &[i64], starts: &[i64], quantity: Quantity) -> Option<Self> {
         let (first, last) = (*times.first()?, *times.last()?);
-        let seconds = (last - first) as f64 / 1000.0;
+        let seconds = last.saturating_sub(first) as f64 / 1000.0;
         let distances = times.len() as f64 - 1.0;
         let started = starts.first().copied().unwrap_or_default();
         let counts_from_start = quantity == Quantity::Counter
@@ -183,7 +183,7 @@ impl Sampled {
         }
         Some(Self {
             seconds: if counts_from_start {
-                (last - started) as f64 / 1000.0
+                last.saturating_sub(started) as f64 / 1000.0
             } else {
                 seconds
             },
@@ -195,9 +195,9 @@ impl Sampled {
             to_start: if counts_from_start {
                 0.0
             } else {
-                (first - window.start) as f64 / 1000.0
+                first.saturating_sub(window.start) as f64 / 1000.0
             },
-            to_end: (window.end - last) as f64 / 1000.0,
+            to_end: window.end.saturating_sub(last) as f64 / 1000.0,
             counts_from_start,
         })
     }
@@ -281,7 +281,7 @@ fn instant_change(
     quantity: Quantity,
 ) -> Option<Sample> {
     let (previous, last) = last_two(window)?;
-    let seconds = (last.at - previous.at) as f64 / 1000.0;
+    let seconds = last.at.saturating_sub(previous.at) as f64 / 1000.0;
     if seconds == 0.0 {
         return None;
     }

@@ -30,7 +30,7 @@ fn line(window: &Window<'_>, origin: i64) -> Line {
     }
     let [mut x_sum, mut y_sum, mut xy_sum, mut xx_sum] = [Kahan::default(); 4];
     for (at, y) in window.floats() {
-        let x = (at - origin) as f64 / 1000.0;
+        let x = at.saturating_sub(origin) as f64 / 1000.0;
         x_sum.add(x);
         y_sum.add(y);
         xy_sum.add(x * y);
