@@ -64,11 +64,7 @@ impl Evaluator<'_> {
         if node.op == AggregateOp::Quantile
             && let Some(param) = &node.param
         {
-            for q in &params {
-                if !(0.0..=1.0).contains(q) {
-                    self.annotations.invalid_quantile(param.span(), *q);
-                }
-            }
+            self.warn_of_quantile_range(&params, param.span());
         }
         let groups = self.grouped(node, &series, grid)?;
         let mut result = Vec::with_capacity(groups.len());

@@ -93,6 +93,22 @@ impl Evaluator<'_> {
         self.computed(output.finish())
     }
 
+    /// Warns of the furthest quantiles outside 0 to 1.
+    pub(super) fn warn_of_quantile_range(&mut self, quantiles: &[f64], span: Span) {
+        if quantiles.iter().any(|q| q.is_nan()) {
+            self.annotations.invalid_quantile(span, f64::NAN);
+            return;
+        }
+        let max = quantiles.iter().copied().fold(1.0, f64::max);
+        let min = quantiles.iter().copied().fold(0.0, f64::min);
+        if max > 1.0 {
+            self.annotations.invalid_quantile(span, max);
+        }
+        if min < 0.0 {
+            self.annotations.invalid_quantile(span, min);
+        }
+    }
+
     fn warn_of_quantiles(&mut self, quantiles: &[f64], span: Span) {
         for q in quantiles {
             if !(0.0..=1.0).contains(q) {

@@ -5,7 +5,7 @@
 //! `group_right` says so. The series of the one side are laid into one column a signature first,
 //! so that each series of the many side meets a column, whoever owns its values.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use model::labels::{Labels, METRIC_NAME};
 
@@ -63,7 +63,7 @@ impl Evaluator<'_> {
             let key = signature(&series.labels, matching);
             self.meet(
                 &meeting,
-                series,
+                (series, &key),
                 ones.get_mut(&key),
                 &mut output,
                 &mut taken,
@@ -83,7 +83,7 @@ impl Evaluator<'_> {
     fn meet(
         &mut self,
         meeting: &Meeting<'_>,
-        series: &Series,
+        (series, key): (&Series, &Labels),
         mut one: Option<&mut OneSide<'_>>,
         output: &mut OutputSeries,
         taken: &mut HashSet<(usize, usize)>,
@@ -121,10 +121,10 @@ impl Evaluator<'_> {
             let place = match last {
                 Some((known, place)) if known == pair => place,
                 _ => {
-                    let empty = Labels::empty();
-                    let one_labels = owner.map_or(&empty, |owner| &owner.labels);
+                    // A filled value has the labels both sides would share.
+                    let one_labels = owner.map_or(key, |owner| &owner.labels);
                     let labels = meeting.result_labels(&series.labels, one_labels);
-                    output.place(labels, series.drops_name || meeting.node.returns_bool)
+                    self.result_place(meeting, labels, series.drops_name, output)
                 }
             };
             last = Some((pair, place));
@@ -165,11 +165,26 @@ impl Evaluator<'_> {
             let filled = Operand::Float(fill);
             if let Some((value, true)) = self.pair(meeting, filled, other.operand()) {
                 let labels = meeting.result_labels(key, &owner.labels);
-                let place = output.place(labels, meeting.node.returns_bool);
+                let place = self.result_place(meeting, labels, false, output);
                 output.set(place, index, value)?;
             }
         }
         Ok(())
+    }
+
+    /// Where the values of a pair go. What `bool` yields is no longer what its name says.
+    fn result_place(
+        &self,
+        meeting: &Meeting<'_>,
+        labels: Labels,
+        drops_name: bool,
+        output: &mut OutputSeries,
+    ) -> usize {
+        match (meeting.node.returns_bool, self.options.delayed_name_removal) {
+            (true, true) => output.place(labels, true),
+            (true, false) => output.place(super::finish::without_metadata(&labels), false),
+            (false, _) => output.place(labels, drops_name),
+        }
     }
 
     /// The value of a pair, and whether it belongs to the result.
@@ -210,8 +225,8 @@ impl Meeting<'_> {
         series: &'s [Series],
         anything: &[bool],
         grid: Grid,
-    ) -> Result<HashMap<Labels, OneSide<'s>>> {
-        let mut ones: HashMap<Labels, OneSide<'s>> = HashMap::with_capacity(series.len());
+    ) -> Result<BTreeMap<Labels, OneSide<'s>>> {
+        let mut ones: BTreeMap<Labels, OneSide<'s>> = BTreeMap::new();
         for series in series {
             let key = signature(&series.labels, self.matching);
             let one = ones.entry(key).or_insert_with(|| OneSide {

@@ -89,11 +89,11 @@ impl Evaluator<'_> {
             }
             return Ok(());
         }
-        if max < 1.0 {
-            return Ok(());
-        }
         if any_nan {
             return fail("Parameter value is NaN".to_owned());
+        }
+        if max < 1.0 {
+            return Ok(());
         }
         if min <= i64::MIN as f64 {
             let min = format_general(min);
