@@ -10,6 +10,7 @@
 //! - [`refusal`]: why a series or a sample was not taken, in upstream's words where it has any.
 //! - [`validate`]: a batch to the part of it that may be stored.
 //! - [`remote_write`]: the bytes of a remote write to a batch.
+//! - [`weigh`]: what they will take in memory, before they do.
 //! - [`metadata`]: what is known of metric families.
 
 pub mod limits;
@@ -17,3 +18,4 @@ pub mod metadata;
 pub mod refusal;
 pub mod remote_write;
 pub mod validate;
+mod weigh;

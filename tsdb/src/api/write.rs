@@ -52,9 +52,11 @@ enum WriteError {
 impl WriteError {
     fn answer(&self, api: &Api) -> Response {
         match self {
-            Self::Decode(DecodeError::TooLarge { .. } | DecodeError::TooManySeries { .. }) => {
-                text(StatusCode::PAYLOAD_TOO_LARGE, self.to_string())
-            }
+            Self::Decode(
+                DecodeError::TooLarge { .. }
+                | DecodeError::TooManySeries { .. }
+                | DecodeError::TooHeavy { .. },
+            ) => text(StatusCode::PAYLOAD_TOO_LARGE, self.to_string()),
             Self::Decode(_) | Self::Append(AppendError::TooLarge(_)) => {
                 text(StatusCode::BAD_REQUEST, self.to_string())
             }

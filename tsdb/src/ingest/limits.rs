@@ -19,6 +19,8 @@ pub struct IngestLimits {
     pub request_bytes_max: usize,
     /// Size of a request once it is unpacked.
     pub unpacked_bytes_max: usize,
+    /// What a request may take in memory once it is decoded, roughly.
+    pub decoded_bytes_max: usize,
     /// Metric families whose metadata is remembered.
     pub families_max: usize,
 }
@@ -35,6 +37,7 @@ impl Default for IngestLimits {
             future_ms_max: 600_000,
             request_bytes_max: 32 << 20,
             unpacked_bytes_max: 128 << 20,
+            decoded_bytes_max: 512 << 20,
             families_max: 100_000,
         }
     }

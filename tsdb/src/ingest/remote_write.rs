@@ -6,9 +6,11 @@ use model::labels::{Labels, METRIC_NAME};
 use model::sample::{Metadata, SeriesSamples};
 use model::wire::remote_write::{TimeSeries, WriteRequest};
 use prost::Message as _;
+use storage::codec::Malformed;
 
 use super::limits::IngestLimits;
 use super::refusal::{Refusal, Refused};
+use super::weigh::weigh;
 
 /// Why the bytes are no remote write.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,19 @@ pub enum DecodeError {
         /// How many there may be.
         limit: usize,
     },
+    /// They decode to more than is allowed.
+    #[error(
+        "the request takes {bytes} bytes decoded and at most {limit} are allowed; send less at once, or raise the limit"
+    )]
+    TooHeavy {
+        /// How much they take.
+        bytes: usize,
+        /// How much they may take.
+        limit: usize,
+    },
+    /// What they unpack to is no message.
+    #[error("protobuf: {0}")]
+    Wire(#[from] Malformed),
     /// What they unpack to is not the message.
     #[error("protobuf: {0}")]
     Protobuf(#[from] prost::DecodeError),
@@ -60,13 +75,20 @@ pub fn decode(body: &[u8], limits: &IngestLimits) -> Result<Decoded, DecodeError
         return Err(DecodeError::TooLarge { bytes, limit });
     }
     let unpacked = snap::raw::Decoder::new().decompress_vec(body)?;
-    let request = WriteRequest::decode(unpacked.as_slice())?;
-    if request.timeseries.len() > limits.series_max {
+    let weight = weigh(&unpacked)?;
+    if weight.series > limits.series_max {
         return Err(DecodeError::TooManySeries {
-            count: request.timeseries.len(),
+            count: weight.series,
             limit: limits.series_max,
         });
     }
+    if weight.bytes > limits.decoded_bytes_max {
+        return Err(DecodeError::TooHeavy {
+            bytes: weight.bytes,
+            limit: limits.decoded_bytes_max,
+        });
+    }
+    let request = WriteRequest::decode(unpacked.as_slice())?;
     let mut decoded = Decoded {
         metadata: request.metadata.into_iter().map(Metadata::from).collect(),
         ..Decoded::default()

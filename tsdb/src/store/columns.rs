@@ -3,7 +3,10 @@
 //! Floats lie in two parallel columns because that is how blocks are encoded and how queries read
 //! them; native histograms, which are large and rare, are whole values. At one instant there is a
 //! float or a histogram, never both: whatever was written last stays. That rule lives here and
-//! nowhere else; memtables, merges and queries all call [`Columns::overlay`] or the two `push`es.
+//! nowhere else; memtables, merges and queries all come to [`Columns::overlay`].
+//!
+//! What arrives may be in any order and as long as a request allows, so nothing here costs more than
+//! a sort: samples are never moved once for each other sample.
 
 use model::histogram::Histogram;
 use model::sample::HistogramSample;
@@ -27,15 +30,6 @@ pub struct Columns {
     pub histograms: Vec<HistogramSample>,
 }
 
-/// Whether a sample is new at its instant or took another's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pushed {
-    /// There was none at that instant.
-    Added,
-    /// There was one.
-    Replaced,
-}
-
 impl Floats {
     /// How many there are.
     pub const fn len(&self) -> usize {
@@ -53,13 +47,25 @@ impl Floats {
         self.values.push(value);
     }
 
-    fn remove_at(&mut self, at: i64) -> bool {
-        let found = self.timestamps.binary_search(&at);
-        if let Ok(position) = found {
-            self.timestamps.remove(position);
-            self.values.remove(position);
+    /// Keeps the floats whose instant passes.
+    fn retain(&mut self, keep: impl Fn(i64) -> bool) {
+        let kept: Vec<bool> = self.timestamps.iter().map(|at| keep(*at)).collect();
+        if kept.iter().all(|kept| *kept) {
+            return;
         }
-        found.is_ok()
+        let mut flags = kept.iter();
+        self.timestamps.retain(|_| flags.next() == Some(&true));
+        let mut flags = kept.iter();
+        self.values.retain(|_| flags.next() == Some(&true));
+    }
+
+    /// Takes the floats at `at` and later away.
+    fn split_off(&mut self, at: i64) -> Self {
+        let position = self.timestamps.partition_point(|candidate| *candidate < at);
+        Self {
+            timestamps: self.timestamps.split_off(position),
+            values: self.values.split_off(position),
+        }
     }
 
     fn positions(&self, range: TimeRange) -> std::ops::Range<usize> {
@@ -77,42 +83,22 @@ impl Floats {
         )
     }
 
-    /// Both in order; where both have an instant `newer`'s value stays.
-    fn merged(older: &Self, newer: &Self) -> Self {
-        let mut merged = Self::default();
-        merged.timestamps.reserve(older.len() + newer.len());
-        merged.values.reserve(older.len() + newer.len());
-        let pairs = |floats: &'_ Self| {
-            let pairs: Vec<(i64, f64)> = floats
-                .timestamps
-                .iter()
-                .copied()
-                .zip(floats.values.iter().copied())
-                .collect();
-            pairs.into_iter().peekable()
+    /// Writes `newer` over what is here.
+    fn overlay(&mut self, newer: Self) {
+        let Some(first) = newer.timestamps.first() else {
+            return;
         };
-        let (mut older, mut newer) = (pairs(older), pairs(newer));
-        loop {
-            let take_older = match (older.peek(), newer.peek()) {
-                (Some((old, _)), Some((new, _))) => {
-                    if old == new {
-                        older.next();
-                        continue;
-                    }
-                    old < new
-                }
-                (Some(_), None) => true,
-                (None, Some(_)) => false,
-                (None, None) => return merged,
-            };
-            let taken = if take_older {
-                older.next()
-            } else {
-                newer.next()
-            };
-            if let Some((at, value)) = taken {
-                merged.append(at, value);
+        let older = self.split_off(*first);
+        let mut older = older.timestamps.into_iter().zip(older.values).peekable();
+        for (at, value) in newer.timestamps.into_iter().zip(newer.values) {
+            while let Some((older_at, older_value)) = older.next_if(|(older, _)| *older < at) {
+                self.append(older_at, older_value);
             }
+            older.next_if(|(older, _)| *older == at);
+            self.append(at, value);
+        }
+        for (at, value) in older {
+            self.append(at, value);
         }
     }
 }
@@ -145,62 +131,30 @@ impl Columns {
         float.max(histogram)
     }
 
-    /// Writes a float.
-    pub fn push_float(&mut self, at: i64, value: f64) -> Pushed {
-        if self.last().is_none_or(|last| last < at) {
-            self.floats.append(at, value);
-            return Pushed::Added;
-        }
-        let histogram = self.histogram_position(at);
-        if let Ok(position) = histogram {
-            self.histograms.remove(position);
-        }
-        match self.floats.timestamps.binary_search(&at) {
-            Ok(position) => {
-                if let Some(old) = self.floats.values.get_mut(position) {
-                    *old = value;
-                }
-                Pushed::Replaced
-            }
-            Err(position) => {
-                self.floats.timestamps.insert(position, at);
-                self.floats.values.insert(position, value);
-                if histogram.is_ok() {
-                    Pushed::Replaced
-                } else {
-                    Pushed::Added
-                }
-            }
-        }
+    /// Writes floats, in any order; of two at one instant the later in the list stays.
+    pub fn write_floats(&mut self, mut rows: Vec<(i64, f64)>) {
+        sort_last_wins(&mut rows, |(at, _)| *at);
+        let (timestamps, values) = rows.into_iter().unzip();
+        self.overlay(Self {
+            floats: Floats { timestamps, values },
+            histograms: Vec::new(),
+        });
     }
 
-    /// Writes a histogram.
-    pub fn push_histogram(&mut self, at: i64, histogram: Histogram) -> Pushed {
-        let sample = HistogramSample {
-            timestamp: Timestamp(at),
-            histogram,
-        };
-        if self.last().is_none_or(|last| last < at) {
-            self.histograms.push(sample);
-            return Pushed::Added;
-        }
-        let replaced_float = self.floats.remove_at(at);
-        match self.histogram_position(at) {
-            Ok(position) => {
-                if let Some(old) = self.histograms.get_mut(position) {
-                    *old = sample;
-                }
-                Pushed::Replaced
-            }
-            Err(position) => {
-                self.histograms.insert(position, sample);
-                if replaced_float {
-                    Pushed::Replaced
-                } else {
-                    Pushed::Added
-                }
-            }
-        }
+    /// Writes histograms, in any order; of two at one instant the later in the list stays.
+    pub fn write_histograms(&mut self, rows: Vec<(i64, Histogram)>) {
+        let mut histograms: Vec<HistogramSample> = rows
+            .into_iter()
+            .map(|(at, histogram)| HistogramSample {
+                timestamp: Timestamp(at),
+                histogram,
+            })
+            .collect();
+        sort_last_wins(&mut histograms, |sample| sample.timestamp.0);
+        self.overlay(Self {
+            floats: Floats::default(),
+            histograms,
+        });
     }
 
     /// Writes all of `newer` over what is here.
@@ -214,18 +168,20 @@ impl Columns {
             self.histograms.append(&mut newer.histograms);
             return;
         }
-        for sample in &newer.histograms {
-            self.floats.remove_at(sample.timestamp.0);
+        if !self.histograms.is_empty() {
+            let is_written = |at: i64| {
+                newer.floats.timestamps.binary_search(&at).is_ok()
+                    || newer.histogram_at(at).is_some()
+            };
+            self.histograms
+                .retain(|sample| !is_written(sample.timestamp.0));
         }
-        self.floats = Floats::merged(&self.floats, &newer.floats);
-        let written = |at: i64| {
-            newer.floats.timestamps.binary_search(&at).is_ok()
-                || newer.histogram_position(at).is_ok()
-        };
-        self.histograms
-            .retain(|sample| !written(sample.timestamp.0));
-        self.histograms.append(&mut newer.histograms);
-        self.histograms.sort_by_key(|sample| sample.timestamp);
+        if !newer.histograms.is_empty() {
+            self.floats.retain(|at| newer.histogram_at(at).is_none());
+            self.histograms.append(&mut newer.histograms);
+            self.histograms.sort_by_key(|sample| sample.timestamp);
+        }
+        self.floats.overlay(newer.floats);
     }
 
     /// A copy of the samples in `range`.
@@ -257,10 +213,25 @@ impl Columns {
             .retain(|sample| range.contains(sample.timestamp));
     }
 
-    fn histogram_position(&self, at: i64) -> Result<usize, usize> {
-        self.histograms
-            .binary_search_by_key(&at, |sample| sample.timestamp.0)
+    fn histogram_at(&self, at: i64) -> Option<&HistogramSample> {
+        let found = self
+            .histograms
+            .binary_search_by_key(&at, |sample| sample.timestamp.0);
+        self.histograms.get(found.ok()?)
     }
+}
+
+/// Orders rows by instant and keeps the last of those that share one.
+fn sort_last_wins<T>(rows: &mut Vec<T>, at: impl Fn(&T) -> i64) {
+    let instants = || rows.iter().map(&at);
+    if instants().zip(instants().skip(1)).all(|(a, b)| a < b) {
+        return;
+    }
+    // Stable, so that reversed the last written is the first of its instant.
+    rows.sort_by_key(&at);
+    rows.reverse();
+    rows.dedup_by_key(|row| at(row));
+    rows.reverse();
 }
 
 #[cfg(test)]
@@ -269,10 +240,12 @@ mod tests {
 
     fn floats(pairs: &[(i64, f64)]) -> Columns {
         let mut columns = Columns::default();
-        for (at, value) in pairs {
-            columns.push_float(*at, *value);
-        }
+        columns.write_floats(pairs.to_vec());
         columns
+    }
+
+    fn histogram(at: i64) -> Vec<(i64, Histogram)> {
+        vec![(at, Histogram::default())]
     }
 
     fn instants(columns: &Columns) -> Vec<(i64, Option<f64>)> {
@@ -285,23 +258,26 @@ mod tests {
 
     #[test]
     fn the_last_write_wins_in_any_order() {
-        let columns = floats(&[(5, 1.0), (3, 2.0), (5, 3.0), (4, 4.0), (3, 5.0)]);
+        let mut columns = floats(&[(5, 1.0), (3, 2.0), (5, 3.0), (4, 4.0), (3, 5.0)]);
         let expected = [(3, Some(5.0)), (4, Some(4.0)), (5, Some(3.0))];
+        assert_eq!(instants(&columns), expected);
+        columns.write_floats(vec![(4, 6.0)]);
+        columns.write_floats(vec![(2, 7.0)]);
+        let expected = [
+            (2, Some(7.0)),
+            (3, Some(5.0)),
+            (4, Some(6.0)),
+            (5, Some(3.0)),
+        ];
         assert_eq!(instants(&columns), expected);
     }
 
     #[test]
     fn a_float_and_a_histogram_replace_each_other() {
         let mut columns = floats(&[(1, 1.0), (2, 2.0)]);
-        assert_eq!(
-            columns.push_histogram(2, Histogram::default()),
-            Pushed::Replaced
-        );
-        assert_eq!(
-            columns.push_histogram(3, Histogram::default()),
-            Pushed::Added
-        );
-        assert_eq!(columns.push_float(3, 3.0), Pushed::Replaced);
+        columns.write_histograms(histogram(2));
+        columns.write_histograms(histogram(3));
+        columns.write_floats(vec![(3, 3.0)]);
         assert_eq!(
             instants(&columns),
             [(1, Some(1.0)), (2, None), (3, Some(3.0))]
@@ -309,11 +285,23 @@ mod tests {
     }
 
     #[test]
+    fn many_samples_in_the_worst_order_are_a_sort() {
+        // Were each moved past the others, this would take minutes.
+        let count = 1_000_000;
+        let mut columns = Columns::default();
+        columns.write_floats((0..count).rev().map(|at| (at, at as f64)).collect());
+        assert_eq!(columns.len() as i64, count);
+        columns.write_histograms((0..count / 100).rev().flat_map(histogram).collect());
+        assert_eq!(columns.len() as i64, count);
+        assert_eq!(columns.histograms.len() as i64, count / 100);
+    }
+
+    #[test]
     fn an_overlay_is_written_over_what_was_there() {
         let mut older = floats(&[(1, 1.0), (2, 2.0), (3, 3.0)]);
-        older.push_histogram(4, Histogram::default());
+        older.write_histograms(histogram(4));
         let mut newer = floats(&[(2, 20.0), (4, 40.0)]);
-        newer.push_histogram(3, Histogram::default());
+        newer.write_histograms(histogram(3));
         older.overlay(newer);
         let expected = [(1, Some(1.0)), (2, Some(20.0)), (3, None), (4, Some(40.0))];
         assert_eq!(instants(&older), expected);

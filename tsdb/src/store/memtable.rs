@@ -15,7 +15,7 @@ use storage::index::SeriesRef;
 use storage::index::memory::MemoryIndex;
 use storage::table::{Memtable, Partition};
 
-use super::columns::{Columns, Pushed};
+use super::columns::Columns;
 use super::record::{self, Record, SeriesNumber};
 
 /// What a float takes in memory.
@@ -83,19 +83,23 @@ impl MetricsMemtable {
         self.next_number = self.next_number.max(number.saturating_add(1));
     }
 
-    /// The columns of a series that a row names.
-    fn written(&mut self, number: SeriesNumber) -> Option<&mut Columns> {
-        let place = self.place_of(number)?;
-        self.series
-            .get_mut(place as usize)
-            .map(|series| &mut series.columns)
-    }
-
-    fn count(&mut self, pushed: Pushed, bytes: usize) {
-        if pushed == Pushed::Added {
-            self.rows += 1;
-            self.bytes += bytes;
-        }
+    /// Writes rows of a series, which take `bytes` each. Returns whether the series is known.
+    fn write(
+        &mut self,
+        number: SeriesNumber,
+        bytes: usize,
+        write: impl FnOnce(&mut Columns),
+    ) -> bool {
+        let place = self.place_of(number);
+        let Some(series) = place.and_then(|place| self.series.get_mut(place as usize)) else {
+            return false;
+        };
+        let before = series.columns.len();
+        write(&mut series.columns);
+        let added = series.columns.len().saturating_sub(before);
+        self.rows += added as u64;
+        self.bytes += added * bytes;
+        true
     }
 }
 
@@ -137,32 +141,22 @@ impl Memtable for MetricsMemtable {
         for (number, labels) in &decoded.series {
             self.name(*number, labels);
         }
-        let mut result = Ok(());
-        let unknown = Malformed {
-            offset: 0,
-            expected: "the number of a series that an earlier record named",
-        };
+        let mut all_known = true;
         for (number, rows) in decoded.floats.into_runs() {
-            for (at, value) in rows {
-                match self.written(number).map(|to| to.push_float(at, value)) {
-                    Some(pushed) => self.count(pushed, FLOAT_BYTES),
-                    None => result = Err(unknown),
-                }
-            }
+            all_known &= self.write(number, FLOAT_BYTES, |columns| columns.write_floats(rows));
         }
         for (number, rows) in decoded.histograms.into_runs() {
-            for (at, histogram) in rows {
-                let bytes = histogram_bytes(&histogram);
-                match self
-                    .written(number)
-                    .map(|to| to.push_histogram(at, histogram))
-                {
-                    Some(pushed) => self.count(pushed, bytes),
-                    None => result = Err(unknown),
-                }
-            }
+            let bytes: usize = rows.iter().map(|(_, h)| histogram_bytes(h)).sum();
+            let bytes_each = bytes / rows.len().max(1);
+            all_known &= self.write(number, bytes_each, |columns| columns.write_histograms(rows));
         }
-        result
+        if all_known {
+            return Ok(());
+        }
+        Err(Malformed {
+            offset: 0,
+            expected: "the number of a series that an earlier record named",
+        })
     }
 
     fn bytes(&self) -> usize {

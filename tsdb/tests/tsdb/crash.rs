@@ -9,7 +9,7 @@ use tsdb::store::MetricStore;
 use crate::support::{batch, open, read_all, state_after};
 
 /// Batches that the workload writes.
-const BATCHES: u64 = 18;
+const BATCHES: u64 = 12;
 
 #[derive(Default)]
 struct Outcome {
@@ -56,7 +56,7 @@ fn workload(disk: &SimDisk, fsync: FsyncPolicy) -> Outcome {
 fn whole_batches(store: &Arc<MetricStore>, from: u64, what: &str) -> u64 {
     let rows = read_all(store);
     (from..=BATCHES)
-        .find(|count| state_after(*count) == rows)
+        .find(|count| *state_after(*count) == rows)
         .unwrap_or_else(|| {
             panic!("{what}: not the state after any number of batches from {from} on: {rows:?}")
         })
@@ -69,7 +69,7 @@ fn goes_on(store: &Arc<MetricStore>, from: u64, what: &str) {
     }
     store.flush().expect(what);
     while store.merge_once().expect(what) {}
-    assert_eq!(read_all(store), state_after(BATCHES), "{what}");
+    assert_eq!(read_all(store), *state_after(BATCHES), "{what}");
 }
 
 fn crash_everywhere(fsync: FsyncPolicy) {

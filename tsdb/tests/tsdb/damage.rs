@@ -30,7 +30,9 @@ fn a_flipped_bit_anywhere_in_a_part_is_named_and_quarantined() {
         let (store, recovered) = open(&disk, FsyncPolicy::Always).expect("opens");
         let quarantined = recovered.quarantined.len();
         match try_read(&store, TimeRange::ALL, &any) {
-            Ok(rows) if quarantined == 0 => assert_eq!(rows, expected, "bit {bit} was not noticed"),
+            Ok(rows) if quarantined == 0 => {
+                assert_eq!(&rows, expected, "bit {bit} was not noticed");
+            }
             Ok(_) => met += 1,
             Err(error) => {
                 met += 1;

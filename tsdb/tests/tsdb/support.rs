@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ::model::histogram::{CounterResetHint, Histogram, Span};
 use ::model::labels::Labels;
@@ -174,13 +174,21 @@ pub(crate) fn batch(number: u64) -> Vec<SeriesSamples> {
     batch
 }
 
+/// Batches that tests write at most.
+pub(crate) const BATCHES_MAX: u64 = 20;
+
 /// What the store must hold after the batches `0..count`.
-pub(crate) fn state_after(count: u64) -> Rows {
-    let mut rows = Rows::new();
-    for number in 0..count {
-        apply(&mut rows, &batch(number));
-    }
-    rows
+pub(crate) fn state_after(count: u64) -> &'static Rows {
+    static STATES: LazyLock<Vec<Rows>> = LazyLock::new(|| {
+        let mut states = vec![Rows::new()];
+        for number in 0..BATCHES_MAX {
+            let mut rows = states[number as usize].clone();
+            apply(&mut rows, &batch(number));
+            states.push(rows);
+        }
+        states
+    });
+    &STATES[count as usize]
 }
 
 /// Floats of all kinds: any bits, the kinds that codecs look for, and what breaks them.

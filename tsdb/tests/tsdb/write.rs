@@ -123,6 +123,7 @@ async fn what_is_no_remote_write_is_refused() {
         request_bytes_max: 2000,
         unpacked_bytes_max: 3000,
         series_max: 2,
+        decoded_bytes_max: 10_000,
         ..IngestLimits::default()
     };
     let options = TsdbOptions {
@@ -134,6 +135,18 @@ async fn what_is_no_remote_write_is_refused() {
         let mut snappy = snap::raw::Encoder::new();
         snappy.compress_vec(&vec![0; bytes]).expect("compresses")
     };
+    // Two bytes each on the wire.
+    let heavy = encoded(&[SeriesSamples {
+        exemplars: vec![
+            ::model::sample::Exemplar {
+                labels: ::model::labels::Labels::empty(),
+                value: 0.0,
+                timestamp: None,
+            };
+            400
+        ],
+        ..up(&[])
+    }]);
     let three = encoded(&[up(&[(NOW, 1.0)]), up(&[]), up(&[])]);
     for (what, body, status, text) in [
         (
@@ -155,6 +168,7 @@ async fn what_is_no_remote_write_is_refused() {
             413,
             "the request has 3 series and at most 2",
         ),
+        ("takes much decoded", heavy, 413, "the request takes "),
         ("large", vec![0; 2001], 413, ""),
     ] {
         let (found, body) = write(&tsdb, body).await;
