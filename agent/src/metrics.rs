@@ -192,3 +192,40 @@ impl AgentMetrics {
         metrics
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::wire::exposition::{Format, Item, Parser};
+
+    use super::*;
+
+    #[test]
+    fn what_is_registered_is_an_exposition_we_read() {
+        let mut registry = Registry::default();
+        let metrics = AgentMetrics::register(&mut registry);
+        metrics.series.count(Outcome::Retried);
+        metrics.tail.lines.inc_by(3);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("encoded");
+        let mut parser = Parser::new(&text, Format::OpenMetrics);
+        let mut samples = Vec::new();
+        while let Some(item) = parser.next().expect("our own exposition") {
+            if let Item::Sample(sample) = item {
+                samples.push((sample.series.to_owned(), sample.value));
+            }
+        }
+        for (series, value) in [
+            ("taffrail_agent_tail_lines_total", 3.0),
+            ("taffrail_agent_tail_files", 0.0),
+            (
+                "taffrail_agent_ship_series_writes_total{outcome=\"retried\"}",
+                1.0,
+            ),
+        ] {
+            assert!(
+                samples.contains(&(series.to_owned(), value)),
+                "{series} in {text}"
+            );
+        }
+    }
+}
