@@ -127,14 +127,14 @@ impl Source for Snapshot {
         let streams = self
             .places(selection, range, &readers)
             .map_err(|error| self.report(error))?;
-        let needles = Needles::new(selection.hints);
+        let needle = needle(selection.hints);
         for (labels, places) in &streams {
             let scan = StreamScan {
                 labels,
                 range,
                 direction: selection.direction,
                 line_need: selection.line_need,
-                needles: &needles,
+                needle: needle.as_ref(),
             };
             let asked = scan
                 .run(places, visitor)
@@ -147,26 +147,17 @@ impl Source for Snapshot {
     }
 }
 
-/// Texts a wanted line holds, ready to be searched for.
-struct Needles<'h> {
-    /// One text that every wanted line holds, the longest of them.
-    needle: Option<Finder<'h>>,
-}
-
-impl<'h> Needles<'h> {
-    fn new(hints: &'h Hints) -> Self {
-        let single = hints
-            .clauses()
-            .iter()
-            .filter_map(|clause| match clause.as_slice() {
-                [text] => Some(text),
-                _ => None,
-            });
-        let longest = single.max_by_key(|text| text.len());
-        Self {
-            needle: longest.map(|text| Finder::new(text.as_bytes())),
-        }
-    }
+/// The longest of the texts that every wanted line holds, ready to be searched for.
+fn needle(hints: &Hints) -> Option<Finder<'_>> {
+    let single = hints
+        .clauses()
+        .iter()
+        .filter_map(|clause| match clause.as_slice() {
+            [text] => Some(text),
+            _ => None,
+        });
+    let longest = single.max_by_key(|text| text.len())?;
+    Some(Finder::new(longest.as_bytes()))
 }
 
 /// The reading of one stream.
@@ -175,7 +166,7 @@ struct StreamScan<'s> {
     range: Span,
     direction: Direction,
     line_need: LineNeed,
-    needles: &'s Needles<'s>,
+    needle: Option<&'s Finder<'s>>,
 }
 
 /// Pieces of a stream that are read together.
@@ -230,13 +221,12 @@ impl StreamScan<'_> {
             return Ok(Scan::Continue);
         }
         let block = piece.open(self.range)?;
-        let needle = self.needles.needle.as_ref();
-        if needle.is_some() || self.line_need == LineNeed::Text {
+        if self.needle.is_some() || self.line_need == LineNeed::Text {
             piece.read_lines()?;
         }
         let mut asked = Scan::Continue;
         let mut visit = |rows: &[Row<'_>]| Ok(self.hand_on(rows, visitor, &mut asked));
-        let _ = match needle {
+        let _ = match self.needle {
             Some(needle) => {
                 let places = block.candidates(needle);
                 if places.is_empty() {
@@ -259,7 +249,7 @@ impl StreamScan<'_> {
         let Some(metadata) = reader.part().metadata(span) else {
             return false;
         };
-        if self.needles.needle.is_some() || !self.range.covers(&span.time) {
+        if self.needle.is_some() || !self.range.covers(&span.time) {
             return false;
         }
         let summary = PageSummary {

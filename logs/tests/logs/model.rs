@@ -3,7 +3,10 @@
 
 use ::model::entry::StreamEntries;
 use ::model::matcher::Matcher;
-use logs::query::Direction;
+use ::model::time::TimestampNs;
+use ::model::vector::{QueryValue, SampleValue};
+use logs::Logs;
+use logs::query::{Direction, QueryResult};
 use proptest::prelude::*;
 use storage::disk::sim::SimDisk;
 use storage::wal::sync::FsyncPolicy;
@@ -56,8 +59,39 @@ fn cut(lines: &Lines, app: Option<&str>, range: (i64, i64), direction: Direction
     cut
 }
 
+/// What a metric query answers, as one number.
+fn number(logs: &Logs, query: &str) -> f64 {
+    let second = TimestampNs(1_000_000_000);
+    let engine = logs.engine();
+    let output = engine
+        .instant(&logs.snapshot(), query, second, 100, Direction::Forward)
+        .expect("answers");
+    let QueryResult::Metric(QueryValue::Vector(samples)) = output.value else {
+        panic!("{query} is a metric query");
+    };
+    match samples.first().map(|sample| &sample.value) {
+        Some(SampleValue::Float(value)) => *value,
+        _ => 0.0,
+    }
+}
+
+/// Counts and bytes agree with the lines, whether pages were opened for them or not.
+fn counts_agree(logs: &Logs, truth: &Lines) {
+    let lines = || truth.values().flatten().map(|(_, line, _)| line);
+    let check = |query: &str, expected: usize| {
+        assert_eq!(number(logs, query), expected as f64, "{query}");
+    };
+    check(r#"sum(count_over_time({app=~".+"}[1h]))"#, lines().count());
+    check(
+        r#"sum(bytes_over_time({app=~".+"}[1h]))"#,
+        lines().map(String::len).sum(),
+    );
+    let needles = lines().filter(|line| line.contains("ab")).count();
+    check(r#"sum(count_over_time({app=~".+"} |= "ab" [1h]))"#, needles);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn the_engine_is_a_list_of_what_was_pushed(
         operations in prop::collection::vec(operation(), 1..30),
@@ -88,6 +122,7 @@ proptest! {
                 }
             }
             let truth = expected(&pushed);
+            counts_agree(&logs, &truth);
             let all = (i64::MIN, i64::MAX);
             let some = (ends.0.min(ends.1), ends.0.max(ends.1));
             for direction in [Direction::Forward, Direction::Backward] {
