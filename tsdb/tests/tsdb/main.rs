@@ -13,6 +13,7 @@ mod codecs;
 mod concurrent;
 mod crash;
 mod damage;
+mod formats;
 mod model;
 mod support;
 mod write;
