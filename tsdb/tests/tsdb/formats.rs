@@ -78,9 +78,11 @@ fn write_fixture(path: &Path) {
     let (store, _) = MetricStore::open(shared, clock, Path::new("/data"), options).expect("opens");
     // Nothing before the epoch, which is another partition.
     let mut samples = samples();
-    samples
-        .iter_mut()
-        .for_each(|series| series.samples.retain(|s| s.timestamp.millis() >= 0));
+    for series in &mut samples {
+        series
+            .samples
+            .retain(|sample| sample.timestamp.millis() >= 0);
+    }
     store.append(&samples).expect("writes");
     store.flush().expect("flushes");
     let part = disk
