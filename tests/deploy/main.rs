@@ -7,14 +7,18 @@
 // Helpers of tests fail as tests do; clippy knows only functions marked as tests.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use admission::check::{CheckVerdict, Checker};
 use admission::pod_security::{Level, LevelVersion, Version};
 use serde_json::Value;
 
-const NAMESPACE: &str = "taffrail";
+use objects::{
+    NAMESPACE, addresses, find, flag, list, manifests, objects, read, root, text, workloads, yaml,
+};
 
 /// Kinds that belong to no namespace.
 const CLUSTER_WIDE: [&str; 4] = [
@@ -120,13 +124,18 @@ fn check_workload(objects: &[Value], workload: &Value) {
             "{name}: {probe}"
         );
     }
-    if let Some(server) = flag(container, "server") {
-        let service = find(objects, "Service", "taffrail");
-        let port = &service["spec"]["ports"][0]["port"];
-        assert_eq!(
-            server,
-            format!("http://taffrail.{NAMESPACE}.svc:{port}"),
-            "{name}"
+    for url in ["server", "scrape"]
+        .iter()
+        .filter_map(|name| flag(container, name))
+    {
+        let address = url
+            .trim_start_matches("http://")
+            .split('/')
+            .next()
+            .unwrap_or_default();
+        assert!(
+            addresses(objects).contains(address),
+            "{name}: no Service is at {url}"
         );
     }
 
@@ -171,6 +180,33 @@ fn check_workload(objects: &[Value], workload: &Value) {
             );
         }
     }
+}
+
+#[test]
+fn the_program_takes_what_it_is_told() {
+    let objects = objects();
+    for workload in workloads(&objects) {
+        let args = list(workload, "/spec/template/spec/containers/0/args").iter();
+        // The arguments before it are parsed, and nothing is started.
+        run(args.filter_map(Value::as_str).chain(["--help"]));
+    }
+    for config_map in objects
+        .iter()
+        .filter(|object| object["kind"] == "ConfigMap")
+    {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("taffrail.yaml");
+        std::fs::write(&file, text(config_map, "/data/taffrail.yaml")).expect("a file");
+        run(["check", &file.to_string_lossy()]);
+    }
+}
+
+fn run<'a>(args: impl IntoIterator<Item = &'a str>) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_taffrail"));
+    command.args(args);
+    let output = command.output().expect("a program that starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
 }
 
 #[test]
@@ -332,15 +368,6 @@ fn grafana_asks_the_servers_port() {
     }
 }
 
-/// The value of `--name=VALUE` among a container's arguments.
-fn flag(container: &Value, name: &str) -> Option<String> {
-    let prefix = format!("--{name}=");
-    let args = list(container, "/args").iter().filter_map(Value::as_str);
-    args.filter_map(|arg| arg.strip_prefix(&prefix))
-        .map(str::to_owned)
-        .next()
-}
-
 fn admission_config(objects: &[Value]) -> admission::AdmissionConfig {
     let config: admission::AdmissionConfig = section(objects, "taffrail-admission", "admission");
     config.clone().validate().expect("a valid configuration");
@@ -359,70 +386,4 @@ fn section<T: serde::de::DeserializeOwned>(objects: &[Value], config_map: &str, 
         .remove(key)
         .unwrap_or_else(|| panic!("{config_map}: no {key}"));
     serde_yaml_ng::from_value(section).unwrap_or_else(|error| panic!("{config_map}: {error}"))
-}
-
-fn workloads(objects: &[Value]) -> impl Iterator<Item = &Value> {
-    objects
-        .iter()
-        .filter(|object| !object["spec"]["template"].is_null())
-}
-
-fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
-    let found = objects
-        .iter()
-        .find(|object| object["kind"] == kind && text(object, "/metadata/name") == name);
-    found.unwrap_or_else(|| panic!("there is no {kind} {name}"))
-}
-
-fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
-
-fn root(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn manifests() -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(root("deploy/manifests"))
-        .expect("a folder of manifests")
-        .map(|entry| entry.expect("a readable folder").path())
-        .collect();
-    paths.sort();
-    paths
-}
-
-/// Every object of every manifest, in order.
-fn objects() -> Vec<Value> {
-    manifests()
-        .iter()
-        .flat_map(|path| documents(path))
-        .collect()
-}
-
-fn yaml(path: &str) -> Vec<Value> {
-    documents(&root(path))
-}
-
-fn documents(path: &Path) -> Vec<Value> {
-    use serde::Deserialize as _;
-    serde_yaml_ng::Deserializer::from_str(&read(path))
-        .map(|document| {
-            Value::deserialize(document)
-                .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        })
-        .collect()
 }
