@@ -98,13 +98,8 @@ impl Evaluator<'_> {
             let owner = one
                 .as_ref()
                 .and_then(|one| one.owners.get(index).copied().flatten());
-            let other = match (owner, meeting.fill_one()) {
-                (Some(owner), _) => match owner.column.get(index) {
-                    Some(sample) => sample,
-                    None => continue,
-                },
-                (None, Some(fill)) => Sample::Float(fill),
-                (None, None) => continue,
+            let Some(other) = meeting.other_value(owner, index) else {
+                continue;
             };
             let Some((value, keeps)) = self.pair(meeting, sample.operand(), other.operand()) else {
                 continue;
@@ -212,6 +207,14 @@ impl Meeting<'_> {
     /// left one; so upstream has it.
     const fn fill_one(&self) -> Option<f64> {
         self.matching.fill_right
+    }
+
+    /// The value of the one side at an instant, or what stands for it.
+    fn other_value(&self, owner: Option<&Series>, index: usize) -> Option<Sample> {
+        match owner {
+            Some(owner) => owner.column.get(index),
+            None => self.fill_one().map(Sample::Float),
+        }
     }
 
     /// What stands for a missing series of the many side.

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use model::histogram::CounterResetHint;
+use model::histogram::{CounterResetHint, Histogram};
 use model::sample::is_stale_nan;
+use model::time::Timestamp;
 
 use super::{Column, Evaluator, Grid, Result, Sample, Series, Value};
 use crate::query::ast::{Extension, Span, TimeShift, VectorSelector};
@@ -183,58 +184,47 @@ impl Evaluator<'_> {
                 self.annotations.mixed_floats_and_histograms(span, metric);
                 None
             }
-            (false, true) => {
-                let next = window.times.partition_point(|time| *time < at);
-                let point =
-                    |index: usize| Some((*window.times.get(index)?, *window.values.get(index)?));
-                let before = next.checked_sub(1).and_then(point);
-                let value = match (before, point(next)) {
-                    (_, Some((time, value))) if time == at => value,
-                    (Some(before), Some(after)) => interpolate(before, after, at, Quantity::Gauge),
-                    (Some((_, value)), None) => value,
-                    (None, _) => return None,
-                };
-                Some(Sample::Float(value))
-            }
-            (true, false) => {
-                let points = window.histograms;
-                let next = points.partition_point(|(time, _)| time.millis() < at);
-                let before = next.checked_sub(1).and_then(|index| points.get(index));
-                match (before, points.get(next)) {
-                    (_, Some((time, histogram))) if time.millis() == at => {
-                        Some(Sample::Histogram(Arc::clone(histogram)))
-                    }
-                    (Some(before), Some(after))
-                        if before.1.uses_custom_buckets() != after.1.uses_custom_buckets() =>
-                    {
-                        self.annotations.mixed_schemas(span, metric);
-                        None
-                    }
-                    (Some(before), Some(after)) => {
-                        let gauge = before.1.counter_reset_hint == CounterResetHint::Gauge;
-                        let quantity = if gauge {
-                            Quantity::Gauge
-                        } else {
-                            Quantity::Counter
-                        };
-                        let between =
-                            interpolate_histograms(before, after, at, quantity, |a, b, how| {
-                                let combined = match how {
-                                    Combination::Sum => a.plus(b),
-                                    Combination::Difference => a.minus(b),
-                                };
-                                if combined.is_err() {
-                                    self.annotations.mixed_schemas(span, metric);
-                                }
-                                combined.ok().map(|(histogram, _)| histogram)
-                            })?;
-                        Some(Sample::Histogram(Arc::new(between)))
-                    }
-                    (Some((_, histogram)), None) => Some(Sample::Histogram(Arc::clone(histogram))),
-                    (None, _) => None,
-                }
-            }
+            (false, true) => smoothed_float(window.times, window.values, at).map(Sample::Float),
+            (true, false) => self.smoothed_histogram(window.histograms, at, metric, span),
         }
+    }
+
+    fn smoothed_histogram(
+        &mut self,
+        points: &[(Timestamp, Arc<Histogram>)],
+        at: i64,
+        metric: &str,
+        span: Span,
+    ) -> Option<Sample> {
+        let next = points.partition_point(|(time, _)| time.millis() < at);
+        let before = next.checked_sub(1).and_then(|index| points.get(index));
+        let (before, after) = match (before, points.get(next)) {
+            (_, Some((time, histogram))) if time.millis() == at => {
+                return Some(Sample::Histogram(Arc::clone(histogram)));
+            }
+            (Some(before), Some(after)) => (before, after),
+            (Some((_, histogram)), None) => {
+                return Some(Sample::Histogram(Arc::clone(histogram)));
+            }
+            (None, _) => return None,
+        };
+        if before.1.uses_custom_buckets() != after.1.uses_custom_buckets() {
+            self.annotations.mixed_schemas(span, metric);
+            return None;
+        }
+        let quantity = if before.1.counter_reset_hint == CounterResetHint::Gauge {
+            Quantity::Gauge
+        } else {
+            Quantity::Counter
+        };
+        let between = interpolate_histograms(before, after, at, quantity, |a, b, how| {
+            let combined = match how {
+                Combination::Sum => a.plus(b),
+                Combination::Difference => a.minus(b),
+            };
+            combined.ok().map(|(histogram, _)| histogram)
+        })?;
+        Some(Sample::Histogram(Arc::new(between)))
     }
 
     /// The instants `expr`'s first selector looks at, for each instant of the grid.
@@ -242,5 +232,17 @@ impl Evaluator<'_> {
         grid.instants()
             .map(|at| shifts.iter().fold(at, |at, shift| shift.reference(at)))
             .collect()
+    }
+}
+
+/// The float on the line between the samples around `at`; the last one where none follows.
+fn smoothed_float(times: &[i64], values: &[f64], at: i64) -> Option<f64> {
+    let next = times.partition_point(|time| *time < at);
+    let point = |index: usize| Some((*times.get(index)?, *values.get(index)?));
+    match (next.checked_sub(1).and_then(point), point(next)) {
+        (_, Some((time, value))) if time == at => Some(value),
+        (Some(before), Some(after)) => Some(interpolate(before, after, at, Quantity::Gauge)),
+        (Some((_, value)), None) => Some(value),
+        (None, _) => None,
     }
 }
