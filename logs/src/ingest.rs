@@ -9,6 +9,7 @@
 //! Pure: the clock is an argument, and the store is somebody else's.
 //!
 //! - [`body`]: the bodies of a push, protobuf and JSON.
+//! - [`weigh`]: what a body will ask for, before it gets it.
 //! - [`service`]: the label `service_name`.
 //! - [`level`]: the structured metadata `detected_level`.
 
@@ -16,6 +17,7 @@ pub mod body;
 mod json;
 pub mod level;
 pub mod service;
+mod weigh;
 
 use std::fmt::Write as _;
 
@@ -44,6 +46,8 @@ pub struct IngestLimits {
     pub ahead_ms_max: i64,
     /// The largest push, packed and unpacked.
     pub push_bytes_max: usize,
+    /// The most streams, entries and pairs of metadata of a push together.
+    pub push_items_max: usize,
 }
 
 impl Default for IngestLimits {
@@ -57,6 +61,7 @@ impl Default for IngestLimits {
             metadata_bytes_max: 64 << 10,
             ahead_ms_max: 600_000,
             push_bytes_max: 64 << 20,
+            push_items_max: 500_000,
         }
     }
 }

@@ -42,7 +42,9 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Query(error) => query_status(error),
-            Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(BodyError::TooLarge { .. } | BodyError::TooMany { .. }) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Self::Parameter(_) | Self::Body(_) | Self::Push(PushError::Refused { .. }) => {
                 StatusCode::BAD_REQUEST
             }

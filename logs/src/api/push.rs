@@ -36,8 +36,7 @@ pub(super) async fn push(
     };
     let logs = api.logs.clone();
     let work = move |_| {
-        let bytes_max = logs.options().ingest.push_bytes_max;
-        let push = body::read(&bytes, format, encoding, bytes_max)?;
+        let push = body::read(&bytes, format, encoding, &logs.options().ingest)?;
         Ok(logs.accept(push)?)
     };
     api.pushes.run(work).await?;

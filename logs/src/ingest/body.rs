@@ -12,7 +12,7 @@ use prost::Message as _;
 use serde::Deserialize;
 use serde::de::{Error as _, SeqAccess, Visitor};
 
-use super::{Push, Rejection};
+use super::{IngestLimits, Push, Rejection, weigh};
 use crate::query::parse_stream_labels;
 
 /// What a body is.
@@ -42,6 +42,16 @@ pub enum BodyError {
         /// What is allowed.
         max: usize,
     },
+    /// It holds more than is allowed.
+    #[error(
+        "the push holds {count} streams, entries and pairs of metadata, more than {max}; send smaller batches"
+    )]
+    TooMany {
+        /// What it holds.
+        count: usize,
+        /// What is allowed.
+        max: usize,
+    },
     /// It does not unpack.
     #[error("the push cannot be unpacked: {0}")]
     Packing(String),
@@ -55,8 +65,9 @@ pub fn read(
     body: &[u8],
     format: BodyFormat,
     encoding: BodyEncoding,
-    bytes_max: usize,
+    limits: &IngestLimits,
 ) -> Result<Push, BodyError> {
+    let bytes_max = limits.push_bytes_max;
     let gunzipped;
     let body = match encoding {
         BodyEncoding::Identity => body,
@@ -66,8 +77,8 @@ pub fn read(
         }
     };
     match format {
-        BodyFormat::Json => read_json(body),
-        BodyFormat::Protobuf => read_protobuf(&unsnap(body, bytes_max)?),
+        BodyFormat::Json => read_json(body, limits.push_items_max),
+        BodyFormat::Protobuf => read_protobuf(&unsnap(body, bytes_max)?, limits.push_items_max),
     }
 }
 
@@ -93,9 +104,13 @@ fn unsnap(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, BodyError> {
         .map_err(packing)
 }
 
-fn read_protobuf(body: &[u8]) -> Result<Push, BodyError> {
-    let request =
-        PushRequest::decode(body).map_err(|error| BodyError::Malformed(error.to_string()))?;
+fn read_protobuf(body: &[u8], max: usize) -> Result<Push, BodyError> {
+    let malformed = |error: &dyn std::fmt::Display| BodyError::Malformed(error.to_string());
+    let count = weigh::items(body).map_err(|error| malformed(&error))?;
+    if count > max {
+        return Err(BodyError::TooMany { count, max });
+    }
+    let request = PushRequest::decode(body).map_err(|error| malformed(&error))?;
     let mut push = Push::default();
     for Stream { labels, entries } in request.streams {
         match parse_stream_labels(&labels) {
@@ -125,9 +140,16 @@ fn entry(entry: PushEntry) -> Entry {
     }
 }
 
-fn read_json(body: &[u8]) -> Result<Push, BodyError> {
+fn read_json(body: &[u8], max: usize) -> Result<Push, BodyError> {
     let push: JsonPush =
         serde_json::from_slice(body).map_err(|error| BodyError::Malformed(error.to_string()))?;
+    // JSON decodes to a few times its size at most, so counting afterwards is soon enough.
+    let entries = push.streams.iter().flat_map(|stream| &stream.values);
+    let items = entries.map(|JsonEntry(entry)| 1 + entry.metadata.len());
+    let count = push.streams.len() + items.sum::<usize>();
+    if count > max {
+        return Err(BodyError::TooMany { count, max });
+    }
     let streams = push.streams.into_iter().map(|stream| StreamEntries {
         labels: stream.stream.0,
         entries: stream

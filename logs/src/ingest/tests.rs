@@ -22,7 +22,8 @@ fn limits() -> IngestLimits {
         metadata_max: 2,
         metadata_bytes_max: 12,
         ahead_ms_max: 500,
-        push_bytes_max: 1 << 20,
+        push_bytes_max: 1000,
+        push_items_max: 4,
     }
 }
 
@@ -147,7 +148,7 @@ fn json_bodies_are_read() {
         (body.to_vec(), BodyEncoding::Identity),
         (gzip(body), BodyEncoding::Gzip),
     ] {
-        let push = read(&bytes, BodyFormat::Json, encoding, 1 << 20).expect("a push");
+        let push = read(&bytes, BodyFormat::Json, encoding, &limits()).expect("a push");
         let [stream] = push.streams.as_slice() else {
             panic!("{push:?}");
         };
@@ -163,7 +164,7 @@ fn json_bodies_are_read() {
 #[test]
 fn a_body_that_is_no_push_is_refused() {
     let check = |body: &[u8], format, encoding, expected: &str| {
-        let error = read(body, format, encoding, 100)
+        let error = read(body, format, encoding, &limits())
             .expect_err("no push")
             .to_string();
         assert!(error.contains(expected), "{error}");
@@ -185,17 +186,40 @@ fn a_body_that_is_no_push_is_refused() {
     );
     check(b"not gzip", Json, Gzip, "cannot be unpacked");
     check(
-        &gzip(&[b' '; 1000]),
+        &gzip(&[b' '; 1001]),
         Json,
         Gzip,
-        "unpacks to more than 100 bytes",
+        "unpacks to more than 1000 bytes",
     );
     check(b"\xff\xff\xff", Protobuf, Identity, "cannot be unpacked");
     let large = snap::raw::Encoder::new()
-        .compress_vec(&[0; 1000])
+        .compress_vec(&[0; 1001])
         .expect("packs");
-    check(&large, Protobuf, Identity, "unpacks to more than 100 bytes");
-    let error = read(&gzip(b"{}"), Json, Gzip, 100).expect_err("no streams");
+    check(
+        &large,
+        Protobuf,
+        Identity,
+        "unpacks to more than 1000 bytes",
+    );
+    let many = br#"{"streams":[{"stream":{},"values":[["1",""],["1","",{"a":"b"}],["1",""]]}]}"#;
+    check(
+        many,
+        Json,
+        Identity,
+        "holds 5 streams, entries and pairs of metadata, more than 4",
+    );
+    let streams = vec![Stream::default(); 5];
+    let many = PushRequest { streams }.encode_to_vec();
+    let many = snap::raw::Encoder::new()
+        .compress_vec(&many)
+        .expect("packs");
+    check(
+        &many,
+        Protobuf,
+        Identity,
+        "holds 5 streams, entries and pairs of metadata, more than 4",
+    );
+    let error = read(&gzip(b"{}"), Json, Gzip, &limits()).expect_err("no streams");
     assert!(matches!(error, BodyError::Malformed(_)), "{error}");
 }
 
@@ -211,7 +235,13 @@ fn a_stream_whose_labels_cannot_be_read_does_not_cost_the_others() {
     let body = snap::raw::Encoder::new()
         .compress_vec(&request.encode_to_vec())
         .expect("packs");
-    let push = read(&body, BodyFormat::Protobuf, BodyEncoding::Identity, 1 << 20).expect("a push");
+    let push = read(
+        &body,
+        BodyFormat::Protobuf,
+        BodyEncoding::Identity,
+        &limits(),
+    )
+    .expect("a push");
     assert_eq!(push.streams.len(), 1);
     let window = Window {
         oldest: Timestamp::MIN,
