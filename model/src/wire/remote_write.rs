@@ -48,9 +48,10 @@ pub struct LabelPair {
 /// A float.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct WireSample {
-    /// The value.
-    #[prost(double, tag = "1")]
-    pub value: f64,
+    /// The value; absent is 0. Always written: the encoder would leave out what equals the
+    /// default, and −0 equals 0 without being it.
+    #[prost(double, optional, tag = "1")]
+    pub value: Option<f64>,
     /// Milliseconds since the epoch.
     #[prost(int64, tag = "2")]
     pub timestamp: i64,
@@ -188,7 +189,7 @@ impl From<TimeSeries> for SeriesSamples {
                 .iter()
                 .map(|sample| Sample {
                     timestamp: Timestamp(sample.timestamp),
-                    value: sample.value,
+                    value: sample.value.unwrap_or_default(),
                 })
                 .collect(),
             histograms: series
@@ -217,7 +218,7 @@ impl From<&SeriesSamples> for TimeSeries {
                 .samples
                 .iter()
                 .map(|sample| WireSample {
-                    value: sample.value,
+                    value: Some(sample.value),
                     timestamp: sample.timestamp.millis(),
                 })
                 .collect(),
@@ -417,6 +418,21 @@ mod tests {
             back.samples[0].value.to_bits(),
             series.samples[0].value.to_bits()
         );
+    }
+
+    #[test]
+    fn minus_zero_survives_the_wire() {
+        let sample = Sample {
+            timestamp: Timestamp(1),
+            value: -0.0,
+        };
+        let series = SeriesSamples {
+            samples: vec![sample],
+            ..SeriesSamples::default()
+        };
+        let bytes = TimeSeries::from(&series).encode_to_vec();
+        let back = SeriesSamples::from(TimeSeries::decode(bytes.as_slice()).expect("own encoding"));
+        assert_eq!(back.samples[0].value.to_bits(), sample.value.to_bits());
     }
 
     #[test]

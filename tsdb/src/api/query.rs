@@ -21,7 +21,10 @@ pub(super) async fn instant(State(api): State<Api>, params: Params) -> Result<Su
     api.run_query(asked.timeout, move |api, guard| {
         let source = api.tsdb.reader();
         let options = asked.options(guard);
-        let answer = api.tsdb.engine().instant(&source, &asked.query, at, &options);
+        let answer = api
+            .tsdb
+            .engine()
+            .instant(&source, &asked.query, at, &options);
         asked.answer(answer)
     })
     .await
@@ -59,8 +62,7 @@ pub(super) async fn range(State(api): State<Api>, params: Params) -> Result<Succ
 
 /// `format_query`
 pub(super) async fn format(params: Params) -> Result<Success, ApiError> {
-    let expr =
-        parse(params.get("query")).map_err(|error| ApiError::parameter("query", error))?;
+    let expr = parse(params.get("query")).map_err(|error| ApiError::parameter("query", error))?;
     let mut data = String::new();
     write_text(&mut data, &expr.to_string());
     Ok(Success::new(data))
@@ -79,7 +81,10 @@ impl Asked {
     fn of(params: &Params) -> Result<Self, ApiError> {
         let positive = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
         let lookback = params.duration_or_none("lookback_delta").map_err(|error| {
-            let reason = error.message.split_once(": ").map_or("", |(_, reason)| reason);
+            let reason = error
+                .message
+                .split_once(": ")
+                .map_or("", |(_, reason)| reason);
             ApiError::bad_data(format!("error parsing lookback delta duration: {reason}"))
         })?;
         Ok(Self {

@@ -84,7 +84,7 @@ async fn a_write_is_taken_in_part_and_the_rest_is_named() {
     request.timeseries.push(TimeSeries {
         labels: vec![pair("__name__", "twice"), pair("a", "1"), pair("a", "2")],
         samples: vec![WireSample {
-            value: 1.0,
+            value: Some(1.0),
             timestamp: NOW,
         }],
         ..TimeSeries::default()
