@@ -34,15 +34,42 @@ pub fn of_host(host: &HostFiles) -> Vec<Interface> {
 }
 
 /// The interfaces of a process; nothing where it lives in the host's network, which is not its own.
+///
+/// The kernel tells namespaces apart only to whom may trace the process. The counters tell them apart
+/// to everybody: those of the same interface only grow, so what was read between two looks at the
+/// host and lies between them is the host's.
 pub fn of_process(host: &HostFiles, process: u32) -> Option<Vec<Interface>> {
-    let namespace =
-        |process: &str| std::fs::read_link(host.roots.proc.join(process).join("ns/net")).ok();
-    let own = namespace(&process.to_string());
-    if own.is_some() && own == namespace("1") {
+    let of = |process: &str| host.proc(&format!("{process}/net/dev"));
+    let before = of("1");
+    let text = of(&process.to_string())?;
+    if let (Some(before), Some(after)) = (before, of("1"))
+        && lies_between(&parse(&before), &parse(&text), &parse(&after))
+    {
         return None;
     }
-    let text = host.proc(&format!("{process}/net/dev"))?;
     Some(accounted(&text))
+}
+
+/// Whether the same interfaces are in all three, and no counter of `seen` lies outside the others'.
+fn lies_between(before: &[Interface], seen: &[Interface], after: &[Interface]) -> bool {
+    let counters = |interface: &Interface| {
+        let of = |direction: Direction| [direction.bytes, direction.packets];
+        [of(interface.receive), of(interface.transmit)].concat()
+    };
+    before.len() == seen.len()
+        && seen.len() == after.len()
+        && before
+            .iter()
+            .zip(seen)
+            .zip(after)
+            .all(|((before, seen), after)| {
+                let within = || {
+                    let bounds = counters(before).into_iter().zip(counters(after));
+                    let mut bounded = bounds.zip(counters(seen));
+                    bounded.all(|((low, high), value)| low <= value && value <= high)
+                };
+                before.name == seen.name && seen.name == after.name && within()
+            })
 }
 
 /// Without the loopback and the host's ends of other namespaces' interfaces, as cAdvisor does it.
