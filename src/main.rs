@@ -1,1 +1,123 @@
-fn main() {}
+//! The binary: command line, configuration, roles, wiring, shutdown. Thin; what it starts lives in
+//! the members.
+//!
+//! Modules, in the order a start goes through them:
+//!
+//! - [`cli`]: the command line as it is written.
+//! - [`config`]: what was written, checked whole, and what it means.
+//! - [`run`]: the roles: what is started, in which order, and how it stops.
+//! - [`wiring`]: how the members, which do not know each other, reach one another.
+//! - [`http`]: the one port for HTTP.
+//! - [`commands`]: what the other commands do: ask a server, judge files, print.
+
+mod cli;
+mod commands;
+mod config;
+mod http;
+mod run;
+mod wiring;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command, PolicyCommand};
+use run::Role;
+
+/// How long blocking work may go on once the roles have ended.
+const RUNTIME_GRACE: Duration = Duration::from_millis(500);
+
+/// Many small allocations of differing lives are what a store makes; the system's allocator keeps
+/// what they leave behind.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    // One provider for every TLS connection of the process; nothing else installs one.
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        tracing::warn!("a TLS provider was installed before main");
+    }
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "taffrail: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Messages go to standard error; `TAFFRAIL_LOG` filters them, `info` if it says nothing.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("TAFFRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("taffrail")
+            .build()
+    };
+    let print = |text: String| -> anyhow::Result<ExitCode> {
+        // A reader that has seen enough closes the pipe; that is no failure.
+        match std::io::stdout().write_all(text.as_bytes()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    };
+    let role = |args: &cli::RunArgs, role| {
+        let config = config::Config::load(args)?;
+        let runtime = runtime()?;
+        let ended = runtime.block_on(run::run(config, role));
+        // What is still at work by now is past its deadline.
+        runtime.shutdown_timeout(RUNTIME_GRACE);
+        ended.map(|()| ExitCode::SUCCESS)
+    };
+    match cli.command {
+        None => role(&cli.run, Role::All),
+        Some(Command::Run(args)) => role(&args, Role::All),
+        Some(Command::Server(args)) => role(&args, Role::Server),
+        Some(Command::Agent(args)) => role(
+            &args.run,
+            Role::Agent {
+                server: args.server,
+            },
+        ),
+        Some(Command::Admission(args)) => role(
+            &args.run,
+            Role::Admission {
+                server: args.server,
+            },
+        ),
+        Some(Command::Query(args)) => print(runtime()?.block_on(commands::query::query(&args))?),
+        Some(Command::Logs(args)) => print(runtime()?.block_on(commands::logs::logs(&args))?),
+        Some(Command::Policy(PolicyCommand::Check(args))) => {
+            let judged = commands::policy::check(&args)?;
+            print(judged.text)?;
+            Ok(if judged.refused {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            })
+        }
+        Some(Command::Check { config }) => {
+            config::read(&config)?;
+            print(format!("{}: valid\n", config.display()))
+        }
+        Some(Command::Version) => print(format!("taffrail {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+}

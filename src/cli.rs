@@ -1,0 +1,213 @@
+//! The command line, as it is written: what clap parses and nothing more.
+//!
+//! Flags that change the program's own configuration are the same for every role; each can also
+//! be an environment variable or a key of the configuration file. A flag wins over its variable, and both win over the
+//! file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use admission::pod_security::{Level, Version};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Metrics, logs and admission policy for a Kubernetes cluster, in one program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "taffrail",
+    version,
+    about,
+    long_about = "Metrics, logs and admission policy for a Kubernetes cluster, in one program.\n\n\
+                  Without a command it runs every role with no configuration: the node agent, the \
+                  metrics and log stores with Prometheus' and Loki's HTTP APIs, and the admission webhook.",
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// What to do; `run` if nothing is said.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// What `run` is told.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run every role in one process (the default)
+    Run(RunArgs),
+    /// Run the stores and their HTTP APIs only
+    Server(RunArgs),
+    /// Run the node agent only, shipping to a server
+    Agent(RemoteArgs),
+    /// Run the admission webhook only, sending its decisions to a server
+    Admission(RemoteArgs),
+    /// Ask PromQL
+    Query(QueryArgs),
+    /// Ask LogQL
+    Logs(LogsArgs),
+    /// Work with admission policies
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Validate a configuration file
+    Check {
+        /// The configuration file (YAML)
+        config: PathBuf,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Work with admission policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Judge manifests as the webhook would
+    Check(PolicyCheckArgs),
+}
+
+/// What a role is told.
+#[derive(Debug, Default, Args)]
+pub(crate) struct RunArgs {
+    /// Configuration file (YAML); every key has a default
+    #[arg(long, value_name = "FILE", env = "TAFFRAIL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Address of the HTTP APIs [default: 127.0.0.1:9440]
+    #[arg(long, value_name = "ADDR", env = "TAFFRAIL_HTTP")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Address of the admission webhook (TLS) [default: 127.0.0.1:9443]
+    #[arg(long, value_name = "ADDR", env = "TAFFRAIL_WEBHOOK")]
+    pub(crate) webhook: Option<SocketAddr>,
+    /// Folder that holds all data [default: ./taffrail-data]
+    #[arg(long, value_name = "DIR", env = "TAFFRAIL_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// Prometheus target to scrape, such as <http://localhost:9100/metrics>; may be repeated
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TAFFRAIL_SCRAPE",
+        value_delimiter = ','
+    )]
+    pub(crate) scrape: Vec<String>,
+    /// Name of this node in labels [default: the host's name]
+    #[arg(long, value_name = "NAME", env = "TAFFRAIL_NODE_NAME")]
+    pub(crate) node_name: Option<String>,
+    /// Plain log files to tail; may be repeated [default: /var/log/*.log and below]
+    #[arg(
+        long,
+        value_name = "GLOB",
+        env = "TAFFRAIL_LOGS",
+        value_delimiter = ','
+    )]
+    pub(crate) logs: Vec<String>,
+}
+
+/// What a role apart from the stores is told.
+#[derive(Debug, Args)]
+pub(crate) struct RemoteArgs {
+    /// The server to send to, such as <http://taffrail:9440>
+    #[arg(long, value_name = "URL", env = "TAFFRAIL_SERVER")]
+    pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+}
+
+/// Where to ask and how to print.
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    /// The server to ask
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TAFFRAIL_SERVER",
+        default_value = "http://127.0.0.1:9440"
+    )]
+    pub(crate) server: String,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// Times are `now`, `now-1h`, RFC 3339 or Unix seconds.
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// The expression
+    pub(crate) expression: String,
+    /// Instant to evaluate at: now, now-1h, RFC 3339 or Unix seconds [default: now]
+    #[arg(long, conflicts_with_all = ["since", "start", "end", "step"])]
+    pub(crate) time: Option<String>,
+    /// Evaluate over the range from this long ago until now
+    #[arg(long, value_name = "DURATION", conflicts_with = "start")]
+    pub(crate) since: Option<String>,
+    /// Start of the range
+    #[arg(long, value_name = "TIME")]
+    pub(crate) start: Option<String>,
+    /// End of the range [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) end: Option<String>,
+    /// Step of the range [default: a 60th of the range, at least 1s]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) step: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What `logs` is told.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The query: `{job="varlogs"} |= "error"`, or a metric query
+    pub(crate) query: String,
+    /// Look back this far
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "1h",
+        conflicts_with = "start"
+    )]
+    pub(crate) since: String,
+    /// Start of the range: now-1h, RFC 3339 or Unix seconds
+    #[arg(long, value_name = "TIME")]
+    pub(crate) start: Option<String>,
+    /// End of the range [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) end: Option<String>,
+    /// Step of a metric query
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) step: Option<String>,
+    /// Most lines to print
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: u32,
+    /// Oldest lines first instead of newest
+    #[arg(long)]
+    pub(crate) forward: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What `policy check` is told.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyCheckArgs {
+    /// Manifests (YAML or JSON, several documents a file); `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Pod Security level to hold them to: privileged, baseline or restricted [default: as configured, baseline]
+    #[arg(long)]
+    pub(crate) level: Option<Level>,
+    /// Version of the level: latest, or v1.MINOR [default: as configured, latest]
+    #[arg(long)]
+    pub(crate) version: Option<Version>,
+    /// Configuration file whose admission section applies
+    #[arg(long, value_name = "FILE", env = "TAFFRAIL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}

@@ -1,0 +1,10 @@
+//! What the commands do that are not roles: they ask a server, or judge files, and print.
+//!
+//! Exit status: 0 when it worked, 1 when it did not (with one message on standard error), 2 for a
+//! wrong command line; `policy check` also exits with 1 when a manifest is refused.
+
+pub(crate) mod ask;
+pub(crate) mod logs;
+pub(crate) mod policy;
+pub(crate) mod query;
+pub(crate) mod table;

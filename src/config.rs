@@ -1,0 +1,247 @@
+//! The configuration: what was written, checked whole before anything starts, and what it means.
+//!
+//! [`file::ConfigFile`] is the YAML as it is written, with a default for every key; [`Config`] is
+//! what it means once flags and environment variables have had their say. Whatever is wrong is named with its line and what
+//! would be right; nothing starts before everything is right.
+
+pub(crate) mod file;
+mod locate;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use admission::AdmissionConfig;
+use agent::AgentConfig;
+use agent::config::TailConfig;
+use anyhow::{Context as _, anyhow};
+use logs::LogsOptions;
+use storage::store::StoreOptions;
+use storage::wal::sync::FsyncPolicy;
+use tsdb::TsdbOptions;
+
+use crate::cli::RunArgs;
+use crate::run::Role;
+use file::ConfigFile;
+
+/// What the program was told, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Address of the HTTP APIs.
+    pub(crate) http: SocketAddr,
+    /// Folder that holds all data.
+    pub(crate) data: PathBuf,
+    /// How long a stop may take.
+    pub(crate) shutdown_deadline: Duration,
+    /// When a write is durable against power loss.
+    pub(crate) fsync: FsyncPolicy,
+    /// How long samples are kept.
+    pub(crate) metrics_retention_ms: Option<i64>,
+    /// How long lines are kept.
+    pub(crate) logs_retention_ms: Option<i64>,
+    /// The node agent.
+    pub(crate) agent: AgentConfig,
+    /// The admission webhook.
+    pub(crate) admission: AdmissionConfig,
+}
+
+impl Config {
+    /// Reads the file, if one is named, and lets flags and variables win over it.
+    pub(crate) fn load(args: &RunArgs) -> anyhow::Result<Self> {
+        let mut file = match &args.config {
+            Some(path) => read(path)?,
+            None => ConfigFile::default(),
+        };
+        if let Some(http) = args.http {
+            file.http = http;
+        }
+        if let Some(webhook) = args.webhook {
+            file.admission.listen = webhook;
+        }
+        if let Some(data) = &args.data {
+            file.data.clone_from(data);
+        }
+        file.agent
+            .scrape
+            .targets
+            .extend(args.scrape.iter().cloned());
+        if !args.logs.is_empty() {
+            file.agent.tail.globs.clone_from(&args.logs);
+        }
+        file.agent.validate().context("command line")?;
+        Ok(Self::from(file))
+    }
+}
+
+impl Config {
+    /// What the metrics store is told.
+    pub(crate) fn tsdb_options(&self) -> TsdbOptions {
+        TsdbOptions {
+            store: self.store_options(self.metrics_retention_ms),
+            ..TsdbOptions::default()
+        }
+    }
+
+    /// What the log store is told.
+    pub(crate) fn logs_options(&self) -> LogsOptions {
+        LogsOptions {
+            store: self.store_options(self.logs_retention_ms),
+            ..LogsOptions::default()
+        }
+    }
+
+    fn store_options(&self, retention_ms: Option<i64>) -> StoreOptions {
+        StoreOptions {
+            fsync: self.fsync,
+            retention_ms,
+            ..StoreOptions::default()
+        }
+    }
+
+    /// What the agent of a role is told. A server has one too, for its own metrics and for the
+    /// targets that are named: the machine's belong to the agent that runs there.
+    pub(crate) fn agent_of(&self, role: &Role) -> AgentConfig {
+        let mut agent = self.agent.clone();
+        if matches!(role, Role::Server) {
+            agent.collect.cgroup = false;
+            agent.collect.node = false;
+            agent.tail.pods = false;
+            agent.tail.globs.clear();
+        }
+        agent
+    }
+}
+
+impl From<ConfigFile> for Config {
+    fn from(file: ConfigFile) -> Self {
+        let mut agent = file.agent;
+        if agent.tail.globs.is_empty() {
+            agent.tail.globs = ["/var/log/*.log", "/var/log/*/*.log"]
+                .map(str::to_owned)
+                .to_vec();
+        }
+        // What lies in the data folder follows it, unless it was put elsewhere by name.
+        if agent.tail.checkpoint == TailConfig::default().checkpoint {
+            agent.tail.checkpoint = file.data.join("agent").join("tail.json");
+        }
+        let mut admission = file.admission;
+        let directory = &mut admission.certificate.directory;
+        directory.get_or_insert_with(|| file.data.join("admission"));
+        Self {
+            http: file.http,
+            data: file.data,
+            shutdown_deadline: file.shutdown_deadline,
+            fsync: file.storage.fsync,
+            metrics_retention_ms: file.metrics.retention.millis(),
+            logs_retention_ms: file.logs.retention.millis(),
+            agent,
+            admission,
+        }
+    }
+}
+
+/// Reads and checks a configuration file.
+pub(crate) fn read(path: &Path) -> anyhow::Result<ConfigFile> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+    parse(&text).map_err(|problem| anyhow!("{}{problem}", path.display()))
+}
+
+/// Reads and checks a configuration; the error begins with `:LINE: ` where a line is known.
+fn parse(text: &str) -> Result<ConfigFile, String> {
+    let has_content = text
+        .lines()
+        .any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    let file: ConfigFile = if has_content {
+        serde_yaml_ng::from_str(text).map_err(|error| {
+            let line = error.location().map(|location| location.line());
+            let text = error.to_string();
+            // The place is told once, in front.
+            let problem = text
+                .rsplit_once(" at line ")
+                .map_or(text.as_str(), |(problem, _)| problem);
+            at_line(line, problem)
+        })?
+    } else {
+        ConfigFile::default()
+    };
+    let checks = [
+        file.agent.validate().map_err(|error| error.to_string()),
+        (file.admission.clone().validate())
+            .map(|_| ())
+            .map_err(|error| error.to_string()),
+        file.validate(),
+    ];
+    for check in checks {
+        check.map_err(|problem| {
+            // Every such message begins with the key it is about.
+            let is_key = |c: char| c.is_ascii_lowercase() || c == '_' || c == '.';
+            let key = problem.split(|c| !is_key(c)).next().unwrap_or_default();
+            at_line(locate::line_of(text, key), &problem)
+        })?;
+    }
+    Ok(file)
+}
+
+fn at_line(line: Option<usize>, problem: &str) -> String {
+    match line {
+        Some(line) => format!(":{line}: {problem}"),
+        None => format!(": {problem}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_said_is_a_configuration() {
+        for text in ["", "# only a comment\n", "agent: {}\n"] {
+            let config = Config::from(parse(text).expect("valid"));
+            assert_eq!(config.http.to_string(), "127.0.0.1:9440");
+            assert_eq!(config.admission.listen.to_string(), "127.0.0.1:9443");
+            assert_eq!(config.data, Path::new("taffrail-data"));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        for (text, expected) in [
+            ("http: 1\nhtp: 127.0.0.1:1\n", ":1: http:"),
+            ("data: /x\nhtp: 127.0.0.1:1\n", ":2: unknown field `htp`"),
+            ("agent:\n  scrap: {}\n", ":2: agent: unknown field `scrap`"),
+            (
+                "agent:\n  scrape:\n    timeout: 20s\n",
+                ":3: agent.scrape.timeout: must be above 0",
+            ),
+            (
+                "storage:\n  fsync: sometimes\n",
+                ":2: storage: fsync \"sometimes\" must be `always` or an interval",
+            ),
+            (
+                "metrics:\n  retention: 5s\n",
+                ":2: metrics: retention must be at least 1h",
+            ),
+            ("shutdown_deadline: 0s\n", ":1: shutdown_deadline: must be"),
+            ("- a\n", ":1: invalid type: sequence"),
+        ] {
+            let problem = parse(text).expect_err(text);
+            assert!(problem.starts_with(expected), "{text:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let path = dir.path().join("taffrail.yaml");
+        std::fs::write(&path, "http: 127.0.0.1:1\ndata: /from-file\n").expect("writes");
+        let args = RunArgs {
+            config: Some(path),
+            http: Some("127.0.0.1:2".parse().expect("address")),
+            ..RunArgs::default()
+        };
+        let config = Config::load(&args).expect("valid");
+        assert_eq!(config.http.port(), 2);
+        assert_eq!(config.data, Path::new("/from-file"));
+    }
+}

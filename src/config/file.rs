@@ -1,0 +1,164 @@
+//! The configuration file, as it is written.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use storage::wal::sync::FsyncPolicy;
+
+/// Every key of the file, with its default.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConfigFile {
+    /// Address of the HTTP APIs.
+    pub(crate) http: SocketAddr,
+    /// Folder that holds all data.
+    pub(crate) data: PathBuf,
+    /// How long a stop may take before it is cut short.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) shutdown_deadline: Duration,
+    /// What both stores share.
+    pub(crate) storage: StorageSection,
+    /// The metrics store.
+    pub(crate) metrics: MetricsSection,
+    /// The log store.
+    pub(crate) logs: LogsSection,
+    /// The node agent.
+    pub(crate) agent: agent::AgentConfig,
+    /// The admission webhook.
+    pub(crate) admission: admission::AdmissionConfig,
+}
+
+/// What both stores share.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StorageSection {
+    /// `always`, or an interval such as `100ms`.
+    #[serde(deserialize_with = "fsync")]
+    pub(crate) fsync: FsyncPolicy,
+}
+
+/// The metrics store.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MetricsSection {
+    /// How long samples are kept.
+    pub(crate) retention: Retention,
+}
+
+/// The log store.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogsSection {
+    /// How long lines are kept.
+    pub(crate) retention: Retention,
+}
+
+/// `400d`, or `forever`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retention(Option<i64>);
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+impl Retention {
+    /// Milliseconds; `None` is for ever.
+    pub(crate) const fn millis(self) -> Option<i64> {
+        self.0
+    }
+}
+
+impl Default for ConfigFile {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from(([127, 0, 0, 1], 9440)),
+            data: "taffrail-data".into(),
+            shutdown_deadline: Duration::from_secs(10),
+            storage: StorageSection::default(),
+            metrics: MetricsSection::default(),
+            logs: LogsSection::default(),
+            agent: agent::AgentConfig::default(),
+            admission: admission::AdmissionConfig::default(),
+        }
+    }
+}
+
+impl Default for StorageSection {
+    fn default() -> Self {
+        Self {
+            fsync: FsyncPolicy::Interval(100),
+        }
+    }
+}
+
+impl Default for MetricsSection {
+    fn default() -> Self {
+        Self {
+            retention: Retention(Some(400 * DAY_MS)),
+        }
+    }
+}
+
+impl Default for LogsSection {
+    fn default() -> Self {
+        Self {
+            retention: Retention(Some(90 * DAY_MS)),
+        }
+    }
+}
+
+impl ConfigFile {
+    /// What the types do not say.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        if self.shutdown_deadline.is_zero() {
+            return Err("shutdown_deadline: must be above 0, such as 10s".to_owned());
+        }
+        if self.http == self.admission.listen && self.http.port() != 0 {
+            return Err(format!(
+                "admission.listen: {} is the address of `http` already",
+                self.http
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for Retention {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "forever" {
+            return Ok(Self(None));
+        }
+        let millis = parse_duration(&text).map_err(serde::de::Error::custom)?;
+        if millis < 3_600_000 {
+            return Err(serde::de::Error::custom(
+                "retention must be at least 1h, or `forever`",
+            ));
+        }
+        Ok(Self(Some(millis)))
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let millis = parse_duration(&text).map_err(serde::de::Error::custom)?;
+    Ok(Duration::from_millis(millis.unsigned_abs()))
+}
+
+fn fsync<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FsyncPolicy, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "always" {
+        return Ok(FsyncPolicy::Always);
+    }
+    match model::time::parse_duration(&text) {
+        Ok(millis @ 1..=60_000) => Ok(FsyncPolicy::Interval(millis.unsigned_abs())),
+        _ => Err(serde::de::Error::custom(format!(
+            "fsync {text:?} must be `always` or an interval from 1ms to 1m, such as 100ms"
+        ))),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<i64, String> {
+    model::time::parse_duration(text)
+        .map_err(|error| format!("{error}; write 10s, 5m, 1h30m or 7d"))
+}

@@ -1,0 +1,368 @@
+//! The roles: what is started, in which order, and how it stops.
+//!
+//! Start: the ports first, so that a taken one is said before anything else happens; then the
+//! stores, which recover; then the webhook and the agent, which need them; then ready. Stop is the
+//! reverse, edges first and storage last, all of it before one deadline: not ready any more, the webhook
+//! answers what it has, the agent ships what it has, the HTTP port answers what it has, the stores
+//! flush. A second signal, or the deadline, ends the process where it is: the stores' logs hold
+//! what was acknowledged.
+
+use std::any::Any;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use admission::{Admission, DecisionSink};
+use agent::ship::Sink;
+use agent::ship::http::{HttpConfig, HttpSink};
+use agent::{Agent, AgentHandle};
+use anyhow::{Context as _, anyhow, bail};
+use axum::Router;
+use logs::Logs;
+use prometheus_client::registry::Registry;
+use storage::clock::{Clock, SystemClock};
+use storage::disk::Disk;
+use storage::disk::real::RealDisk;
+use storage::store::Recovered;
+use storage::store::background::Background;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tsdb::Tsdb;
+
+use crate::config::Config;
+use crate::http::{self, Readiness, SharedRegistry};
+use crate::wiring::{RemoteDecisions, Stores};
+
+/// What a process is.
+#[derive(Clone, Debug)]
+pub(crate) enum Role {
+    /// Everything.
+    All,
+    /// The stores and their APIs.
+    Server,
+    /// The node agent; what it finds goes to a server.
+    Agent {
+        /// URL of the server.
+        server: String,
+    },
+    /// The admission webhook; what it decides goes to a server.
+    Admission {
+        /// URL of the server.
+        server: String,
+    },
+}
+
+impl Role {
+    const fn has_stores(&self) -> bool {
+        matches!(self, Self::All | Self::Server)
+    }
+
+    const fn has_agent(&self) -> bool {
+        // A server scrapes itself: its own metrics belong into its store.
+        !matches!(self, Self::Admission { .. })
+    }
+
+    const fn has_admission(&self) -> bool {
+        matches!(self, Self::All | Self::Admission { .. })
+    }
+}
+
+/// What runs.
+struct Running {
+    readiness: Readiness,
+    http: JoinHandle<std::io::Result<()>>,
+    stop_http: CancellationToken,
+    stores: Option<OpenStores>,
+    agent: Option<AgentHandle>,
+    admission: Option<Admission>,
+    decisions: Option<JoinHandle<()>>,
+    _lock: Box<dyn Any + Send + Sync>,
+}
+
+/// Runs a role until a signal ends it.
+pub(crate) async fn run(config: Config, role: Role) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let deadline = config.shutdown_deadline;
+    let running = tokio::select! {
+        started = start(config, role) => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+        _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+    }
+    tokio::select! {
+        stopped = tokio::time::timeout(deadline, stop(running, deadline)) => match stopped {
+            Ok(result) => result,
+            Err(_) => bail!("stopping took longer than {deadline:?}; what was acknowledged is in the stores' logs"),
+        },
+        _ = terminate.recv() => bail!("stopped at once by a second signal"),
+        _ = interrupt.recv() => bail!("stopped at once by a second signal"),
+    }
+}
+
+async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
+    let listener = TcpListener::bind(config.http)
+        .await
+        .map_err(|error| bind_error(config.http, &error, "--http"))?;
+    let http_address = listener.local_addr()?;
+    let lock = lock_data(&config.data)?;
+    let shared_registry: SharedRegistry = Arc::new(OnceLock::new());
+    let mut registry = Registry::default();
+    let readiness = Readiness::default();
+    let open = if role.has_stores() {
+        Some(open_stores(&config).await?)
+    } else {
+        None
+    };
+    let stores = open.as_ref().map(|open| open.stores.clone());
+    let apis = stores.as_ref().map(|stores| {
+        stores.tsdb.register(&mut registry);
+        stores.logs.register(&mut registry);
+        stores.tsdb.router().merge(stores.logs.router())
+    });
+    let router = http::router(apis, readiness.clone(), Arc::clone(&shared_registry));
+    let stop_http = CancellationToken::new();
+    let http = serve(listener, router, stop_http.clone());
+
+    let remote = remote_sink(&role)?;
+    let (mut admission, mut decisions) = (None, None);
+    if role.has_admission() {
+        let sink: Arc<dyn DecisionSink> = match (&stores, &remote) {
+            (Some(stores), _) => Arc::new(stores.clone()),
+            (None, Some(remote)) => {
+                let (sink, task) = RemoteDecisions::start(Arc::clone(remote));
+                decisions = Some(task);
+                Arc::new(sink)
+            }
+            (None, None) => bail!("the webhook has no store to write its decisions to"),
+        };
+        let address = config.admission.listen;
+        let started = Admission::start(config.admission.clone(), sink, &mut registry).await;
+        admission = Some(started.map_err(|error| match error {
+            admission::StartError::Listen { source, .. } => {
+                bind_error(address, &source, "--webhook")
+            }
+            error => error.into(),
+        })?);
+    }
+    let mut agent = None;
+    if role.has_agent() {
+        let sink: Arc<dyn Sink> = match (stores, remote) {
+            (Some(stores), _) => Arc::new(stores),
+            (None, Some(remote)) => remote,
+            (None, None) => bail!("the agent has no store to write to"),
+        };
+        let own = Arc::clone(&shared_registry);
+        let own_metrics: agent::Exposer = Arc::new(move || {
+            // The first scrape may come before the last role has registered; it runs beside the
+            // async threads and waits.
+            own.wait();
+            http::exposition(&own)
+        });
+        let told = config.agent_of(&role);
+        agent = Some(Agent::start(told, sink, Some(own_metrics), &mut registry)?);
+    }
+    // Set once, here.
+    let _ = shared_registry.set(registry);
+    readiness.set(true);
+    let webhook = admission.as_ref().map(Admission::local_addr);
+    print_banner(&config, &role, http_address, webhook);
+    Ok(Running {
+        readiness,
+        http,
+        stop_http,
+        stores: open,
+        agent,
+        admission,
+        decisions,
+        _lock: lock,
+    })
+}
+
+async fn stop(running: Running, deadline: Duration) -> anyhow::Result<()> {
+    running.readiness.set(false);
+    if let Some(admission) = running.admission {
+        admission.shutdown(deadline / 3).await;
+    }
+    if let Some(decisions) = running.decisions {
+        // Its sink went with the webhook: it ends when everything is delivered.
+        let _ = tokio::time::timeout(deadline / 3, decisions).await;
+    }
+    if let Some(agent) = running.agent {
+        agent.shutdown(deadline / 3).await;
+    }
+    running.stop_http.cancel();
+    running.http.await??;
+    if let Some(stores) = running.stores {
+        tokio::task::spawn_blocking(move || stores.close()).await??;
+    }
+    tracing::info!("stopped; everything is flushed");
+    Ok(())
+}
+
+/// The stores and the threads that keep them in shape.
+struct OpenStores {
+    stores: Stores,
+    metrics: Background<tsdb::store::Metrics>,
+    lines: Background<logs::store::LogTable>,
+}
+
+impl OpenStores {
+    /// Flushes both, the second also where the first fails.
+    fn close(self) -> anyhow::Result<()> {
+        let (metrics, lines) = (self.metrics.stop(), self.lines.stop());
+        metrics.context("the metrics store")?;
+        lines.context("the log store")
+    }
+}
+
+/// One process for one data folder, whatever its role.
+fn lock_data(data: &Path) -> anyhow::Result<Box<dyn Any + Send + Sync>> {
+    let disk = RealDisk;
+    disk.create_dir_all(data)
+        .with_context(|| format!("cannot make the data folder {}", data.display()))?;
+    let path = data.join("LOCK");
+    disk.lock(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => anyhow!(
+            "{}: in use by another process; stop it, or choose another data folder with --data",
+            data.display()
+        ),
+        _ => anyhow!("cannot lock {}: {error}", path.display()),
+    })
+}
+
+async fn open_stores(config: &Config) -> anyhow::Result<OpenStores> {
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (tsdb, recovered) = Tsdb::open(
+            Arc::clone(&disk),
+            Arc::clone(&clock),
+            &config.data.join("metrics"),
+            config.tsdb_options(),
+        )
+        .context("the metrics store")?;
+        say_recovered("metrics", &recovered);
+        let (logs, recovered) = Logs::open(
+            disk,
+            clock,
+            &config.data.join("logs"),
+            config.logs_options(),
+        )
+        .context("the log store")?;
+        say_recovered("logs", &recovered);
+        Ok(OpenStores {
+            metrics: tsdb.background()?,
+            lines: logs.start_background()?,
+            stores: Stores { tsdb, logs },
+        })
+    })
+    .await?
+}
+
+/// What a start found is said once; damage was said where it was found.
+fn say_recovered(store: &str, recovered: &Recovered) {
+    if recovered.records > 0 {
+        let Recovered {
+            records,
+            rows,
+            torn_bytes,
+            ..
+        } = recovered;
+        tracing::info!(
+            store,
+            records,
+            rows,
+            torn_bytes,
+            "replayed the log of an earlier run"
+        );
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> JoinHandle<std::io::Result<()>> {
+    tokio::spawn(async move {
+        axum::serve(listener, router)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
+    })
+}
+
+fn remote_sink(role: &Role) -> anyhow::Result<Option<Arc<dyn Sink>>> {
+    let (Role::Agent { server } | Role::Admission { server }) = role else {
+        return Ok(None);
+    };
+    let server = reqwest::Url::parse(server)
+        .with_context(|| format!("--server {server}: write http://HOST:PORT"))?;
+    let sink = HttpSink::new(HttpConfig::new(server))?;
+    Ok(Some(Arc::new(sink)))
+}
+
+fn bind_error(address: SocketAddr, error: &std::io::Error, flag: &str) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow!(
+            "{address} is in use by another process; stop it, or choose another address with {flag}"
+        ),
+        _ => anyhow!("cannot listen on {address}: {error}"),
+    }
+}
+
+/// Says on standard output where things are. One write, so that nothing comes between the lines.
+fn print_banner(config: &Config, role: &Role, http: SocketAddr, webhook: Option<SocketAddr>) {
+    let mut text = format!("taffrail {}\n", env!("CARGO_PKG_VERSION"));
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<9} {value}");
+    };
+    match role {
+        Role::All | Role::Server => line(
+            "http",
+            &format!(
+                "http://{http}  (Prometheus and Loki APIs, /metrics, /-/ready; web page at /)"
+            ),
+        ),
+        Role::Agent { server } | Role::Admission { server } => {
+            line("http", &format!("http://{http}  (/metrics, /-/ready)"));
+            line("server", server);
+        }
+    }
+    if let Some(webhook) = webhook {
+        line(
+            "webhook",
+            &format!("https://{webhook}/validate  (admission.k8s.io/v1)"),
+        );
+    }
+    line("data", &config.data.display().to_string());
+    if role.has_agent() {
+        let agent = config.agent_of(role);
+        if agent.collect.cgroup || agent.collect.node {
+            let every = agent.collect.interval;
+            line("machine", &format!("cgroups and node, every {every:?}"));
+        }
+        for target in &agent.scrape.targets {
+            line("scrape", target);
+        }
+        let pods = agent
+            .tail
+            .pods
+            .then(|| agent.roots.var_log.join("pods").display().to_string());
+        let logs: Vec<String> = pods.into_iter().chain(agent.tail.globs).collect();
+        if !logs.is_empty() {
+            line("logs", &logs.join(", "));
+        }
+    }
+    text.push_str("  ready\n");
+    // Nobody reading is no reason not to run.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

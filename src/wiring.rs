@@ -1,0 +1,150 @@
+//! How the members, which do not know each other, reach one another.
+//!
+//! Each declares what it needs as a trait; here the traits meet the stores. Store calls block on
+//! the disk, so they leave the async threads.
+
+use std::sync::Arc;
+
+use admission::{Decision, DecisionSink};
+use agent::ship::{Backoff, ShipError, Sink};
+use futures_util::future::BoxFuture;
+use logs::{Logs, PushError};
+use model::entry::{Entry, StreamEntries};
+use model::labels::Labels;
+use model::sample::{Metadata, SeriesSamples};
+use model::time::TimestampNs;
+use storage::store::AppendError;
+use tokio::sync::mpsc;
+use tsdb::Tsdb;
+
+/// The stores of this process.
+#[derive(Clone)]
+pub(crate) struct Stores {
+    /// Samples.
+    pub(crate) tsdb: Tsdb,
+    /// Lines.
+    pub(crate) logs: Logs,
+}
+
+/// The agent's way into the stores of this process.
+impl Sink for Stores {
+    fn write_series(
+        &self,
+        series: Vec<SeriesSamples>,
+        metadata: Vec<Metadata>,
+    ) -> BoxFuture<'_, Result<(), ShipError>> {
+        let tsdb = self.tsdb.clone();
+        Box::pin(off_thread(move || {
+            tsdb.record_metadata(&metadata);
+            let appended = tsdb.append(&series).map_err(|error| ship_error(&error))?;
+            match appended.refused.samples {
+                0 => Ok(()),
+                _ => Err(ShipError::refused(appended.refused.to_string())),
+            }
+        }))
+    }
+
+    fn write_streams(&self, streams: Vec<StreamEntries>) -> BoxFuture<'_, Result<(), ShipError>> {
+        let logs = self.logs.clone();
+        Box::pin(off_thread(move || {
+            logs.push(streams).map_err(|error| match error {
+                PushError::Append(error) => ship_error(&error),
+                refused @ PushError::Refused { .. } => ShipError::refused(refused.to_string()),
+            })
+        }))
+    }
+}
+
+/// Only a write that is too large will be refused again; all else heals with time.
+fn ship_error(error: &AppendError) -> ShipError {
+    match error {
+        AppendError::TooLarge(_) => ShipError::refused(error.to_string()),
+        _ => ShipError::retryable(error.to_string()),
+    }
+}
+
+async fn off_thread(
+    work: impl FnOnce() -> Result<(), ShipError> + Send + 'static,
+) -> Result<(), ShipError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(ShipError::retryable(error.to_string())),
+    }
+}
+
+/// A decision as a line of `{job="taffrail/admission"}`.
+fn line_of(decision: &Decision) -> Vec<StreamEntries> {
+    let line = match serde_json::to_string(decision) {
+        Ok(line) => line,
+        // A decision is made of texts and numbers; should that change, the line says so.
+        Err(error) => format!("{{\"error\":{:?}}}", error.to_string()),
+    };
+    let nanos = i64::try_from(decision.time.as_nanosecond()).unwrap_or(i64::MAX);
+    vec![StreamEntries {
+        labels: Labels::from_pairs([("job", "taffrail/admission")]),
+        entries: vec![Entry {
+            timestamp: TimestampNs(nanos),
+            line,
+            metadata: Labels::empty(),
+        }],
+    }]
+}
+
+/// Decisions go straight into the log store: the line is with the kernel before the API server
+/// has its answer. A store that refuses does not change a verdict; the decision is logged instead.
+impl DecisionSink for Stores {
+    fn record(&self, decision: &Decision) {
+        // The write is microseconds of work, and a blocked thread hands its tasks over.
+        let pushed = tokio::task::block_in_place(|| self.logs.push(line_of(decision)));
+        if let Err(error) = pushed {
+            tracing::error!(%error, decision = ?decision, "a decision could not be stored");
+        }
+    }
+}
+
+/// Decisions that wait for a server elsewhere. Full means that the server has been away for long:
+/// the decision is then only logged.
+const WAITING_DECISIONS_MAX: usize = 10_000;
+
+/// Decisions go to a server, in the background.
+pub(crate) struct RemoteDecisions {
+    waiting: mpsc::Sender<Vec<StreamEntries>>,
+}
+
+impl RemoteDecisions {
+    /// Starts the task that delivers; it ends when the sink is dropped and everything is delivered.
+    pub(crate) fn start(sink: Arc<dyn Sink>) -> (Self, tokio::task::JoinHandle<()>) {
+        let (waiting, mut decisions) = mpsc::channel(WAITING_DECISIONS_MAX);
+        let task = tokio::spawn(async move {
+            while let Some(streams) = decisions.recv().await {
+                deliver(sink.as_ref(), streams).await;
+            }
+        });
+        (Self { waiting }, task)
+    }
+}
+
+impl DecisionSink for RemoteDecisions {
+    fn record(&self, decision: &Decision) {
+        if let Err(error) = self.waiting.try_send(line_of(decision)) {
+            tracing::error!(%error, decision = ?decision, "a decision could not be sent to the server");
+        }
+    }
+}
+
+async fn deliver(sink: &dyn Sink, streams: Vec<StreamEntries>) {
+    // Jitter needs no good randomness, only that two processes differ.
+    let mut backoff = Backoff::new(u64::from(std::process::id()));
+    loop {
+        match sink.write_streams(streams.clone()).await {
+            Ok(()) => return,
+            Err(ShipError::Refused { reason }) => {
+                tracing::error!(reason, "the server refused a decision");
+                return;
+            }
+            Err(ShipError::Retryable { after, .. }) => {
+                tokio::time::sleep(after.unwrap_or_default().max(backoff.wait())).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The real binary as a child process, and the clients that talk to it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use model::sample::SeriesSamples;
+use model::wire::loki_push::{ProtoTimestamp, PushEntry, PushRequest, Stream};
+use model::wire::remote_write::{TimeSeries, WriteRequest};
+use prost::Message as _;
+use serde_json::Value;
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running Taffrail.
+pub(crate) struct Taffrail {
+    child: Child,
+    pub(crate) http: String,
+    pub(crate) webhook: String,
+    client: reqwest::Client,
+}
+
+impl Taffrail {
+    /// Starts every role on ports of the system's choice and returns when it says where it is.
+    pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
+        // One crypto provider for every client of this process; a second call changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_taffrail"))
+            .arg("run")
+            .args([
+                "--http",
+                "127.0.0.1:0",
+                "--webhook",
+                "127.0.0.1:0",
+                "--data",
+            ])
+            .arg(data)
+            .args(arguments)
+            .env("TAFFRAIL_LOG", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let (mut http, mut webhook) = (None, None);
+        for line in stdout.lines() {
+            let line = line.expect("UTF-8");
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("http"), Some(url)) => http = Some(url.to_owned()),
+                (Some("webhook"), Some(url)) => webhook = Some(url.to_owned()),
+                (Some("ready"), _) => break,
+                _ => {}
+            }
+        }
+        let client = reqwest::Client::builder()
+            .danger_accept_invalid_certs(true)
+            .build()
+            .expect("a client");
+        Self {
+            child,
+            http: http.expect("the banner names the HTTP address"),
+            webhook: webhook.expect("the banner names the webhook"),
+            client,
+        }
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("alive");
+        self.child.wait().expect("ends");
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        rustix::process::kill_process(self.pid(), rustix::process::Signal::TERM).expect("alive");
+        self.child.wait().expect("ends")
+    }
+
+    /// GET of a path with parameters: status and body.
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> (u16, String) {
+        let request = self.client.get(format!("{}{path}", self.http)).query(query);
+        let response = request.send().await.expect("answers");
+        let status = response.status().as_u16();
+        (status, response.text().await.expect("a body"))
+    }
+
+    /// The `data` of a successful answer.
+    pub(crate) async fn data(&self, path: &str, query: &[(&str, &str)]) -> Value {
+        let (status, body) = self.get(path, query).await;
+        assert_eq!(status, 200, "{path} {query:?}: {body}");
+        let mut json: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(json["status"], "success", "{body}");
+        json["data"].take()
+    }
+
+    /// The value of the only series of an instant query, if there is one.
+    pub(crate) async fn value(&self, expression: &str) -> Option<f64> {
+        let data = self.data("/api/v1/query", &[("query", expression)]).await;
+        let result = data["result"].as_array().expect("a vector").clone();
+        assert!(result.len() <= 1, "{expression}: {result:?}");
+        let text = result.first()?["value"][1]
+            .as_str()
+            .expect("a value")
+            .to_owned();
+        Some(text.parse().expect("a number"))
+    }
+
+    /// The lines of a log query, the oldest first.
+    pub(crate) async fn lines(&self, query: &str) -> Vec<String> {
+        let range = [("since", "1h"), ("limit", "5000"), ("direction", "forward")];
+        let mut parameters = vec![("query", query)];
+        parameters.extend(range);
+        let data = self.data("/loki/api/v1/query_range", &parameters).await;
+        let mut entries: Vec<(i64, String)> = Vec::new();
+        for stream in data["result"].as_array().expect("streams") {
+            for value in stream["values"].as_array().expect("values") {
+                let at = value[0]
+                    .as_str()
+                    .expect("a time")
+                    .parse()
+                    .expect("nanoseconds");
+                entries.push((at, value[1].as_str().expect("a line").to_owned()));
+            }
+        }
+        entries.sort_by_key(|(at, _)| *at);
+        entries.into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// Remote write; true if it was acknowledged.
+    pub(crate) async fn write(&self, series: &[SeriesSamples]) -> bool {
+        let request = WriteRequest {
+            timeseries: series.iter().map(TimeSeries::from).collect(),
+            metadata: Vec::new(),
+        };
+        let headers = [
+            ("Content-Encoding", "snappy"),
+            ("X-Prometheus-Remote-Write-Version", "0.1.0"),
+        ];
+        self.post_snappy("/api/v1/write", &request.encode_to_vec(), &headers)
+            .await
+    }
+
+    /// Push of lines with their nanoseconds; true if it was acknowledged.
+    pub(crate) async fn push(&self, labels: &str, lines: &[(i64, String)]) -> bool {
+        let entries = lines.iter().map(|(at, line)| PushEntry {
+            timestamp: Some(ProtoTimestamp::from_nanos(*at)),
+            line: line.clone(),
+            structured_metadata: Vec::new(),
+        });
+        let request = PushRequest {
+            streams: vec![Stream {
+                labels: labels.to_owned(),
+                entries: entries.collect(),
+            }],
+        };
+        self.post_snappy("/loki/api/v1/push", &request.encode_to_vec(), &[])
+            .await
+    }
+
+    async fn post_snappy(&self, path: &str, body: &[u8], headers: &[(&str, &str)]) -> bool {
+        let body = snap::raw::Encoder::new()
+            .compress_vec(body)
+            .expect("compresses");
+        let mut request = self.client.post(format!("{}{path}", self.http)).body(body);
+        request = request.header("Content-Type", "application/x-protobuf");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request
+            .send()
+            .await
+            .is_ok_and(|response| response.status() == 204)
+    }
+
+    /// Posts an admission review and returns the response in it.
+    pub(crate) async fn review(&self, review: &Value) -> Value {
+        let request = self.client.post(&self.webhook).json(review);
+        let response = request.send().await.expect("answers");
+        assert_eq!(response.status(), 200);
+        let mut json: Value = response.json().await.expect("JSON");
+        json["response"].take()
+    }
+}
+
+/// A process that a test leaves behind for whatever reason must not outlive it.
+impl Drop for Taffrail {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks until the answer is right. The real binary works in the background, so a test can only look
+/// until it sees; it fails when its patience ends, never because the machine is slow.
+pub(crate) async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begin.elapsed() < PATIENCE, "gave up waiting until {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,17 @@
+//! The real binary, end to end: real input goes in, the process is killed, and what comes out
+//! after a restart is what went in.
+
+// Helpers outside `#[test]` functions assert too, and long runs print what they counted.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+mod admission;
+mod flows;
+mod harness;
+mod kill;
+mod machine;
+mod start;
