@@ -79,7 +79,7 @@ pub(crate) struct RunArgs {
     /// Folder that holds all data [default: ./taffrail-data]
     #[arg(long, value_name = "DIR", env = "TAFFRAIL_DATA")]
     pub(crate) data: Option<PathBuf>,
-    /// Prometheus target to scrape, such as <http://localhost:9100/metrics>; may be repeated
+    /// Prometheus target to scrape, such as http://localhost:9100/metrics; may be repeated
     #[arg(
         long,
         value_name = "URL",
@@ -103,7 +103,7 @@ pub(crate) struct RunArgs {
 /// What a role apart from the stores is told.
 #[derive(Debug, Args)]
 pub(crate) struct RemoteArgs {
-    /// The server to send to, such as <http://taffrail:9440>
+    /// The server to send to, such as http://taffrail:9440
     #[arg(long, value_name = "URL", env = "TAFFRAIL_SERVER")]
     pub(crate) server: String,
     #[command(flatten)]
