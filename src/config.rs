@@ -231,6 +231,18 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_s_configuration_is_valid() {
+        let readme = include_str!("../README.md");
+        let yaml = readme
+            .split("```yaml\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        let file = parse(yaml.expect("the README shows a configuration")).expect("valid");
+        assert_eq!(file.data, Path::new("/var/lib/taffrail"));
+        assert_eq!(file.agent.tail.globs.len(), 2);
+    }
+
+    #[test]
     fn flags_win_over_the_file() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let path = dir.path().join("taffrail.yaml");

@@ -27,9 +27,11 @@
 //! - [`manifest`]: which parts there are; the one thing that changes by rename.
 //! - [`table`]: what a member says about its rows.
 //! - [`store`]: the store itself: append, view, flush, merge, expire, recover.
+//! - [`crash`]: the crash test that every table must pass.
 
 pub mod clock;
 pub mod codec;
+pub mod crash;
 pub mod disk;
 pub mod index;
 pub mod manifest;

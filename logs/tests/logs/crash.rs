@@ -2,105 +2,50 @@
 //! for byte.
 
 use logs::Logs;
-use storage::disk::sim::{Fault, SimDisk};
+use logs::store::LogTable;
+use storage::crash::{self, Subject};
+use storage::disk::sim::SimDisk;
+use storage::store::Store;
 use storage::wal::sync::FsyncPolicy;
 
 use crate::support::{batch, open, read_all, state_after};
 
-/// Pushes that the workload makes.
-const PUSHES: u64 = 16;
+struct Lines(Logs);
 
-#[derive(Default)]
-struct Outcome {
-    /// Pushes that were acknowledged.
-    acknowledged: u64,
-    /// Of those, how many a sync that succeeded came after.
-    synced: u64,
-}
+impl Subject for Lines {
+    type Table = LogTable;
+    const BATCHES: u64 = 16;
 
-/// Pushes, flushes, merges and syncs until it is done or the disk is dead.
-fn workload(disk: &SimDisk, fsync: FsyncPolicy) -> Outcome {
-    let mut outcome = Outcome::default();
-    let Ok((logs, _)) = open(disk, fsync) else {
-        return outcome;
-    };
-    for number in 0..PUSHES {
-        if logs.push(batch(number)).is_err() {
-            return outcome;
-        }
-        outcome.acknowledged = number + 1;
-        if fsync == FsyncPolicy::Always {
-            outcome.synced = outcome.acknowledged;
-        }
-        let maintained = match number % 4 {
-            1 => logs.store().sync().is_ok(),
-            3 => logs.store().flush().is_ok(),
-            _ => continue,
-        };
-        if !maintained {
-            return outcome;
-        }
-        outcome.synced = outcome.acknowledged;
-        if number % 8 == 7 && logs.store().merge_once().is_err() {
-            return outcome;
+    fn open(disk: &SimDisk, fsync: FsyncPolicy) -> Result<Self, String> {
+        let (logs, recovered) = open(disk, fsync).map_err(|error| error.to_string())?;
+        if recovered.damage.is_empty() && recovered.quarantined.is_empty() {
+            Ok(Self(logs))
+        } else {
+            Err(format!("a crash is no damage: {recovered:?}"))
         }
     }
-    if logs.store().close().is_ok() {
-        outcome.synced = outcome.acknowledged;
+
+    fn store(&self) -> &Store<LogTable> {
+        self.0.store()
     }
-    outcome
-}
 
-/// The number of whole pushes there are; panics where there is anything else.
-fn whole_pushes(logs: &Logs, from: u64, what: &str) -> u64 {
-    let lines = read_all(logs).unwrap_or_else(|error| panic!("{what}: {error}"));
-    (from..=PUSHES)
-        .find(|count| state_after(*count) == lines)
-        .unwrap_or_else(|| panic!("{what}: not the state after {from} or more pushes: {lines:?}"))
-}
-
-/// Goes on after the crash: the rest of the pushes, a flush, every merge, and everything is there.
-fn goes_on(logs: &Logs, from: u64, what: &str) {
-    for number in from..PUSHES {
-        logs.push(batch(number)).expect(what);
+    fn write(&self, number: u64) -> bool {
+        self.0.push(batch(number)).is_ok()
     }
-    logs.store().flush().expect(what);
-    while logs.store().merge_once().expect(what) {}
-    assert_eq!(read_all(logs).expect(what), state_after(PUSHES), "{what}");
-}
 
-fn crash_everywhere(fsync: FsyncPolicy) {
-    let whole = SimDisk::new(0);
-    assert_eq!(workload(&whole, fsync).acknowledged, PUSHES);
-    let operations = whole.operations();
-    assert!(operations > 80, "the workload is too small: {operations}");
-    for at in 0..operations {
-        let disk = SimDisk::new(at);
-        disk.inject(Fault::Crash(at));
-        let outcome = workload(&disk, fsync);
-        assert!(disk.has_crashed(), "operation {at} was not reached");
-
-        let what = format!("killed at operation {at}, {fsync:?}");
-        let (logs, recovered) = open(&disk.after_kill(), fsync).expect(&what);
-        assert!(recovered.damage.is_empty(), "{what}: {recovered:?}");
-        let found = whole_pushes(&logs, outcome.acknowledged, &what);
-        assert!(found <= outcome.acknowledged + 1, "{what}: {found}");
-        goes_on(&logs, found, &what);
-
-        let what = format!("power lost at operation {at}, {fsync:?}");
-        let (logs, _) = open(&disk.after_power_loss(), fsync).expect(&what);
-        let found = whole_pushes(&logs, outcome.synced, &what);
-        goes_on(&logs, found, &what);
+    fn holds(&self, count: u64) -> bool {
+        read_all(&self.0).expect("readable") == state_after(count)
     }
-    println!("crash: {operations} operations, each killed and powered off, {fsync:?}");
 }
 
 #[test]
 fn no_acknowledged_line_is_lost_or_repeated_with_fsync_always() {
-    crash_everywhere(FsyncPolicy::Always);
+    let operations = crash::everywhere::<Lines>(FsyncPolicy::Always);
+    println!("logs crash: {operations} operations, each killed and powered off, fsync always");
 }
 
 #[test]
 fn no_acknowledged_line_is_lost_or_repeated_with_fsync_by_interval() {
-    crash_everywhere(FsyncPolicy::Interval(100));
+    let operations = crash::everywhere::<Lines>(FsyncPolicy::Interval(100));
+    println!("logs crash: {operations} operations, each killed and powered off, fsync by interval");
 }
