@@ -43,6 +43,8 @@ pub struct Generation {
     /// Its length when it was last looked at; more than the position if bytes are known to be unread.
     length_seen: u64,
     modified_seen: i64,
+    /// Whether the last read found the end.
+    at_end: bool,
     /// Since when it has not grown, or has had no reader.
     pub idle_since: Option<TimestampNs>,
 }
@@ -85,6 +87,7 @@ impl Generation {
             finished: false,
             length_seen: 0,
             modified_seen: 0,
+            at_end: false,
             idle_since: None,
         }
     }
@@ -193,6 +196,15 @@ impl Generation {
         self.acknowledged >= self.decoder.settled()
     }
 
+    /// Whether its file was read to the end, as far as is known. A file that waits for its turn, or
+    /// for a sink that is down, does not rest.
+    pub fn is_read(&self) -> bool {
+        match self.reader {
+            Some(Reader::Gzip(_)) => self.at_end,
+            Some(Reader::Plain(_)) | None => !self.has_unread(),
+        }
+    }
+
     /// Whether bytes are known that were never read.
     pub fn has_unread(&self) -> bool {
         self.length_seen > self.decoder.position()
@@ -212,6 +224,7 @@ impl Generation {
         };
         self.decoder
             .feed(buffer.get(..read).unwrap_or_default(), out);
+        self.at_end = read == 0;
         if read > 0 {
             self.idle_since = None;
             if self.prefix.bytes < PREFIX_BYTES_MAX {

@@ -248,7 +248,8 @@ impl Log {
                 shared.metrics.lost_generations.inc();
                 tracing::warn!(path = %self.path.display(), "bytes of a rotated log went away before they were read");
             }
-            if lost || (generation.is_open() && idle >= LINGER_NANOS) {
+            let rests = generation.is_open() && generation.is_read() && idle >= LINGER_NANOS;
+            if lost || rests {
                 let mut take = |line: Line<'_>| push(batch, source, last, now, line);
                 generation.finish(&mut take);
                 settle(generation, batch, shared.metrics);

@@ -25,6 +25,20 @@ fn rename_and_create() {
     assert_eq!(bench.drain(), ["very late"]);
 }
 
+/// A sink that is down keeps the next look away for long.
+#[test]
+fn a_rotated_file_that_grew_between_two_distant_looks_is_not_closed_unread() {
+    let mut bench = Bench::new();
+    bench.write("a.log", "1\n");
+    assert_eq!(bench.drain(), ["1"]);
+    bench.rename("a.log", "a.log.1");
+    bench.write("a.log", "2\n");
+    assert_eq!(bench.drain(), ["2"]);
+    bench.write("a.log.1", "late\n");
+    bench.now += 20 * SECOND;
+    assert_eq!(bench.linger(), ["late"]);
+}
+
 #[test]
 fn two_rotations_between_two_looks() {
     let mut bench = Bench::new();
