@@ -3,8 +3,11 @@
 //! The files are their own write-ahead log. A line is read, handed to the sink, acknowledged, and
 //! only then does the checkpoint move; one batch is under way at a time, so a crash repeats that one
 //! at most (a partial container line that spans batches holds the checkpoint at its beginning, and
-//! what its file's other stream said meanwhile is repeated too). Nothing is lost while the bytes
-//! remain on disk, or in a file that was open when its name went away.
+//! what its file's other stream said meanwhile is repeated too). What a killed process repeats is
+//! the same to the nanosecond, and a store that keeps one copy of the same entry has every line
+//! once: the times that lines are given are on disk before the sink sees them (the *intent*, see
+//! [`checkpoint`]). Only a power failure between the two may make them anew. Nothing is lost while
+//! the bytes remain on disk, or in a file that was open when its name went away.
 //!
 //! On the very first start, without a checkpoint, files are read from their beginning, as promtail
 //! does, but of a file longer than `first_read_bytes_max` only the end; a file that appears later is
@@ -21,12 +24,14 @@
 //! - [`log`]: one log and its generations; rotation and truncation.
 //! - [`generation`]: one file of a log.
 //! - [`decoder`], [`cri`], [`docker`]: bytes into lines.
+//! - [`dates`]: the times of lines that carry none.
 //! - [`batch`]: the lines of one write.
-//! - [`checkpoint`]: what was acknowledged, on disk.
+//! - [`checkpoint`]: what was acknowledged and what is intended, on disk.
 
 pub mod batch;
 pub mod checkpoint;
 pub mod cri;
+pub mod dates;
 pub mod decoder;
 pub mod discover;
 pub mod docker;
@@ -80,8 +85,10 @@ pub struct Tailer {
     logs: BTreeMap<PathBuf, Log>,
     /// Logs of the checkpoint that were not found yet.
     saved: BTreeMap<PathBuf, SavedLog>,
-    /// Whether there was a checkpoint.
+    /// Whether there was no checkpoint.
     first_start: bool,
+    /// Whether there is one now, for an intent to lie beside.
+    has_checkpoint: bool,
     /// Rotated files older than this were there before us.
     since: Option<i64>,
     discovered_at: Option<TimestampNs>,
@@ -107,6 +114,7 @@ impl Tailer {
             discovery: Discovery::new(config),
             logs: BTreeMap::new(),
             first_start: checkpoint.is_none(),
+            has_checkpoint: checkpoint.is_some(),
             saved: checkpoint
                 .into_iter()
                 .flat_map(|checkpoint| checkpoint.logs)
@@ -124,7 +132,8 @@ impl Tailer {
     }
 
     /// Everything that happens at one moment: new files, rotations, and what was written, up to one
-    /// batch. The batch must be acknowledged before the next step.
+    /// batch. The batch must be acknowledged before the next step. The times that were given to its
+    /// lines are on disk: after a crash they are given again.
     pub fn step(&mut self, now: TimestampNs) -> Batch {
         self.since
             .get_or_insert(now.nanos().saturating_sub(FILE_CLOCK_SLACK_NANOS));
@@ -151,7 +160,9 @@ impl Tailer {
         self.logs.retain(|_, log| !log.is_over());
         let open: usize = self.logs.values().map(Log::open_files).sum();
         self.metrics.tail.files.set(open as i64);
-        if changed && batch.is_empty() {
+        if batch.newly_dated {
+            self.intend(now);
+        } else if changed && batch.is_empty() {
             self.save(now);
         }
         batch
@@ -314,20 +325,41 @@ impl Tailer {
         work(&mut logs, &mut shared, &mut self.buffer)
     }
 
-    /// Writes the checkpoint. A failure costs repetition after a crash, no data, and is said once.
+    /// Writes down which times the lines of a batch were given. Where there is no checkpoint yet,
+    /// it is the first.
+    fn intend(&mut self, now: TimestampNs) {
+        if !self.has_checkpoint {
+            return self.save(now);
+        }
+        // After a failure the intent on disk may be all that is known of an earlier batch.
+        let all = self.checkpoint_failed;
+        let dated = self.logs.values().filter(|log| all || log.is_dated());
+        let intent = Checkpoint::new(now.nanos(), dated.map(Log::saved).collect());
+        if let Err(error) = intent.save_intent(&self.config.checkpoint) {
+            self.say_unwritten(&error);
+        }
+    }
+
+    /// Writes the checkpoint. A failure costs repetition after a crash, no data.
     fn save(&mut self, now: TimestampNs) {
         let saved = self.logs.values().map(Log::saved);
         let unclaimed = self.saved.values().cloned();
         let checkpoint = Checkpoint::new(now.nanos(), saved.chain(unclaimed).collect());
         match checkpoint.save(&self.config.checkpoint) {
-            Ok(()) => self.checkpoint_failed = false,
-            Err(error) => {
-                self.metrics.tail.checkpoint_failures.inc();
-                if !self.checkpoint_failed {
-                    tracing::error!(%error, "the checkpoint is not written; tailing goes on");
-                }
-                self.checkpoint_failed = true;
+            Ok(()) => {
+                self.checkpoint_failed = false;
+                self.has_checkpoint = true;
             }
+            Err(error) => self.say_unwritten(&error),
         }
+    }
+
+    /// Counts a failure to write, and says it once.
+    fn say_unwritten(&mut self, error: &CheckpointError) {
+        self.metrics.tail.checkpoint_failures.inc();
+        if !self.checkpoint_failed {
+            tracing::error!(%error, "the checkpoint is not written; tailing goes on");
+        }
+        self.checkpoint_failed = true;
     }
 }

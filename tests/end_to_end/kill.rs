@@ -1,9 +1,13 @@
 //! kill -9 of the real binary under load, again and again, and a count at the end: what was
-//! acknowledged is there, bit for bit, once.
+//! acknowledged is there, bit for bit, once; and so is every line of the files that were tailed
+//! meanwhile, though the agent died between its sink and its checkpoint.
 //!
 //! `TAFFRAIL_KILLS` says how often (10 if it does not); the moments come from `TAFFRAIL_SEED`.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +16,7 @@ use model::labels::Labels;
 use model::sample::{Sample, SeriesSamples};
 use model::time::Timestamp;
 
-use crate::harness::Taffrail;
+use crate::harness::{Taffrail, until};
 
 /// The first instant that is written: an hour ago, so that everything lies within a query's reach.
 fn base_ms() -> i64 {
@@ -145,6 +149,117 @@ async fn lines_found(server: &Taffrail, base: i64, batches: u64) -> BTreeMap<u64
     found
 }
 
+/// The program whose logs are tailed: it writes numbered lines to two files by turns.
+struct Program {
+    folder: PathBuf,
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<u64>,
+}
+
+impl Program {
+    /// The files it writes to; the first is rotated.
+    const FILES: [&str; 2] = ["web.log", "db.log"];
+    /// How many lines lie between two rotations, and how many there are at most: the agent remembers
+    /// 64 files of a log, and these are never removed.
+    const ROTATION_LINES: u64 = 301;
+    const ROTATIONS_MAX: u64 = 50;
+
+    fn start(folder: &Path) -> Self {
+        let (folder, stop) = (folder.to_owned(), Arc::new(AtomicBool::new(false)));
+        let (into, stopping) = (folder.clone(), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            let paths = Self::FILES.map(|name| into.join(name));
+            let mut files = paths
+                .each_ref()
+                .map(|path| File::create(path).expect("a file"));
+            let mut number = 0;
+            while !stopping.load(Ordering::Acquire) {
+                let rotation = number / Self::ROTATION_LINES;
+                if number % Self::ROTATION_LINES == Self::ROTATION_LINES - 1
+                    && rotation < Self::ROTATIONS_MAX
+                {
+                    let rotated = into.join(format!("web.log.{rotation}"));
+                    fs::rename(&paths[0], rotated).expect("renamed");
+                    files[0] = File::create(&paths[0]).expect("a file");
+                }
+                for file in &mut files {
+                    writeln!(file, "tailed {number}").expect("written");
+                }
+                number += 1;
+                // A pace, so that the log can be counted; nothing waits for it.
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            number
+        });
+        Self {
+            folder,
+            stop,
+            thread,
+        }
+    }
+
+    /// The pattern of its files.
+    fn pattern(&self) -> String {
+        self.folder.join("*.log").display().to_string()
+    }
+
+    /// Ends it; gives how many lines each file has.
+    fn end(self) -> u64 {
+        self.stop.store(true, Ordering::Release);
+        self.thread.join().expect("ends")
+    }
+}
+
+/// How often each line of a tailed file is in the store.
+async fn tailed_found(server: &Taffrail, path: &Path, base: i64) -> BTreeMap<u64, u64> {
+    let query = format!(r#"{{filename="{}"}}"#, path.display());
+    let end = ((base + 7_200_000) * 1_000_000).to_string();
+    let mut start = base * 1_000_000;
+    let mut found = BTreeMap::new();
+    loop {
+        let parameters = [
+            ("query", query.as_str()),
+            ("start", &start.to_string()),
+            ("end", &end),
+            ("direction", "forward"),
+            ("limit", "5000"),
+        ];
+        let data = server.data("/loki/api/v1/query_range", &parameters).await;
+        let mut last = None;
+        for stream in data["result"].as_array().expect("streams") {
+            for value in stream["values"].as_array().expect("values") {
+                let line = value[1].as_str().expect("a line");
+                let number = line.strip_prefix("tailed ").and_then(|n| n.parse().ok());
+                *found.entry(number.expect("a number")).or_default() += 1;
+                let at: i64 = value[0]
+                    .as_str()
+                    .and_then(|at| at.parse().ok())
+                    .expect("a time");
+                last = last.max(Some(at));
+            }
+        }
+        // A time is given once in a log: the next page begins behind the last.
+        match last {
+            Some(last) => start = last + 1,
+            None => return found,
+        }
+    }
+}
+
+/// Waits until a tailed file's lines are all there, and finds each once.
+async fn compare_tailed(server: &Taffrail, path: &Path, base: i64, lines: u64) {
+    let found = until("every line of a tailed file is stored", async || {
+        let found = tailed_found(server, path, base).await;
+        (0..lines)
+            .all(|line| found.contains_key(&line))
+            .then_some(found)
+    })
+    .await;
+    let repeated: Vec<_> = found.iter().filter(|(_, count)| **count != 1).collect();
+    assert!(repeated.is_empty(), "{}: {repeated:?}", path.display());
+    assert_eq!(found.len() as u64, lines, "{}", path.display());
+}
+
 fn compare(what: &str, written: &Written, found: &BTreeMap<u64, u64>) {
     for (number, rows) in &written.acknowledged {
         let there = found.get(number).copied().unwrap_or_default();
@@ -167,8 +282,11 @@ async fn nothing_acknowledged_is_lost_or_repeated_by_kill() {
     let base = base_ms();
     let (mut samples, mut lines) = (Written::default(), Written::default());
     let (mut next_sample, mut next_line) = (0, 0);
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let program = Program::start(folder.path());
+    let pattern = program.pattern();
     for _ in 0..kills {
-        let server = Taffrail::start(dir.path(), &["--logs", "/nonexistent/*.log"]);
+        let server = Taffrail::start(dir.path(), &["--logs", &pattern]);
         let stop = Arc::new(AtomicBool::new(false));
         random ^= random << 13;
         random ^= random >> 7;
@@ -187,16 +305,20 @@ async fn nothing_acknowledged_is_lost_or_repeated_by_kill() {
         );
         killer.join().expect("ends");
     }
-    let server = Taffrail::start(dir.path(), &["--logs", "/nonexistent/*.log"]);
+    let server = Taffrail::start(dir.path(), &["--logs", &pattern]);
     compare("samples", &samples, &samples_found(&server, base).await);
     compare(
         "lines",
         &lines,
         &lines_found(&server, base, next_line).await,
     );
+    let tailed = program.end();
+    for name in Program::FILES {
+        compare_tailed(&server, &folder.path().join(name), base, tailed).await;
+    }
     let acknowledged = |written: &Written| written.acknowledged.values().sum::<u64>();
     println!(
-        "kill: {kills} times; {} samples and {} lines acknowledged, all there once",
+        "kill: {kills} times; {} samples and {} lines acknowledged, 2 * {tailed} tailed, all there once",
         acknowledged(&samples),
         acknowledged(&lines),
     );

@@ -6,7 +6,7 @@ use model::entry::{Entry, StreamEntries};
 use model::labels::Labels;
 use model::time::TimestampNs;
 
-use super::decoder::Line;
+use super::decoder::{Line, Place};
 use super::source::Source;
 
 /// The structured metadata that numbers the parts of an overlong line.
@@ -29,8 +29,11 @@ pub struct Batch {
     /// One set for all lines without metadata.
     no_metadata: Labels,
     bytes: usize,
-    /// The offset before which everything is acknowledged with this batch.
-    pub settled: HashMap<GenerationNumber, u64>,
+    /// The places before which everything is acknowledged with this batch.
+    pub settled: HashMap<GenerationNumber, Place>,
+    /// Whether it holds lines that were dated now: they are repeated under another date unless it
+    /// is written down first.
+    pub newly_dated: bool,
 }
 
 impl Batch {

@@ -1,7 +1,9 @@
 //! Bytes of one file into lines: splitting, unframing, merging of partial lines, the limit.
 //!
 //! Pure but for its state: what has been fed and not yet handed on. [`Decoder::settled`] is the
-//! offset before the oldest such byte, and so the place a reader must begin at to lose nothing.
+//! offset before the oldest such byte, and so the place a reader must begin at to lose nothing. The
+//! lines do not depend on how the bytes were cut into reads: what is read again from a [`Place`] is
+//! handed on as it was, parts and all.
 //!
 //! A line over the limit is handed on in parts, numbered from 1, and nothing of it is lost. A part
 //! ends before the character that would pass the limit. A line that does not follow its file's
@@ -38,9 +40,21 @@ pub enum Stream {
     Stderr,
 }
 
+/// Where a reader must begin to lose nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The offset.
+    pub offset: u64,
+    /// How many parts of the line that goes on there were handed on.
+    pub parts: u32,
+}
+
 /// A line, lent to the one who takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
+    /// Where in the file it begins, a part where the part begins; of a framed line, where its frame
+    /// begins.
+    pub offset: u64,
     /// Where it came from.
     pub stream: Stream,
     /// When, where the file says.
@@ -69,6 +83,8 @@ pub struct Tally {
 pub struct Decoder {
     format: Format,
     line_bytes_max: usize,
+    /// The first byte that is wanted.
+    begin: u64,
     /// The offset of the next byte to feed.
     position: u64,
     /// The line under way, and how many parts of it were handed on.
@@ -83,7 +99,7 @@ pub struct Decoder {
 /// The message under way of one stream.
 #[derive(Debug, Default)]
 struct Partial {
-    /// Where its oldest line begins that has not been handed on.
+    /// Where it begins.
     start: Option<u64>,
     text: Vec<u8>,
     timestamp: i64,
@@ -96,6 +112,7 @@ impl Decoder {
         Self {
             format,
             line_bytes_max,
+            begin: position,
             position,
             pending: Vec::new(),
             pending_parts: 0,
@@ -105,9 +122,22 @@ impl Decoder {
         }
     }
 
+    /// A decoder that goes on where another one was settled.
+    pub fn resumed(format: Format, place: Place, line_bytes_max: usize) -> Self {
+        Self {
+            pending_parts: place.parts,
+            ..Self::new(format, place.offset, line_bytes_max)
+        }
+    }
+
     /// Leaves out the rest of the line the position may be in.
     pub fn skip_line(&mut self) {
         self.skipping = true;
+    }
+
+    /// The offset of the first byte that is wanted.
+    pub fn begin(&self) -> u64 {
+        self.begin
     }
 
     /// The offset of the next byte to feed.
@@ -117,11 +147,24 @@ impl Decoder {
 
     /// The offset before the oldest byte that was fed and not handed on.
     pub fn settled(&self) -> u64 {
-        let line = self.position - self.pending.len() as u64;
         self.partials
             .iter()
             .filter_map(|partial| partial.start)
-            .fold(line, u64::min)
+            .fold(self.pending_start(), u64::min)
+    }
+
+    /// The settled offset as a place to go on from.
+    pub fn place(&self) -> Place {
+        let offset = self.settled();
+        let within = offset == self.pending_start();
+        Place {
+            offset,
+            parts: if within { self.pending_parts } else { 0 },
+        }
+    }
+
+    fn pending_start(&self) -> u64 {
+        self.position - self.pending.len() as u64
     }
 
     /// The figures since this was last asked.
@@ -134,29 +177,46 @@ impl Decoder {
         while let Some(end) = memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(end);
             let rest = rest.get(1..).unwrap_or_default();
-            let start = self.position - self.pending.len() as u64;
-            self.position += end as u64 + 1;
             if self.skipping {
+                self.position += end as u64 + 1;
+                self.begin = self.position;
                 self.skipping = false;
-            } else if self.pending.is_empty() {
+            } else if self.pending.is_empty() && line.len() <= self.physical_bytes_max() {
+                let start = self.position;
+                self.position += end as u64 + 1;
                 self.physical(line, start, out);
             } else {
+                self.gather(line, out);
+                let start = self.pending_start();
+                self.position += 1;
                 let mut whole = std::mem::take(&mut self.pending);
-                whole.extend_from_slice(line);
                 self.physical(&whole, start, out);
                 whole.clear();
                 self.pending = whole;
             }
             bytes = rest;
         }
-        self.position += bytes.len() as u64;
         if self.skipping {
-            return;
+            self.position += bytes.len() as u64;
+        } else {
+            self.gather(bytes, out);
         }
+    }
+
+    /// Takes bytes of the line under way, and hands on its first parts when it is too long to wait
+    /// for its end.
+    fn gather(&mut self, bytes: &[u8], out: &mut dyn FnMut(Line<'_>)) {
+        self.position += bytes.len() as u64;
         self.pending.extend_from_slice(bytes);
-        while self.pending.len() > self.physical_bytes_max() {
+        while self.is_overlong() {
             self.overflow(out);
         }
+    }
+
+    /// Whether the line under way is too long. A carriage return may belong to its end.
+    fn is_overlong(&self) -> bool {
+        let text = self.pending.strip_suffix(b"\r").unwrap_or(&self.pending);
+        text.len() > self.physical_bytes_max()
     }
 
     /// Hands on what is under way: the file will have no more.
@@ -168,14 +228,11 @@ impl Decoder {
         }
         for stream in [Stream::Only, Stream::Stdout, Stream::Stderr] {
             let partial = std::mem::take(self.partial(stream));
-            if partial.start.is_some() && !partial.text.is_empty() {
-                self.hand_on(
-                    stream,
-                    Some(partial.timestamp),
-                    &partial.text,
-                    partial.parts,
-                    out,
-                );
+            if let Some(start) = partial.start
+                && !partial.text.is_empty()
+            {
+                let (text, parts) = (&partial.text, partial.parts);
+                self.hand_on(stream, Some(partial.timestamp), text, parts, start, out);
             }
         }
     }
@@ -191,13 +248,19 @@ impl Decoder {
 
     /// Hands on the first part of a line that has not ended and is too long to wait for.
     fn overflow(&mut self, out: &mut dyn FnMut(Line<'_>)) {
+        let start = self.pending_start();
         let pending = std::mem::take(&mut self.pending);
+        if self.format == Format::Plain && self.pending_parts == 0 && pending.starts_with(b"\0") {
+            self.pending = without_hole(&pending).to_vec();
+            return;
+        }
         let (part, rest) = split_text(&pending, self.line_bytes_max);
         if self.pending_parts == 0 {
             self.tally.split += 1;
         }
         self.pending_parts += 1;
-        self.emit(Stream::Only, None, part, Some(self.pending_parts), out);
+        let number = Some(self.pending_parts);
+        self.emit(Stream::Only, None, part, number, start, out);
         self.pending = rest.to_vec();
     }
 
@@ -206,7 +269,8 @@ impl Decoder {
         if self.pending_parts > 0 {
             // The end of a line whose parts went on without their frame.
             let parts = std::mem::take(&mut self.pending_parts);
-            self.hand_on(Stream::Only, None, line, parts, out);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            self.hand_on(Stream::Only, None, line, parts, start, out);
             return;
         }
         if self.format == Format::Container {
@@ -217,7 +281,7 @@ impl Decoder {
             };
         }
         match self.format {
-            Format::Plain | Format::Container => self.plain(line, out),
+            Format::Plain | Format::Container => self.plain(line, start, out),
             Format::Cri => match cri::parse(line) {
                 Some(framed) => self.message(
                     (framed.stream, framed.timestamp, framed.partial),
@@ -225,7 +289,7 @@ impl Decoder {
                     start,
                     out,
                 ),
-                None => self.malformed(line, out),
+                None => self.malformed(line, start, out),
             },
             Format::Docker => match docker::parse(line) {
                 Some(framed) => self.message(
@@ -234,23 +298,22 @@ impl Decoder {
                     start,
                     out,
                 ),
-                None => self.malformed(line, out),
+                None => self.malformed(line, start, out),
             },
         }
     }
 
-    fn plain(&mut self, line: &[u8], out: &mut dyn FnMut(Line<'_>)) {
+    fn plain(&mut self, line: &[u8], start: u64, out: &mut dyn FnMut(Line<'_>)) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        // A writer that keeps its offset across a truncation leaves a hole of zeros before its text.
-        let hole = line.iter().take_while(|b| **b == 0).count();
-        let line = line.get(hole..).unwrap_or_default();
-        self.hand_on(Stream::Only, None, line, 0, out);
+        let text = without_hole(line);
+        let offset = start + (line.len() - text.len()) as u64;
+        self.hand_on(Stream::Only, None, text, 0, offset, out);
     }
 
-    fn malformed(&mut self, line: &[u8], out: &mut dyn FnMut(Line<'_>)) {
+    fn malformed(&mut self, line: &[u8], start: u64, out: &mut dyn FnMut(Line<'_>)) {
         if !line.is_empty() {
             self.tally.malformed += 1;
-            self.plain(line, out);
+            self.plain(line, start, out);
         }
     }
 
@@ -263,10 +326,10 @@ impl Decoder {
         start: u64,
         out: &mut dyn FnMut(Line<'_>),
     ) {
-        let (position, limit) = (self.position, self.line_bytes_max);
+        let limit = self.line_bytes_max;
         let partial = self.partial(stream);
         if !goes_on && partial.start.is_none() {
-            self.hand_on(stream, Some(timestamp), message, 0, out);
+            self.hand_on(stream, Some(timestamp), message, 0, start, out);
             return;
         }
         partial.start.get_or_insert(start);
@@ -278,16 +341,16 @@ impl Decoder {
                 let (part, rest) = split_text(&text, limit);
                 partial.text = rest.to_vec();
                 partial.parts += 1;
-                // What remains of the text lies in the line just read.
-                partial.start = Some(if rest.is_empty() { position } else { start });
+                // It still begins where it began: read from anywhere else it would be cut elsewhere.
                 let number = partial.parts;
                 self.tally.split += u64::from(number == 1);
-                self.emit(stream, Some(timestamp), part, Some(number), out);
+                self.emit(stream, Some(timestamp), part, Some(number), start, out);
             }
             return;
         }
         let whole = std::mem::take(partial);
-        self.hand_on(stream, Some(timestamp), &whole.text, whole.parts, out);
+        let (text, parts) = (&whole.text, whole.parts);
+        self.hand_on(stream, Some(timestamp), text, parts, start, out);
     }
 
     fn partial(&mut self, stream: Stream) -> &mut Partial {
@@ -299,25 +362,27 @@ impl Decoder {
         }
     }
 
-    /// Hands on a text of any length, `parts` of which went before.
+    /// Hands on a text of any length that begins at `offset`, `parts` of which went before.
     fn hand_on(
         &mut self,
         stream: Stream,
         timestamp: Option<i64>,
         mut text: &[u8],
         mut parts: u32,
+        mut offset: u64,
         out: &mut dyn FnMut(Line<'_>),
     ) {
         while text.len() > self.line_bytes_max {
             let (part, rest) = split_text(text, self.line_bytes_max);
             self.tally.split += u64::from(parts == 0);
             parts += 1;
-            self.emit(stream, timestamp, part, Some(parts), out);
+            self.emit(stream, timestamp, part, Some(parts), offset, out);
+            offset += part.len() as u64;
             text = rest;
         }
         if parts == 0 || !text.is_empty() {
             let part = (parts > 0).then_some(parts + 1);
-            self.emit(stream, timestamp, text, part, out);
+            self.emit(stream, timestamp, text, part, offset, out);
         }
     }
 
@@ -327,18 +392,26 @@ impl Decoder {
         timestamp: Option<i64>,
         text: &[u8],
         part: Option<u32>,
+        offset: u64,
         out: &mut dyn FnMut(Line<'_>),
     ) {
         let text = String::from_utf8_lossy(text);
         self.tally.lines += 1;
         self.tally.replaced += u64::from(matches!(text, Cow::Owned(_)));
         out(Line {
+            offset,
             stream,
             timestamp,
             text,
             part,
         });
     }
+}
+
+/// A writer that keeps its offset across a truncation leaves a hole of zeros before its text.
+fn without_hole(line: &[u8]) -> &[u8] {
+    let hole = line.iter().take_while(|b| **b == 0).count();
+    line.get(hole..).unwrap_or_default()
 }
 
 /// Cuts a text behind at most `bytes_max` bytes, not within a character.

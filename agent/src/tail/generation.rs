@@ -15,7 +15,8 @@ use model::time::TimestampNs;
 
 use super::batch::GenerationNumber;
 use super::checkpoint::SavedGeneration;
-use super::decoder::{Decoder, Format, Line};
+use super::dates::Dates;
+use super::decoder::{Decoder, Format, Line, Place};
 use super::identity::{FileId, PREFIX_BYTES_MAX, Prefix, first_bytes};
 
 /// How the bytes come.
@@ -37,7 +38,9 @@ pub struct Generation {
     reader: Option<Reader>,
     decoder: Decoder,
     /// Everything before is acknowledged.
-    pub acknowledged: u64,
+    acknowledged: Place,
+    /// The times of its lines that are not acknowledged.
+    pub dates: Dates,
     /// Read to its end, all handed on, closed.
     pub finished: bool,
     /// Its length when it was last looked at; more than the position if bytes are known to be unread.
@@ -83,7 +86,8 @@ impl Generation {
             prefix: Prefix::default(),
             reader: None,
             decoder: Decoder::new(format, offset, line_bytes_max),
-            acknowledged: offset,
+            acknowledged: Place { offset, parts: 0 },
+            dates: Dates::default(),
             finished: false,
             length_seen: 0,
             modified_seen: 0,
@@ -99,10 +103,17 @@ impl Generation {
         saved: &SavedGeneration,
         line_bytes_max: usize,
     ) -> Self {
+        let place = Place {
+            offset: saved.offset,
+            parts: saved.parts,
+        };
         Self {
             id: saved.id,
             prefix: saved.prefix,
             finished: saved.finished,
+            decoder: Decoder::resumed(format, place, line_bytes_max),
+            acknowledged: place,
+            dates: Dates::restored(&saved.dates),
             ..Self::new(number, format, saved.offset, line_bytes_max)
         }
     }
@@ -112,7 +123,10 @@ impl Generation {
         SavedGeneration {
             id: self.id,
             prefix: self.prefix,
-            offset: self.acknowledged,
+            // What was skipped needs no acknowledgement.
+            offset: self.acknowledged.offset.max(self.decoder.begin()),
+            parts: self.acknowledged.parts,
+            dates: self.dates.saved(),
             // What was handed on and not acknowledged must be read again.
             finished: self.finished && self.is_acknowledged(),
         }
@@ -164,7 +178,7 @@ impl Generation {
     ) -> io::Result<()> {
         self.decoder = Decoder::new(format, offset, line_bytes_max);
         self.decoder.skip_line();
-        self.acknowledged = offset;
+        self.acknowledged = Place { offset, parts: 0 };
         match &mut self.reader {
             Some(Reader::Plain(file)) => file.seek(SeekFrom::Start(offset)).map(|_| ()),
             _ => Ok(()),
@@ -186,14 +200,21 @@ impl Generation {
         self.decoder.position()
     }
 
-    /// The offset before the oldest byte that was not handed on.
-    pub fn settled(&self) -> u64 {
-        self.decoder.settled()
+    /// The place before the oldest byte that was not handed on, if it lies behind the acknowledged.
+    pub fn settled(&self) -> Option<Place> {
+        let place = self.decoder.place();
+        (place.offset > self.acknowledged.offset).then_some(place)
+    }
+
+    /// Takes an acknowledgement of everything before `place`.
+    pub fn acknowledge(&mut self, place: Place) {
+        self.acknowledged = place;
+        self.dates.acknowledge(place.offset);
     }
 
     /// Whether everything that was read is acknowledged.
     pub fn is_acknowledged(&self) -> bool {
-        self.acknowledged >= self.decoder.settled()
+        self.acknowledged.offset >= self.decoder.settled()
     }
 
     /// Whether its file was read to the end, as far as is known. A file that waits for its turn, or

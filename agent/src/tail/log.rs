@@ -20,7 +20,8 @@ use model::time::TimestampNs;
 
 use super::batch::{Batch, GenerationNumber};
 use super::checkpoint::{SavedGeneration, SavedLog};
-use super::decoder::Line;
+use super::dates::{Date, Dates};
+use super::decoder::{Line, Place};
 use super::generation::{Change, Generation};
 use super::identity::FileId;
 use super::source::Source;
@@ -124,6 +125,11 @@ impl Log {
         }
     }
 
+    /// Whether lines of it were dated that are not acknowledged.
+    pub fn is_dated(&self) -> bool {
+        self.generations.iter().any(|g| !g.dates.is_empty())
+    }
+
     /// Whether there is nothing left to know: the path is gone and every generation with it.
     pub fn is_over(&self) -> bool {
         self.generations.is_empty() && !self.path.exists()
@@ -210,8 +216,9 @@ impl Log {
             if !generation.is_open() {
                 continue;
             }
+            let mut dates = std::mem::take(&mut generation.dates);
             while total < bytes_max {
-                let mut take = |line: Line<'_>| push(batch, source, last, now, line);
+                let mut take = |line: Line<'_>| push(batch, source, &mut dates, last, now, line);
                 match generation.read(buffer, &mut take) {
                     Ok(0) => break,
                     Ok(read) => total += read,
@@ -226,6 +233,7 @@ impl Log {
                     }
                 }
             }
+            generation.dates = dates;
             settle(generation, batch, shared.metrics);
         }
         shared.metrics.read_bytes.inc_by(total as u64);
@@ -250,8 +258,10 @@ impl Log {
             }
             let rests = generation.is_open() && generation.is_read() && idle >= LINGER_NANOS;
             if lost || rests {
-                let mut take = |line: Line<'_>| push(batch, source, last, now, line);
+                let mut dates = std::mem::take(&mut generation.dates);
+                let mut take = |line: Line<'_>| push(batch, source, &mut dates, last, now, line);
                 generation.finish(&mut take);
+                generation.dates = dates;
                 settle(generation, batch, shared.metrics);
                 generation.idle_since = Some(now);
                 changed = true;
@@ -273,30 +283,42 @@ impl Log {
     }
 
     /// Takes an acknowledgement: the offsets of those generations that are this log's.
-    pub fn acknowledge(&mut self, settled: &HashMap<GenerationNumber, u64>) {
+    pub fn acknowledge(&mut self, settled: &HashMap<GenerationNumber, Place>) {
         for generation in &mut self.generations {
-            if let Some(offset) = settled.get(&generation.number) {
-                generation.acknowledged = *offset;
+            if let Some(place) = settled.get(&generation.number) {
+                generation.acknowledge(*place);
             }
         }
     }
 }
 
-/// Hands a line to the batch, dated by the file or by now; the dates given by now never repeat and
-/// never go back.
-fn push(batch: &mut Batch, source: &Source, last: &mut i64, now: TimestampNs, line: Line<'_>) {
-    let timestamp = line.timestamp.unwrap_or_else(|| {
-        *last = now.nanos().max(last.saturating_add(1));
-        *last
-    });
+/// Hands a line to the batch, dated by the file, as it was before, or by now; the dates given by now
+/// never repeat and never go back.
+fn push(
+    batch: &mut Batch,
+    source: &Source,
+    dates: &mut Dates,
+    last: &mut i64,
+    now: TimestampNs,
+    line: Line<'_>,
+) {
+    let timestamp = match line.timestamp {
+        Some(timestamp) => timestamp,
+        None => match dates.date(line.offset, last, now) {
+            Date::Again(timestamp) => timestamp,
+            Date::New(timestamp) => {
+                batch.newly_dated = true;
+                timestamp
+            }
+        },
+    };
     batch.push(source, line, TimestampNs(timestamp));
 }
 
 /// Notes how far a generation is settled once the batch is acknowledged.
 fn settle(generation: &mut Generation, batch: &mut Batch, metrics: &TailMetrics) {
-    let settled = generation.settled();
-    if settled > generation.acknowledged {
-        batch.settled.insert(generation.number, settled);
+    if let Some(place) = generation.settled() {
+        batch.settled.insert(generation.number, place);
     }
     let tally = generation.take_tally();
     metrics.lines.inc_by(tally.lines);

@@ -55,6 +55,21 @@ fn plain_lines() {
         &["0123456789abcdef"],
         17,
     );
+    // A carriage return at the limit, of a line and of its last part, and a hole longer than it.
+    check(
+        Format::Plain,
+        "0123456789abcdef\r\n",
+        &["0123456789abcdef"],
+        18,
+    );
+    check(
+        Format::Plain,
+        "0123456789abcdefX\r\n",
+        &["0123456789abcdef #1", "X #2"],
+        19,
+    );
+    let hole = "\0".repeat(40) + "a\n";
+    check(Format::Plain, &hole, &["a"], 42);
     check(
         Format::Plain,
         "0123456789abcdeüü\n",

@@ -24,6 +24,71 @@ fn what_was_not_acknowledged_is_repeated() {
     assert_eq!(bench.drain(), ["2", "3"]);
 }
 
+/// The times of a batch's lines, by their text.
+fn times_of(batch: &Batch) -> HashMap<String, i64> {
+    let entries = batch.streams.iter().flat_map(|stream| &stream.entries);
+    entries
+        .map(|entry| (entry.line.clone(), entry.timestamp.nanos()))
+        .collect()
+}
+
+#[test]
+fn what_is_repeated_has_the_times_it_had() {
+    let mut bench = Bench::new();
+    bench.write("a.log", "1\n");
+    bench.write("b.log", "1\n");
+    bench.drain();
+    bench.write("a.log", "2\n3\n");
+    bench.write("b.log", "4\n");
+    let first = times_of(&bench.step());
+    bench.crash();
+    bench.gzip("a.log", "a.log.1.gz");
+    bench.write("a.log", "5\n");
+    bench.write("b.log", "6\n");
+    // A compressed file is read when it no longer grows.
+    bench.drain();
+    bench.now += 20 * SECOND;
+    bench.drain();
+    let mut times = HashMap::new();
+    for (_, at, line, _) in &bench.store {
+        assert_eq!(
+            times.insert(line.clone(), *at).filter(|_| line != "1"),
+            None
+        );
+    }
+    for (line, at) in &first {
+        assert_eq!(times.get(line), Some(at), "{line}");
+    }
+    let latest = first.values().max();
+    assert!(times.get("5") > latest && times.get("6") > latest);
+}
+
+#[test]
+fn an_intent_whose_file_is_gone_holds_nothing_up() {
+    let mut bench = Bench::new();
+    bench.write("a.log", "1\n");
+    bench.write("b.log", "1\n");
+    bench.drain();
+    bench.write("a.log", "2\n");
+    bench.write("b.log", "3\n");
+    bench.step();
+    bench.crash();
+    fs::remove_file(bench.path("a.log")).expect("removed");
+    assert_eq!(bench.drain(), ["3"]);
+    bench.write("a.log", "another\n");
+    assert_eq!(bench.linger(), ["another"]);
+}
+
+#[test]
+fn what_was_skipped_at_the_first_start_stays_skipped() {
+    let mut bench = Bench::new();
+    bench.config.tail.first_read_bytes_max = 8;
+    bench.write("a.log", "0123456789\nab\ncd\n");
+    assert_eq!(lines_of(&bench.step()), ["ab", "cd"]);
+    bench.crash();
+    assert_eq!(bench.drain(), ["ab", "cd"]);
+}
+
 #[test]
 fn an_open_partial_line_holds_the_checkpoint() {
     let mut bench = Bench::new();
