@@ -10,6 +10,8 @@ use crate::config::AgentConfig;
 #[derive(Debug)]
 pub struct Discovery {
     pods: Option<PathBuf>,
+    /// Where the kubelet links each container's log by another name.
+    containers: PathBuf,
     globs: Vec<glob::Pattern>,
     origin: Origin,
     said: HashSet<PathBuf>,
@@ -24,6 +26,7 @@ impl Discovery {
     pub fn new(config: &AgentConfig) -> Self {
         Self {
             pods: config.tail.pods.then(|| config.roots.var_log.join("pods")),
+            containers: config.roots.var_log.join("containers"),
             // The configuration was validated: a pattern that is none cannot be here.
             globs: config
                 .tail
@@ -62,6 +65,7 @@ impl Discovery {
             };
             for path in paths {
                 match path {
+                    Ok(path) if self.is_container_log(&path) => {}
                     Ok(path) if path.is_file() => {
                         let source = self.origin.plain(&path);
                         found.entry(path).or_insert(source);
@@ -94,10 +98,23 @@ impl Discovery {
         {
             return self.origin.container(path);
         }
-        self.globs
-            .iter()
-            .any(|pattern| pattern.matches_path(path))
-            .then(|| self.origin.plain(path))
+        let covered = self.globs.iter().any(|pattern| pattern.matches_path(path));
+        (covered && !self.is_container_log(path)).then(|| self.origin.plain(path))
+    }
+
+    /// Whether a path that a pattern found is a container's log that is read under its Pod's name: a
+    /// pattern as wide as `/var/log/*/*.log` finds the kubelet's links to them too.
+    fn is_container_log(&self, path: &Path) -> bool {
+        let Some(pods) = &self.pods else {
+            return false;
+        };
+        let is_below = |path: &Path| path.starts_with(&self.containers) || path.starts_with(pods);
+        let links_below = || {
+            let target = std::fs::canonicalize(path);
+            let pods = std::fs::canonicalize(pods);
+            target.is_ok_and(|target| pods.is_ok_and(|pods| target.starts_with(pods)))
+        };
+        is_below(path) || links_below()
     }
 }
 

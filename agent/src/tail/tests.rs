@@ -278,6 +278,30 @@ fn one_file_under_two_names_is_read_once() {
 }
 
 #[test]
+fn a_container_s_log_is_read_under_its_pod_s_name_however_wide_the_patterns() {
+    let mut bench = Bench::new();
+    let root = bench.folder.path().to_owned();
+    let patterns = ["*/*.log", "**/*.log"];
+    bench.config.tail.globs = patterns
+        .map(|pattern| format!("{}/{pattern}", root.display()))
+        .to_vec();
+    let uid = "0f1e2d3c-0000-0000-0000-000000000001";
+    let log = format!("pods/shop_web-0_{uid}/app/0.log");
+    let line = "2026-11-21T13:00:00.000000001Z stdout F hello\n";
+    for folder in ["containers", "other"] {
+        fs::create_dir_all(root.join(folder)).expect("made");
+    }
+    fs::create_dir_all(root.join(&log).parent().expect("a folder")).expect("made");
+    bench.write(&log, line);
+    for link in ["containers/web-0_shop_app-1.log", "other/link.log"] {
+        std::os::unix::fs::symlink(root.join(&log), root.join(link)).expect("linked");
+    }
+    let batch = bench.step();
+    assert_eq!(lines_of(&batch), ["hello"]);
+    assert_eq!(batch.streams[0].labels.get("pod"), Some("web-0"));
+}
+
+#[test]
 fn what_is_no_readable_log_is_left_out() {
     let mut bench = Bench::new();
     fs::create_dir(bench.path("folder.log")).expect("made");
