@@ -136,7 +136,21 @@ pub(crate) struct ClientArgs {
     pub(crate) output: Output,
 }
 
-/// Times are `now`, `now-1h`, RFC 3339 or Unix seconds.
+/// A range of time and the step through it.
+#[derive(Debug, Args)]
+pub(crate) struct RangeArgs {
+    /// Start of the range: now-1h, RFC 3339 or Unix seconds
+    #[arg(long, value_name = "TIME")]
+    pub(crate) start: Option<String>,
+    /// End of the range [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) end: Option<String>,
+    /// Step through the range [default: as fine as is readable, at least 1s]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) step: Option<String>,
+}
+
+/// What `query` is told.
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
     /// The expression
@@ -147,15 +161,8 @@ pub(crate) struct QueryArgs {
     /// Evaluate over the range from this long ago until now
     #[arg(long, value_name = "DURATION", conflicts_with = "start")]
     pub(crate) since: Option<String>,
-    /// Start of the range
-    #[arg(long, value_name = "TIME")]
-    pub(crate) start: Option<String>,
-    /// End of the range [default: now]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) end: Option<String>,
-    /// Step of the range [default: a 60th of the range, at least 1s]
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) step: Option<String>,
+    #[command(flatten)]
+    pub(crate) range: RangeArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -173,15 +180,8 @@ pub(crate) struct LogsArgs {
         conflicts_with = "start"
     )]
     pub(crate) since: String,
-    /// Start of the range: now-1h, RFC 3339 or Unix seconds
-    #[arg(long, value_name = "TIME")]
-    pub(crate) start: Option<String>,
-    /// End of the range [default: now]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) end: Option<String>,
-    /// Step of a metric query
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) step: Option<String>,
+    #[command(flatten)]
+    pub(crate) range: RangeArgs,
     /// Most lines to print
     #[arg(long, default_value_t = 100)]
     pub(crate) limit: u32,

@@ -8,8 +8,8 @@ use crate::cli::{LogsArgs, Output};
 
 /// Asks and returns what to print.
 pub(crate) async fn logs(args: &LogsArgs) -> anyhow::Result<String> {
-    let end = instant(args.end.as_deref().unwrap_or("now"))?;
-    let start = match &args.start {
+    let end = instant(args.range.end.as_deref().unwrap_or("now"))?;
+    let start = match &args.range.start {
         Some(start) => instant(start)?,
         None => end - seconds(&args.since)?,
     };
@@ -21,7 +21,7 @@ pub(crate) async fn logs(args: &LogsArgs) -> anyhow::Result<String> {
         ("limit", args.limit.to_string()),
         ("direction", direction.to_owned()),
     ];
-    if let Some(step) = &args.step {
+    if let Some(step) = &args.range.step {
         form.push(("step", seconds(step)?.to_string()));
     }
     let answer = ask(&args.client, "/loki/api/v1/query_range", &form).await?;

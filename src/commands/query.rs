@@ -24,13 +24,13 @@ pub(crate) async fn query(args: &QueryArgs) -> anyhow::Result<String> {
 }
 
 fn request(args: &QueryArgs) -> anyhow::Result<(&'static str, Vec<(&'static str, String)>)> {
-    let start = match (&args.start, &args.since) {
+    let start = match (&args.range.start, &args.since) {
         (Some(start), _) => Some(instant(start)?),
         (None, Some(since)) => Some(instant("now")? - seconds(since)?),
         (None, None) => None,
     };
     let Some(start) = start else {
-        if args.end.is_some() || args.step.is_some() {
+        if args.range.end.is_some() || args.range.step.is_some() {
             bail!(
                 "--end and --step belong to a range: say where it begins with --start or --since"
             );
@@ -38,8 +38,8 @@ fn request(args: &QueryArgs) -> anyhow::Result<(&'static str, Vec<(&'static str,
         let at = instant(args.time.as_deref().unwrap_or("now"))?;
         return Ok(("/api/v1/query", vec![("time", at.to_string())]));
     };
-    let end = instant(args.end.as_deref().unwrap_or("now"))?;
-    let step = match &args.step {
+    let end = instant(args.range.end.as_deref().unwrap_or("now"))?;
+    let step = match &args.range.step {
         Some(step) => seconds(step)?,
         None => ((end - start) / POINTS).ceil().max(1.0),
     };
