@@ -149,14 +149,8 @@ impl Inner {
             .headers()
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        if content_type.split(';').next().map(str::trim) != Some("application/json") {
-            return Err(Failure::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UnsupportedMediaType",
-                format!("contentType={content_type}, expected application/json"),
-            ));
-        }
+            .unwrap_or_default()
+            .to_owned();
         let patience = request
             .uri()
             .query()
@@ -165,6 +159,14 @@ impl Inner {
             .min(self.limits.timeout_max);
         let deadline = Instant::now() + patience.mul_f64(PATIENCE_USED);
         let body = read_body(request, deadline).await?;
+        // Only now: a client that is answered while it is still sending may see no answer at all.
+        if content_type.split(';').next().map(str::trim) != Some("application/json") {
+            return Err(Failure::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaType",
+                format!("contentType={content_type}, expected application/json"),
+            ));
+        }
         let started = Instant::now();
         let review = read_review(body).await?;
 
