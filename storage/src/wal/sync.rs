@@ -35,6 +35,8 @@ pub struct Syncer {
 struct State {
     file: Arc<dyn WriteFile>,
     synced: Position,
+    /// Positions after the first up to the second that an earlier segment ended with, unsynced.
+    given_up: Option<(Position, Position)>,
 }
 
 impl Syncer {
@@ -45,6 +47,7 @@ impl Syncer {
             state: Mutex::new(State {
                 file,
                 synced: Position::default(),
+                given_up: None,
             }),
         }
     }
@@ -54,11 +57,17 @@ impl Syncer {
         self.appended.store(position.0, Ordering::Release);
     }
 
-    /// Goes on with a new segment; the old one needs no sync any more.
+    /// Goes on with a new segment. What the old one had not synced becomes durable as a part, which
+    /// whoever waits for it here does not learn: to them it stays unsynced.
     pub(super) fn switch(&self, file: Arc<dyn WriteFile>) {
         let mut state = self.state.lock();
         state.file = file;
-        state.synced = Position(self.appended.load(Ordering::Acquire));
+        let appended = Position(self.appended.load(Ordering::Acquire));
+        if state.synced < appended {
+            let from = state.given_up.map_or(state.synced, |(from, _)| from);
+            state.given_up = Some((from, appended));
+        }
+        state.synced = appended;
         self.failed.store(false, Ordering::Release);
     }
 
@@ -70,13 +79,16 @@ impl Syncer {
     /// Returns when everything up to `position` is durable.
     pub fn sync_to(&self, position: Position) -> io::Result<()> {
         let mut state = self.state.lock();
+        let failed = || io::Error::other("an earlier fsync of this log segment failed");
+        let is_given_up = |(from, to): (Position, Position)| from < position && position <= to;
+        if state.given_up.is_some_and(is_given_up) {
+            return Err(failed());
+        }
         if state.synced >= position {
             return Ok(());
         }
         if self.has_failed() {
-            return Err(io::Error::other(
-                "an earlier fsync of this log segment failed",
-            ));
+            return Err(failed());
         }
         let appended = Position(self.appended.load(Ordering::Acquire));
         if let Err(error) = state.file.sync() {
@@ -90,5 +102,35 @@ impl Syncer {
     /// Makes durable what was appended so far.
     pub fn sync(&self) -> io::Result<()> {
         self.sync_to(Position(self.appended.load(Ordering::Acquire)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::disk::sim::{Fault, SimDisk};
+    use crate::wal::SegmentId;
+    use crate::wal::writer::WalWriter;
+
+    #[test]
+    fn what_a_segment_ended_with_unsynced_is_never_said_to_be_synced() {
+        let disk = SimDisk::new(1);
+        let created = WalWriter::create(Arc::new(disk.clone()), Path::new("/wal"), SegmentId(1));
+        let mut wal = created.expect("creates");
+        let syncer = wal.syncer();
+        let before = wal.append(b"synced").expect("appends");
+        syncer.sync_to(before).expect("syncs");
+        // A writer appends, and before it comes to its sync another seals the memtable.
+        let lost = wal.append(b"not synced").expect("appends");
+        let segment_creation = 3; // create, header, folder
+        disk.inject(Fault::SyncError(disk.operations() + segment_creation));
+        wal.rotate().expect("goes on in a new segment");
+        assert!(syncer.sync_to(lost).is_err(), "its fsync failed");
+        assert!(syncer.sync_to(before).is_ok());
+        let after = wal.append(b"in the new segment").expect("appends");
+        assert!(syncer.sync_to(after).is_ok());
+        assert!(syncer.sync_to(lost).is_err(), "still");
     }
 }
