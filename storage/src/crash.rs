@@ -112,7 +112,17 @@ pub fn reopen<S: Subject>(disk: &SimDisk, fsync: FsyncPolicy, least: u64, what: 
     }
     let store = subject.store();
     assert!(store.flush().is_ok(), "{what}: cannot be flushed");
-    while store.merge_once().is_ok_and(|merged| merged) {}
+    loop {
+        let merged = store.merge_once();
+        assert!(
+            merged.is_ok(),
+            "{what}: cannot be merged: {:?}",
+            merged.err()
+        );
+        if !merged.unwrap_or_default() {
+            break;
+        }
+    }
     assert!(subject.holds(S::BATCHES), "{what}: the rest is not there");
     found
 }

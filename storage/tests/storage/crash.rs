@@ -34,12 +34,14 @@ impl Subject for ToyStore {
 #[test]
 fn nothing_acknowledged_is_lost_with_fsync_always() {
     let operations = crash::everywhere::<ToyStore>(FsyncPolicy::Always);
+    assert!(operations > 100, "the workload is too small: {operations}");
     println!("crash: {operations} operations, each killed and powered off, fsync always");
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_with_fsync_by_interval() {
     let operations = crash::everywhere::<ToyStore>(FsyncPolicy::Interval(100));
+    assert!(operations > 100, "the workload is too small: {operations}");
     println!("crash: {operations} operations, each killed and powered off, fsync by interval");
 }
 
