@@ -62,7 +62,8 @@ impl Exposition {
     }
 }
 
-fn push_escaped(text: &mut String, value: &str) {
+/// Escapes a value between double quotes, as expositions and LogQL selectors alike read it.
+pub(crate) fn push_escaped(text: &mut String, value: &str) {
     for c in value.chars() {
         match c {
             '\\' => text.push_str("\\\\"),

@@ -58,18 +58,10 @@ impl HostFiles {
 
     /// The names in a folder, sorted; none where it cannot be read.
     pub fn names(&self, folder: &Path) -> Vec<String> {
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) => {
-                self.say_once(folder, &error);
-                return Vec::new();
-            }
-        };
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .collect();
-        names.sort_unstable();
-        names
+        names_in(folder).unwrap_or_else(|error| {
+            self.say_once(folder, &error);
+            Vec::new()
+        })
     }
 
     /// Says that a path cannot be read, unless it was said or the path is simply not there.
@@ -82,6 +74,15 @@ impl HostFiles {
             tracing::warn!(path = %path.display(), %error, "cannot be read and is left out");
         }
     }
+}
+
+/// The names in a folder, sorted.
+pub(crate) fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Whether an error says that there is nothing: no such file, a controller that is off, a group or

@@ -1,20 +1,22 @@
 //! Which logs there are, and which files in a folder are generations of one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::source::{Origin, Source};
 use crate::config::AgentConfig;
+use crate::host::{HostFiles, names_in};
 
 /// Looks for logs.
 #[derive(Debug)]
 pub struct Discovery {
+    /// Lists folders, and says once what may not be listed.
+    host: HostFiles,
     pods: Option<PathBuf>,
     /// Where the kubelet links each container's log by another name.
     containers: PathBuf,
     globs: Vec<glob::Pattern>,
     origin: Origin,
-    said: HashSet<PathBuf>,
 }
 
 /// Folders as they were when they were first asked for in one round of looking.
@@ -25,6 +27,7 @@ impl Discovery {
     /// Looks where the configuration says.
     pub fn new(config: &AgentConfig) -> Self {
         Self {
+            host: HostFiles::new(config.roots.clone()),
             pods: config.tail.pods.then(|| config.roots.var_log.join("pods")),
             containers: config.roots.var_log.join("containers"),
             // The configuration was validated: a pattern that is none cannot be here.
@@ -38,17 +41,16 @@ impl Discovery {
                 node_name: config.node_name.clone(),
                 job: config.tail.job.clone(),
             },
-            said: HashSet::new(),
         }
     }
 
     /// The logs there are now, by path.
-    pub fn find(&mut self) -> BTreeMap<PathBuf, Source> {
+    pub fn find(&self) -> BTreeMap<PathBuf, Source> {
         let mut found = BTreeMap::new();
-        if let Some(pods) = self.pods.clone() {
-            for pod in folders_in(&pods) {
-                for container in folders_in(&pod) {
-                    for name in names_in(&container) {
+        if let Some(pods) = &self.pods {
+            for pod in self.folders(pods) {
+                for container in self.folders(&pod) {
+                    for name in self.host.names(&container) {
                         let path = container.join(name);
                         if has_extension(&path, "log")
                             && let Some(source) = self.origin.container(&path)
@@ -71,12 +73,7 @@ impl Discovery {
                         found.entry(path).or_insert(source);
                     }
                     Ok(_) => {}
-                    Err(error) => {
-                        let folder = error.path().to_owned();
-                        if self.said.insert(folder) {
-                            tracing::warn!(%error, "a folder of logs cannot be read and is left out");
-                        }
-                    }
+                    Err(error) => self.host.say_once(error.path(), error.error()),
                 }
             }
         }
@@ -100,6 +97,13 @@ impl Discovery {
         }
         let covered = self.globs.iter().any(|pattern| pattern.matches_path(path));
         (covered && !self.is_container_log(path)).then(|| self.origin.plain(path))
+    }
+
+    /// The folders in a folder, sorted.
+    fn folders(&self, folder: &Path) -> Vec<PathBuf> {
+        let names = self.host.names(folder).into_iter();
+        let paths = names.map(|name| folder.join(name));
+        paths.filter(|path| path.is_dir()).collect()
     }
 
     /// Whether a path that a pattern found is a container's log that is read under its Pod's name: a
@@ -130,7 +134,7 @@ impl Folders {
         };
         self.0
             .entry(folder.to_owned())
-            .or_insert_with(|| names_in(folder))
+            .or_insert_with(|| names_in(folder).unwrap_or_default())
             .iter()
             .filter(|name| {
                 name.strip_prefix(base)
@@ -155,23 +159,4 @@ fn is_generation_of_another(path: &Path, found: &BTreeMap<PathBuf, Source>) -> b
 
 fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found == extension)
-}
-
-fn names_in(folder: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
-    names.sort_unstable();
-    names
-}
-
-fn folders_in(folder: &Path) -> Vec<PathBuf> {
-    names_in(folder)
-        .into_iter()
-        .map(|name| folder.join(name))
-        .filter(|path| path.is_dir())
-        .collect()
 }

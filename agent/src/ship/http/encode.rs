@@ -9,6 +9,7 @@ use model::wire::loki_push::{self, ProtoTimestamp, PushEntry, PushRequest};
 use model::wire::remote_write::{MetricMetadata, TimeSeries, WriteRequest};
 use prost::Message;
 
+use crate::expose::push_escaped;
 use crate::ship::ShipError;
 
 /// Remote write requests of at most `samples_max` samples each (a series is not cut); the metadata
@@ -99,14 +100,7 @@ fn selector(labels: &Labels) -> String {
         let separator = if position == 0 { "" } else { ", " };
         // Writing into a String cannot fail.
         let _ = write!(text, "{separator}{name}=\"");
-        for c in value.chars() {
-            match c {
-                '\\' => text.push_str("\\\\"),
-                '"' => text.push_str("\\\""),
-                '\n' => text.push_str("\\n"),
-                c => text.push(c),
-            }
-        }
+        push_escaped(&mut text, value);
         text.push('"');
     }
     text.push('}');
