@@ -35,13 +35,11 @@ mod record;
 mod rows;
 mod scan;
 
-use std::sync::Arc;
-
 use model::time::{TimeRange, TimestampNs};
 use storage::part::PartError;
 use storage::part::reader::PartFile;
 use storage::part::writer::PartWriter;
-use storage::table::{PartSummary, Table};
+use storage::table::{MergePlan, PartSummary, Table};
 
 pub use labels::StreamVolume;
 pub use memtable::LogMemtable;
@@ -65,15 +63,19 @@ impl Table for LogTable {
     }
 
     fn flush(
-        memtable: &LogMemtable,
+        memtables: &[&LogMemtable],
         range: TimeRange,
         writer: &mut PartWriter,
     ) -> Result<PartSummary, PartError> {
         let range = nanos(range);
-        let mut streams: Vec<_> = (0..).zip(memtable.index().series()).collect();
-        streams.sort_by(|a, b| a.1.cmp(b.1));
+        let mut streams = Vec::new();
+        for memtable in memtables {
+            let numbered = (0..).zip(memtable.index().series());
+            streams.extend(numbered.map(|(stream, labels)| (labels, stream, *memtable)));
+        }
+        streams.sort_by(|a, b| a.0.cmp(b.0));
         let mut out = RowWriter::new(writer);
-        for (stream, labels) in streams {
+        for (labels, stream, memtable) in streams {
             let rows = memtable.rows_of(stream, range);
             if rows.len() == 0 {
                 continue;
@@ -83,11 +85,15 @@ impl Table for LogTable {
                 out.push(row)?;
             }
         }
-        out.finish()
+        let summary = out.finish()?;
+        summary.ok_or_else(|| writer.unexpected(&"there is no line to write"))
     }
 
-    fn merge(parts: &[Arc<LogPart>], writer: &mut PartWriter) -> Result<PartSummary, PartError> {
-        merge::merge(parts, RowWriter::new(writer))
+    fn merge(
+        plan: &MergePlan<LogPart>,
+        writer: &mut PartWriter,
+    ) -> Result<Option<PartSummary>, PartError> {
+        merge::merge(plan, RowWriter::new(writer))
     }
 }
 

@@ -45,7 +45,7 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::manifest::{Manifest, ManifestError, PartId};
 use crate::part::PartError;
-use crate::table::{Memtable, Table};
+use crate::table::{Memtable, Shard, Table};
 use crate::wal::SegmentId;
 use crate::wal::sync::{FsyncPolicy, Syncer};
 use crate::wal::writer::WalWriter;
@@ -278,7 +278,7 @@ impl<T: Table> Store<T> {
         let memory = view.active();
         let Writer { wal, record } = &mut *writer;
         record.clear();
-        memory.table.read().encode(batch, record);
+        memory.table.read().encode(batch, Shard::WHOLE, record);
         let position = wal
             .append(record)
             .map_err(|source| append_error(wal.path(), source))?;

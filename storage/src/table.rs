@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use model::matcher::Matcher;
 use model::time::{TimeRange, Timestamp};
 
 use crate::codec::Malformed;
@@ -48,17 +49,46 @@ pub struct PartSummary {
     pub range: TimeRange,
 }
 
+/// One of the shards that a store's memory is divided into, so that writers of different series
+/// do not wait for each other. A series is always in the same shard while the store is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Its number, below `of`.
+    pub number: u32,
+    /// How many there are; at least one.
+    pub of: u32,
+}
+
+impl Shard {
+    /// The only shard of a store that has one.
+    pub const WHOLE: Self = Self { number: 0, of: 1 };
+
+    /// Whether the shard holds the series whose labels have this hash.
+    pub const fn holds(self, hash: u64) -> bool {
+        // The high bits: tables within a shard use the low ones.
+        (hash >> 32) % (self.of as u64) == self.number as u64
+    }
+}
+
 /// Rows that are only in memory and in the log.
 pub trait Memtable: Default + Send + Sync + 'static {
     /// What is written at once.
     type Batch: ?Sized;
 
-    /// Appends the record that makes `batch` durable.
+    /// An empty memtable that takes this one's place. It may share what saves work (interned
+    /// labels, say), never rows.
+    #[must_use]
+    fn successor(&self) -> Self {
+        Self::default()
+    }
+
+    /// Appends the record that makes the rows of `batch` that belong to `shard` durable; nothing
+    /// where no row does.
     ///
     /// It may refer to what earlier records of this memtable said, and must itself name what it
     /// introduces (a series' number, say) so that the loss of one record to a damaged disk never
     /// gives another record a different meaning.
-    fn encode(&self, batch: &Self::Batch, record: &mut Vec<u8>);
+    fn encode(&self, batch: &Self::Batch, shard: Shard, record: &mut Vec<u8>);
 
     /// Applies a record. On an error the memtable holds what could be read of it.
     fn apply(&mut self, record: &[u8]) -> Result<(), Malformed>;
@@ -73,6 +103,43 @@ pub trait Memtable: Default + Send + Sync + 'static {
     fn partitions(&self, width_ms: i64) -> BTreeSet<Partition>;
 }
 
+/// Rows that were deleted: those of the series that pass every matcher, within a range.
+#[derive(Clone, Debug)]
+pub struct Erasure {
+    /// Which series; at least one matcher.
+    pub matchers: Vec<Matcher>,
+    /// Which instants.
+    pub range: TimeRange,
+}
+
+/// What a merged part is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Density {
+    /// It will soon be merged again: written and read fast.
+    Hot,
+    /// It stays: as small as it can be.
+    Settled,
+}
+
+/// A part that is merged, and the deletions that it does not know of yet.
+#[derive(Debug)]
+pub struct MergeInput<P> {
+    /// The part.
+    pub part: Arc<P>,
+    /// What is left out of it.
+    pub erasures: Arc<[Erasure]>,
+}
+
+/// What a merge is to do.
+#[derive(Debug)]
+pub struct MergePlan<P> {
+    /// The parts, from the oldest to the newest: of two rows that are the same row the one of the
+    /// later part stays.
+    pub inputs: Vec<MergeInput<P>>,
+    /// What the result is for.
+    pub density: Density,
+}
+
 /// A kind of rows: samples or log lines.
 pub trait Table: Send + Sync + Sized + 'static {
     /// The kind's name, in the manifest and in messages.
@@ -85,14 +152,18 @@ pub trait Table: Send + Sync + Sized + 'static {
     /// Opens a part.
     fn open(file: PartFile) -> Result<Self::Part, PartError>;
 
-    /// Writes the rows of `memtable` that lie in `range`; there is at least one.
+    /// Writes the rows of `memtables` that lie in `range`; there is at least one. The memtables
+    /// are the shards of one: no series is in two of them.
     fn flush(
-        memtable: &Self::Memtable,
+        memtables: &[&Self::Memtable],
         range: TimeRange,
         writer: &mut PartWriter,
     ) -> Result<PartSummary, PartError>;
 
-    /// Writes the rows of `parts`, which go from the oldest to the newest: of two rows that are
-    /// the same row the one of the later part stays.
-    fn merge(parts: &[Arc<Self::Part>], writer: &mut PartWriter) -> Result<PartSummary, PartError>;
+    /// Writes what the plan leaves of its parts; `None`, with nothing written, where that is no
+    /// row.
+    fn merge(
+        plan: &MergePlan<Self::Part>,
+        writer: &mut PartWriter,
+    ) -> Result<Option<PartSummary>, PartError>;
 }

@@ -32,15 +32,12 @@ mod part_writer;
 pub mod read;
 mod record;
 
-use std::sync::Arc;
-
 use model::time::TimeRange;
-use storage::index::SeriesRef;
 use storage::part::PartError;
 use storage::part::reader::PartFile;
 use storage::part::writer::PartWriter;
 use storage::store::Store;
-use storage::table::{PartSummary, Table};
+use storage::table::{MergePlan, PartSummary, Table};
 
 use memtable::MetricsMemtable;
 use part_reader::MetricsPart;
@@ -63,28 +60,30 @@ impl Table for Metrics {
     }
 
     fn flush(
-        memtable: &MetricsMemtable,
+        memtables: &[&MetricsMemtable],
         range: TimeRange,
         writer: &mut PartWriter,
     ) -> Result<PartSummary, PartError> {
-        let series = memtable.index().series();
-        let mut order: Vec<SeriesRef> = (0..series.len() as SeriesRef).collect();
-        order.sort_by(|a, b| series.get(*a as usize).cmp(&series.get(*b as usize)));
+        let mut order = Vec::new();
+        for memtable in memtables {
+            let numbered = (0..).zip(memtable.index().series());
+            order.extend(numbered.map(|(number, labels)| (labels, number, *memtable)));
+        }
+        order.sort_by(|a, b| a.0.cmp(b.0));
         let mut out = SeriesWriter::new(writer);
-        for number in order {
-            if let (Some(labels), Some(columns)) =
-                (series.get(number as usize), memtable.columns(number))
-            {
+        for (labels, number, memtable) in order {
+            if let Some(columns) = memtable.columns(number) {
                 out.series(labels, &columns.copy_of(range))?;
             }
         }
-        out.finish()
+        let summary = out.finish()?;
+        summary.ok_or_else(|| writer.unexpected(&"there is no sample to write"))
     }
 
     fn merge(
-        parts: &[Arc<MetricsPart>],
+        plan: &MergePlan<MetricsPart>,
         writer: &mut PartWriter,
-    ) -> Result<PartSummary, PartError> {
-        merge::merge(parts, writer)
+    ) -> Result<Option<PartSummary>, PartError> {
+        merge::merge(plan, writer)
     }
 }

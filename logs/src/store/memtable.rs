@@ -13,7 +13,7 @@ use model::time::Timestamp;
 use storage::codec::Malformed;
 use storage::index::SeriesRef;
 use storage::index::memory::MemoryIndex;
-use storage::table::{Memtable, Partition};
+use storage::table::{Memtable, Partition, Shard};
 
 use super::record::{self, Naming, RecordRow, RecordStream, StreamNumber};
 use super::rows::{MemoryRows, Run, RunText, Span};
@@ -93,7 +93,8 @@ impl LogMemtable {
 impl Memtable for LogMemtable {
     type Batch = [StreamEntries];
 
-    fn encode(&self, batch: &[StreamEntries], record: &mut Vec<u8>) {
+    fn encode(&self, batch: &[StreamEntries], shard: Shard, record: &mut Vec<u8>) {
+        debug_assert_eq!(shard, Shard::WHOLE, "lines have one shard");
         let mut next = self.next_number;
         let mut new: HashMap<Labels, StreamNumber> = HashMap::new();
         let name = |labels: &Labels| {

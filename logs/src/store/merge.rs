@@ -5,41 +5,51 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use model::labels::Labels;
 use storage::index::SeriesRef;
 use storage::part::PartError;
-use storage::table::PartSummary;
+use storage::table::{Erasure, MergePlan, PartSummary};
 
 use super::cursor::{self, Cursor, Piece};
+use super::nanos;
 use super::part::reader::{LogPart, PageReader};
 use super::part::writer::RowWriter;
 use super::rows::{Row, Span};
 use crate::query::Direction;
 
-/// Writes the rows of `parts`, which go from the oldest to the newest.
+/// Writes what the plan leaves of its parts.
 pub(super) fn merge(
-    parts: &[Arc<LogPart>],
+    plan: &MergePlan<LogPart>,
     mut out: RowWriter<'_>,
-) -> Result<PartSummary, PartError> {
-    let readers: Vec<PageReader> = parts.iter().map(PageReader::new).collect();
-    let mut streams: BTreeMap<Labels, Vec<(&PageReader, SeriesRef)>> = BTreeMap::new();
-    for reader in &readers {
+) -> Result<Option<PartSummary>, PartError> {
+    let inputs = plan.inputs.iter();
+    let readers: Vec<(PageReader, &[Erasure])> = inputs
+        .map(|input| (PageReader::new(&input.part), &*input.erasures))
+        .collect();
+    let mut streams: BTreeMap<Labels, Vec<Place<'_>>> = BTreeMap::new();
+    for (reader, erasures) in &readers {
         for (stream, labels) in (0..).zip(reader.part().index().all_labels()?) {
-            streams.entry(labels).or_default().push((reader, stream));
+            let place = (reader, stream, *erasures);
+            streams.entry(labels).or_default().push(place);
         }
     }
     for (labels, places) in streams {
+        let mut cursors = Vec::new();
+        for (reader, stream, erasures) in places {
+            let pages = reader.part().spans(stream);
+            for kept in kept(&labels, erasures) {
+                let pages = pages.iter().filter(|page| page.time.overlaps(&kept));
+                let pieces: Vec<_> = pages.map(|page| Piece::Page(reader, *page)).collect();
+                if !pieces.is_empty() {
+                    cursors.push(Cursor::new(pieces, kept, Direction::Forward));
+                }
+            }
+        }
+        if cursors.is_empty() {
+            continue;
+        }
         out.start_stream(labels);
-        let mut cursors: Vec<Cursor<'_>> = places
-            .into_iter()
-            .map(|(reader, stream)| {
-                let spans = reader.part().spans(stream);
-                let pieces = spans.iter().map(|span| Piece::Page(reader, *span));
-                Cursor::new(pieces, Span::ALL, Direction::Forward)
-            })
-            .collect();
         let mut write = |rows: &[Row<'_>]| {
             rows.iter().try_for_each(|row| out.push(*row))?;
             Ok(ControlFlow::Continue(()))
@@ -47,4 +57,21 @@ pub(super) fn merge(
         let _ = cursor::merge(&mut cursors, Direction::Forward, &mut write)?;
     }
     out.finish()
+}
+
+/// Where a stream is in one of the parts, and what was deleted of that part.
+type Place<'a> = (&'a PageReader, SeriesRef, &'a [Erasure]);
+
+/// What deletions leave of a stream's time.
+fn kept(labels: &Labels, erasures: &[Erasure]) -> Vec<Span> {
+    let mut kept = vec![Span::ALL];
+    for erasure in erasures {
+        if !erasure.matchers.iter().all(|m| m.matches_labels(labels)) {
+            continue;
+        }
+        let erased = nanos(erasure.range);
+        let parts = kept.iter().flat_map(|span| span.without(&erased));
+        kept = parts.collect();
+    }
+    kept
 }

@@ -51,6 +51,20 @@ impl Span {
         self.start.0 <= other.end.0 && other.start.0 <= self.end.0
     }
 
+    /// The parts of the span that `other` does not cover.
+    pub fn without(self, other: &Self) -> impl Iterator<Item = Self> + use<> {
+        let before = other.start.0.checked_sub(1).map(|end| Self {
+            start: self.start,
+            end: self.end.min(TimestampNs(end)),
+        });
+        let after = other.end.0.checked_add(1).map(|start| Self {
+            start: self.start.max(TimestampNs(start)),
+            end: self.end,
+        });
+        let parts = [before, after].into_iter().flatten();
+        parts.filter(|part| part.start <= part.end)
+    }
+
     /// Whether every instant of `other` lies inside.
     pub const fn covers(&self, other: &Self) -> bool {
         self.start.0 <= other.start.0 && other.end.0 <= self.end.0

@@ -73,9 +73,9 @@ impl<T: Table> Store<T> {
             let table = memory.table.read();
             for partition in table.partitions(width) {
                 let range = partition.range(width);
-                added.push(
-                    self.write_part(partition, 0, None, |writer| T::flush(&table, range, writer))?,
-                );
+                added.extend(self.write_part(partition, 0, None, |writer| {
+                    T::flush(&[&*table], range, writer).map(Some)
+                })?);
             }
         }
         let floor = memory.segment.next();
@@ -87,15 +87,15 @@ impl<T: Table> Store<T> {
         Ok(())
     }
 
-    /// Writes one part, synced, under the next number. `sequence` is its own number unless it
+    /// Writes one part, synced, under the next number; none where there is nothing to write. `sequence` is its own number unless it
     /// stands in for older parts.
     pub(super) fn write_part(
         &self,
         partition: Partition,
         level: u32,
         sequence: Option<u64>,
-        write: impl FnOnce(&mut PartWriter) -> Result<PartSummary, PartError>,
-    ) -> Result<NewPart<T>, MaintainError> {
+        write: impl FnOnce(&mut PartWriter) -> Result<Option<PartSummary>, PartError>,
+    ) -> Result<Option<NewPart<T>>, MaintainError> {
         let id = {
             let mut manifest = self.manifest.lock();
             let id = PartId(manifest.next_part);
@@ -104,18 +104,17 @@ impl<T: Table> Store<T> {
         };
         let path = self.part_path(id);
         let disk = self.disk.as_ref();
-        let written = PartWriter::create(disk, &path)
-            .and_then(|mut writer| {
-                let summary = write(&mut writer)?;
-                Ok((summary, writer.finish()?))
-            })
-            .and_then(|(summary, bytes)| {
-                // Reading back what was written is the assertion that it can be read.
-                let part = T::open(PartFile::open(disk, &path)?)?;
-                Ok((summary, bytes, part))
-            });
+        let written = PartWriter::create(disk, &path).and_then(|mut writer| {
+            let Some(summary) = write(&mut writer)? else {
+                return Ok(None);
+            };
+            let bytes = writer.finish()?;
+            // Reading back what was written is the assertion that it can be read.
+            let part = T::open(PartFile::open(disk, &path)?)?;
+            Ok(Some((summary, bytes, part)))
+        });
         match written {
-            Ok((summary, bytes, part)) => Ok(NewPart {
+            Ok(Some((summary, bytes, part))) => Ok(Some(NewPart {
                 record: PartRecord {
                     id,
                     partition,
@@ -127,7 +126,11 @@ impl<T: Table> Store<T> {
                     end_ms: summary.range.end.millis(),
                 },
                 part: Arc::new(part),
-            }),
+            })),
+            Ok(None) => {
+                let _ = disk.remove(&path);
+                Ok(None)
+            }
             Err(error) => {
                 // Room for the next try; if even this fails the next start sweeps it.
                 let _ = disk.remove(&path);

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::{MaintainError, Store};
 use crate::manifest::{PartId, PartRecord};
-use crate::table::Table;
+use crate::table::{Density, MergeInput, MergePlan, Table};
 
 /// A partition has ended when its last instant is this long ago.
 const SETTLE_MS: i64 = 3_600_000;
@@ -36,15 +36,24 @@ impl<T: Table> Store<T> {
         };
         let ids: Vec<PartId> = chosen.iter().map(|record| record.id).collect();
         let level = chosen.iter().map(|record| record.level).max().unwrap_or(0) + 1;
-        let parts: Vec<Arc<T::Part>> = view
+        let density = if level > 1 || ended(newest) {
+            Density::Settled
+        } else {
+            Density::Hot
+        };
+        let inputs = view
             .parts
             .iter()
             .filter(|part| ids.contains(&part.record.id))
-            .map(|part| Arc::clone(&part.part))
+            .map(|part| MergeInput {
+                part: Arc::clone(&part.part),
+                erasures: Arc::from([]),
+            })
             .collect();
+        let plan = MergePlan { inputs, density };
         let sequence = Some(newest.sequence);
         let merged = self.write_part(newest.partition, level, sequence, |writer| {
-            T::merge(&parts, writer)
+            T::merge(&plan, writer)
         });
         let merged = match merged {
             Err(MaintainError::Part(error)) => {
@@ -56,12 +65,12 @@ impl<T: Table> Store<T> {
             }
             merged => merged?,
         };
-        let merged_id = merged.record.id;
-        if self.replace_parts(&ids, vec![merged], None)? {
+        let merged_id: Vec<PartId> = merged.iter().map(|new| new.record.id).collect();
+        if self.replace_parts(&ids, merged.into_iter().collect(), None)? {
             self.counters.merges.fetch_add(1, Ordering::Relaxed);
             self.remove_files(&ids);
         } else {
-            self.remove_files(&[merged_id]);
+            self.remove_files(&merged_id);
         }
         Ok(true)
     }

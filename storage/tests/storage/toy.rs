@@ -18,7 +18,7 @@ use storage::part::PartError;
 use storage::part::reader::PartFile;
 use storage::part::writer::PartWriter;
 use storage::store::{OpenError, Recovered, Store, StoreOptions};
-use storage::table::{Memtable, PartSummary, Partition, Table};
+use storage::table::{Memtable, MergePlan, PartSummary, Partition, Shard, Table};
 use storage::wal::sync::FsyncPolicy;
 
 pub(crate) type Rows = BTreeMap<(u32, i64), u64>;
@@ -39,8 +39,14 @@ pub(crate) struct ToyPart {
 impl Memtable for ToyMemtable {
     type Batch = Rows;
 
-    fn encode(&self, batch: &Rows, record: &mut Vec<u8>) {
-        encode_rows(batch, record);
+    fn encode(&self, batch: &Rows, shard: Shard, record: &mut Vec<u8>) {
+        let rows = batch
+            .iter()
+            .filter(|((key, _), _)| shard.holds(u64::from(*key) << 32));
+        let rows: Rows = rows.map(|(key, value)| (*key, *value)).collect();
+        if !rows.is_empty() {
+            encode_rows(&rows, record);
+        }
     }
 
     fn apply(&mut self, record: &[u8]) -> Result<(), Malformed> {
@@ -75,21 +81,34 @@ impl Table for Toy {
     }
 
     fn flush(
-        memtable: &ToyMemtable,
+        memtables: &[&ToyMemtable],
         range: TimeRange,
         writer: &mut PartWriter,
     ) -> Result<PartSummary, PartError> {
-        let rows = memtable.0.iter();
+        let rows = memtables.iter().flat_map(|memtable| memtable.0.iter());
         let inside = rows.filter(|((_, at), _)| range.contains(Timestamp(*at)));
         write(&inside.map(|(key, value)| (*key, *value)).collect(), writer)
     }
 
-    fn merge(parts: &[Arc<ToyPart>], writer: &mut PartWriter) -> Result<PartSummary, PartError> {
+    fn merge(
+        plan: &MergePlan<ToyPart>,
+        writer: &mut PartWriter,
+    ) -> Result<Option<PartSummary>, PartError> {
         let mut rows = Rows::new();
-        for part in parts {
-            rows.extend(&part.rows);
+        for input in &plan.inputs {
+            let kept = input.part.rows.iter().filter(|((key, at), _)| {
+                let labels = labels(*key);
+                !input.erasures.iter().any(|erasure| {
+                    erasure.range.contains(Timestamp(*at))
+                        && erasure.matchers.iter().all(|m| m.matches_labels(&labels))
+                })
+            });
+            rows.extend(kept);
         }
-        write(&rows, writer)
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        write(&rows, writer).map(Some)
     }
 }
 

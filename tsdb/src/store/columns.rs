@@ -9,8 +9,10 @@
 //! a sort: samples are never moved once for each other sample.
 
 use model::histogram::Histogram;
+use model::labels::Labels;
 use model::sample::HistogramSample;
 use model::time::{TimeRange, Timestamp};
+use storage::table::Erasure;
 
 /// Floats in order of time, without two at one instant.
 #[derive(Clone, Debug, Default)]
@@ -211,6 +213,17 @@ impl Columns {
         self.floats.values.drain(..positions.start);
         self.histograms
             .retain(|sample| range.contains(sample.timestamp));
+    }
+
+    /// Drops what was deleted of the series with these labels.
+    pub fn erase(&mut self, labels: &Labels, erasures: &[Erasure]) {
+        for erasure in erasures {
+            if erasure.matchers.iter().all(|m| m.matches_labels(labels)) {
+                let erased = |at: i64| erasure.range.contains(Timestamp(at));
+                self.floats.retain(|at| !erased(at));
+                self.histograms.retain(|sample| !erased(sample.timestamp.0));
+            }
+        }
     }
 
     fn histogram_at(&self, at: i64) -> Option<&HistogramSample> {

@@ -13,7 +13,7 @@ use model::time::{TimeRange, Timestamp};
 use storage::codec::Malformed;
 use storage::index::SeriesRef;
 use storage::index::memory::MemoryIndex;
-use storage::table::{Memtable, Partition};
+use storage::table::{Memtable, Partition, Shard};
 
 use super::columns::Columns;
 use super::record::{self, Record, SeriesNumber};
@@ -106,7 +106,8 @@ impl MetricsMemtable {
 impl Memtable for MetricsMemtable {
     type Batch = [SeriesSamples];
 
-    fn encode(&self, batch: &[SeriesSamples], out: &mut Vec<u8>) {
+    fn encode(&self, batch: &[SeriesSamples], shard: Shard, out: &mut Vec<u8>) {
+        debug_assert_eq!(shard, Shard::WHOLE, "samples have one shard");
         let mut record = Record::default();
         let mut next = self.next_number;
         let mut named: HashMap<&Labels, SeriesNumber> = HashMap::new();

@@ -4,7 +4,6 @@
 //! memory, however large the parts are. Of two samples at one instant the later part's stays.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use model::labels::Labels;
 use model::time::TimeRange;
@@ -12,7 +11,7 @@ use roaring::RoaringBitmap;
 use storage::index::{LabelIndex as _, SeriesRef};
 use storage::part::PartError;
 use storage::part::writer::PartWriter;
-use storage::table::PartSummary;
+use storage::table::{MergePlan, PartSummary};
 
 use super::columns::Columns;
 use super::part_reader::{MetricsPart, PartScan};
@@ -21,27 +20,29 @@ use super::part_writer::SeriesWriter;
 /// Series whose labels a walk reads at once.
 const SERIES_AT_ONCE: u32 = 1024;
 
-/// Writes the samples of `parts`, which go from the oldest to the newest.
+/// Writes what the plan leaves of its parts.
 pub(super) fn merge(
-    parts: &[Arc<MetricsPart>],
+    plan: &MergePlan<MetricsPart>,
     writer: &mut PartWriter,
-) -> Result<PartSummary, PartError> {
+) -> Result<Option<PartSummary>, PartError> {
     let mut out = SeriesWriter::new(writer);
-    let mut walks = Vec::with_capacity(parts.len());
-    for part in parts {
-        let mut walk = Walk::new(part);
+    let mut walks = Vec::with_capacity(plan.inputs.len());
+    for input in &plan.inputs {
+        let mut walk = Walk::new(&input.part);
         walk.fill()?;
-        walks.push(walk);
+        walks.push((walk, &*input.erasures));
     }
     loop {
-        let least = walks.iter().filter_map(Walk::labels).min().cloned();
-        let Some(labels) = least else {
+        let ahead = walks.iter().filter_map(|(walk, _)| walk.labels());
+        let Some(labels) = ahead.min().cloned() else {
             return out.finish();
         };
         let mut columns = Columns::default();
-        for walk in &mut walks {
+        for (walk, erasures) in &mut walks {
             if walk.labels() == Some(&labels) {
-                columns.overlay(walk.take()?);
+                let mut taken = walk.take()?;
+                taken.erase(&labels, erasures);
+                columns.overlay(taken);
             }
         }
         out.series(&labels, &columns)?;

@@ -83,10 +83,10 @@ impl<'a> SeriesWriter<'a> {
         Ok(())
     }
 
-    /// Ends the part with its directory and its index.
-    pub(super) fn finish(mut self) -> Result<PartSummary, PartError> {
+    /// Ends the part with its directory and its index; `None` where there is no sample.
+    pub(super) fn finish(mut self) -> Result<Option<PartSummary>, PartError> {
         let Some(range) = self.range else {
-            return Err(self.writer.unexpected(&"there is no sample to write"));
+            return Ok(None);
         };
         if !self.page.is_empty() {
             self.end_page()?;
@@ -99,10 +99,10 @@ impl<'a> SeriesWriter<'a> {
         self.writer
             .section(CHUNKS_SECTION, &encode_handles(&self.directory))?;
         write_index(&self.series, self.writer)?;
-        Ok(PartSummary {
+        Ok(Some(PartSummary {
             rows: self.rows,
             range,
-        })
+        }))
     }
 
     fn float_chunks(

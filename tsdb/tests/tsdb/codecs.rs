@@ -3,7 +3,7 @@
 use model::histogram::Histogram;
 use proptest::prelude::*;
 use storage::codec::Cursor;
-use storage::table::Memtable as _;
+use storage::table::{Memtable as _, Shard};
 use tsdb::store::chunk::ChunkHeader;
 use tsdb::store::codec::{BLOCK_SAMPLES_MAX, histograms, timestamps, values};
 use tsdb::store::memtable::MetricsMemtable;
@@ -138,7 +138,7 @@ proptest! {
     fn a_damaged_record_is_applied_without_a_panic(number in 0..20u64, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
         let mut memtable = MetricsMemtable::default();
         let mut record = Vec::new();
-        memtable.encode(&batch(number), &mut record);
+        memtable.encode(&batch(number), Shard::WHOLE, &mut record);
         let at = at.index(record.len());
         record[at] = byte;
         let _ = memtable.apply(&record);
@@ -153,7 +153,7 @@ fn a_lost_record_never_lends_its_rows_to_another_series() {
     let mut records = Vec::new();
     for number in 0..6 {
         let mut record = Vec::new();
-        writer.encode(&batch(number), &mut record);
+        writer.encode(&batch(number), Shard::WHOLE, &mut record);
         writer.apply(&record).expect("own record");
         records.push(record);
     }

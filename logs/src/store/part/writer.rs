@@ -94,10 +94,13 @@ impl<'w> RowWriter<'w> {
         Ok(())
     }
 
-    /// Writes the last page, the directory and the index.
-    pub(in super::super) fn finish(mut self) -> Result<PartSummary, PartError> {
+    /// Writes the last page, the directory and the index; `None` where there is no row.
+    pub(in super::super) fn finish(mut self) -> Result<Option<PartSummary>, PartError> {
         self.end_stream();
         self.end_page()?;
+        let Some(time) = self.time else {
+            return Ok(None);
+        };
         let mut pages = Vec::new();
         put_uvarint(&mut pages, self.pages.len() as u64);
         for page in &self.pages {
@@ -115,14 +118,11 @@ impl<'w> RowWriter<'w> {
         self.part.section(SETS_SECTION, &sets)?;
         self.part.section(SPANS_SECTION, &self.spans)?;
         write_index(&self.streams, self.part)?;
-        let Some(time) = self.time else {
-            return Err(self.part.unexpected(&"a part must hold at least one line"));
-        };
         let millis = |at: TimestampNs| at.floor_millis();
-        Ok(PartSummary {
+        Ok(Some(PartSummary {
             rows: self.rows,
             range: TimeRange::new(millis(time.start), millis(time.end)),
-        })
+        }))
     }
 
     fn end_page(&mut self) -> Result<(), PartError> {
