@@ -8,7 +8,7 @@ use model::vector::{write_labels, write_text};
 use super::Api;
 use super::params::Params;
 use super::response::{ApiError, Success};
-use crate::store::read::LabelQuery;
+use crate::store::read::labels::LabelQuery;
 
 const TRUNCATED: &str = "results truncated due to limit";
 /// Starts a label name that is escaped to fit into a path.

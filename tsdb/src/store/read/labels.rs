@@ -1,0 +1,127 @@
+//! What series there are: label names, their values, label sets.
+//!
+//! Nothing here reads a sample. A part or memtable counts whole: its series are those of every range it
+//! reaches into.
+
+use std::collections::BTreeSet;
+
+use model::labels::Labels;
+use model::matcher::Matcher;
+use model::time::TimeRange;
+use storage::index::LabelIndex;
+use storage::index::select::{label_names, label_values, select};
+use storage::part::PartError;
+
+use super::Reader;
+use crate::query::{Guard, SelectError};
+
+/// What is asked of the labels: of series that pass one of the sets of matchers (of all where
+/// there is no set) in parts and memtables that reach into the range.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelQuery<'a> {
+    /// Sets of matchers; a series needs to pass one.
+    pub matchers: &'a [Vec<Matcher>],
+    /// When the series are to have samples, to the granularity of parts.
+    pub range: TimeRange,
+}
+
+impl Reader {
+    /// The label names, in order.
+    pub fn label_names(
+        &self,
+        query: LabelQuery<'_>,
+        guard: &Guard,
+    ) -> Result<BTreeSet<String>, SelectError> {
+        let mut names = BTreeSet::new();
+        self.each_index(query, guard, |index, matchers| {
+            label_names(index, matchers, &mut names)
+        })?;
+        Ok(names)
+    }
+
+    /// The values of a label, in order.
+    pub fn label_values(
+        &self,
+        name: &str,
+        query: LabelQuery<'_>,
+        guard: &Guard,
+    ) -> Result<BTreeSet<String>, SelectError> {
+        let mut values = BTreeSet::new();
+        self.each_index(query, guard, |index, matchers| {
+            label_values(index, name, matchers, &mut values)
+        })?;
+        Ok(values)
+    }
+
+    /// The label sets, in order. With a limit, at most one more than it, so that the caller can
+    /// tell that some are left out.
+    pub fn series(
+        &self,
+        query: LabelQuery<'_>,
+        limit: Option<usize>,
+        guard: &Guard,
+    ) -> Result<BTreeSet<Labels>, SelectError> {
+        let mut series = BTreeSet::new();
+        let limit = limit.unwrap_or(usize::MAX);
+        let view = self.store.view();
+        let mut insert = |labels: Labels| {
+            if series.len() <= limit {
+                series.insert(labels);
+            }
+        };
+        for part in view.parts_in(query.range) {
+            for matchers in query.matchers {
+                guard.check()?;
+                let index = part.part.index();
+                select(index, matchers)
+                    .and_then(|found| index.labels_of(&found, |_, labels| insert(labels)))
+                    .map_err(|error| self.failed(Some(part.record.id), &error))?;
+            }
+        }
+        for memory in &view.memtables {
+            let table = memory.table.read();
+            for matchers in query.matchers {
+                guard.check()?;
+                let found =
+                    select(table.index(), matchers).map_err(|error| self.failed(None, &error))?;
+                for number in found {
+                    if let Some(labels) = table.index().labels(number) {
+                        insert(labels.clone());
+                    }
+                }
+            }
+        }
+        Ok(series)
+    }
+
+    /// Runs `visit` on the index of each part and memtable, once for each set of matchers.
+    fn each_index(
+        &self,
+        query: LabelQuery<'_>,
+        guard: &Guard,
+        mut visit: impl FnMut(&dyn LabelIndex, &[Matcher]) -> Result<(), PartError>,
+    ) -> Result<(), SelectError> {
+        let everything = [Vec::new()];
+        let sets = if query.matchers.is_empty() {
+            &everything
+        } else {
+            query.matchers
+        };
+        let view = self.store.view();
+        for part in view.parts_in(query.range) {
+            for matchers in sets {
+                guard.check()?;
+                visit(part.part.index(), matchers)
+                    .map_err(|error| self.failed(Some(part.record.id), &error))?;
+            }
+        }
+        for memory in &view.memtables {
+            let table = memory.table.read();
+            for matchers in sets {
+                guard.check()?;
+                visit(table.index(), matchers).map_err(|error| self.failed(None, &error))?;
+            }
+        }
+        Ok(())
+    }
+}
