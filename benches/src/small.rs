@@ -1,10 +1,4 @@
-//! What the benches measure on: data generated the same way every time.
-//!
-//! The benches are `ingest` (writes to both stores, durable before they return), `query` (range
-//! queries and log searches over what was written) and `scrape` (expositions). Run them with
-//! `cargo bench -p benches`; a figure that is quoted anywhere names the command and the machine.
-//!
-//! Modules: none; it is one page.
+//! Scrapes, pushes and expositions, each a function of its number: what criterion measures on.
 
 use std::fmt::Write as _;
 

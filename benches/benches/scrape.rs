@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use model::wire::exposition::{Format, Parser};
 
 fn parse(c: &mut Criterion) {
-    let body = benches::exposition(20_000);
+    let body = benches::small::exposition(20_000);
     let mut group = c.benchmark_group("scrape");
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("parse 20k series", |b| {

@@ -27,7 +27,8 @@ fn filled_tsdb(dir: &Path) -> Tsdb {
     let tsdb = opened.expect("an empty folder").0;
     for scrape in 0..SCRAPES {
         let at = Timestamp(START_MS + scrape * STEP_MS);
-        tsdb.append(&benches::scrape(SERIES, at)).expect("writes");
+        tsdb.append(&benches::small::scrape(SERIES, at))
+            .expect("writes");
     }
     tsdb.store().flush().expect("flushes");
     tsdb
@@ -69,7 +70,7 @@ fn logql(c: &mut Criterion) {
     let logs = opened.expect("an empty folder").0;
     for stream in 0..16 {
         let at = TimestampNs(START_MS * 1_000_000);
-        logs.push(benches::push(stream, 20_000, at))
+        logs.push(benches::small::push(stream, 20_000, at))
             .expect("writes");
     }
     logs.store().flush().expect("flushes");

@@ -38,7 +38,7 @@ fn samples(c: &mut Criterion) {
         b.iter_batched(
             || {
                 at += 15_000;
-                benches::scrape(SERIES, Timestamp(at))
+                benches::small::scrape(SERIES, Timestamp(at))
             },
             |scrape| {
                 // Refused only while the flush is behind; that wait is part of what it costs.
@@ -57,7 +57,7 @@ fn lines(c: &mut Criterion) {
     let logs = open_logs(dir.path());
     let _background = logs.start_background().expect("threads");
     let mut at = 1_700_000_000_000_000_000;
-    let bytes: usize = benches::push(0, LINES, TimestampNs(at))
+    let bytes: usize = benches::small::push(0, LINES, TimestampNs(at))
         .iter()
         .flat_map(|stream| &stream.entries)
         .map(|entry| entry.line.len())
@@ -68,7 +68,7 @@ fn lines(c: &mut Criterion) {
         b.iter_batched(
             || {
                 at += 1_000_000_000;
-                benches::push(1, LINES, TimestampNs(at))
+                benches::small::push(1, LINES, TimestampNs(at))
             },
             |push| {
                 while logs.push(push.clone()).is_err() {
