@@ -27,6 +27,7 @@
 
 pub mod background;
 mod flush;
+mod lazy;
 mod merge;
 mod recover;
 pub mod view;

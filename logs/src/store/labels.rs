@@ -64,7 +64,7 @@ impl Snapshot {
         volumes: &mut BTreeMap<Labels, Volume>,
     ) -> Result<(), PartError> {
         for part in self.view.parts_in(millis(range)) {
-            let part = &part.part;
+            let part = part.part()?;
             let selected = select(part.index(), matchers)?;
             part.index().labels_of(&selected, |stream, labels| {
                 let mut volume = Volume::default();
@@ -98,7 +98,9 @@ impl Snapshot {
         visit: &mut dyn FnMut(&dyn LabelIndex) -> Result<(), PartError>,
     ) -> Result<(), SourceError> {
         for part in self.view.parts_in(millis(range)) {
-            visit(part.part.index()).map_err(|error| self.report(error))?;
+            part.part()
+                .and_then(|part| visit(part.index()))
+                .map_err(|error| self.report(error))?;
         }
         for memory in &self.view.memtables {
             let table = memory.table.read();

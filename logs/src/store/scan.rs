@@ -54,7 +54,7 @@ impl Snapshot {
     /// Takes a part out of the store if its bytes are wrong, and passes the error on.
     pub(super) fn report(&self, error: PartError) -> SourceError {
         let mut parts = self.view.parts.iter();
-        let part = parts.find(|part| part.part.file().path() == error.path());
+        let part = parts.find(|part| error.path().ends_with(part.record.id.file_name()));
         if let Some(part) = part
             && let Err(failed) = self.store.quarantine(part.record.id, &error)
         {
@@ -63,9 +63,11 @@ impl Snapshot {
         SourceError(Box::new(error))
     }
 
-    fn readers(&self, range: Span) -> Vec<PageReader> {
+    fn readers(&self, range: Span) -> Result<Vec<PageReader>, PartError> {
         let parts = self.view.parts_in(millis(range));
-        parts.map(|part| PageReader::new(&part.part)).collect()
+        parts
+            .map(|part| Ok(PageReader::new(part.part()?)))
+            .collect()
     }
 
     /// The selected streams and where their rows are, older places first.
@@ -123,7 +125,7 @@ impl Source for Snapshot {
         if range.start > range.end {
             return Ok(());
         }
-        let readers = self.readers(range);
+        let readers = self.readers(range).map_err(|error| self.report(error))?;
         let streams = self
             .places(selection, range, &readers)
             .map_err(|error| self.report(error))?;

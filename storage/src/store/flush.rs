@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::lazy::LazyPart;
 use super::view::{Memory, StoredPart, View};
 use super::{MaintainError, Store, recover};
 use crate::manifest::{PartId, PartRecord};
@@ -177,7 +178,10 @@ impl<T: Table> Store<T> {
         *manifest = next;
         let added: Vec<Arc<StoredPart<T>>> = added
             .into_iter()
-            .map(|NewPart { record, part }| Arc::new(StoredPart { record, part }))
+            .map(|NewPart { record, part }| {
+                let part = LazyPart::Open(part);
+                Arc::new(StoredPart { record, part })
+            })
             .collect();
         self.view.rcu(|view| {
             let mut next = View::clone(view);

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::{MaintainError, Store};
 use crate::manifest::{PartId, PartRecord};
+use crate::part::PartError;
 use crate::table::{Density, MergeInput, MergePlan, Table};
 
 /// A partition has ended when its last instant is this long ago.
@@ -45,11 +46,13 @@ impl<T: Table> Store<T> {
             .parts
             .iter()
             .filter(|part| ids.contains(&part.record.id))
-            .map(|part| MergeInput {
-                part: Arc::clone(&part.part),
-                erasures: Arc::from([]),
+            .map(|part| {
+                Ok(MergeInput {
+                    part: Arc::clone(part.part()?),
+                    erasures: Arc::from([]),
+                })
             })
-            .collect();
+            .collect::<Result<_, PartError>>()?;
         let plan = MergePlan { inputs, density };
         let sequence = Some(newest.sequence);
         let merged = self.write_part(newest.partition, level, sequence, |writer| {

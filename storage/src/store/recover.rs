@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicBool;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::lazy::LazyPart;
 use super::view::{Memory, StoredPart, View};
 use super::{OpenError, Store, StoreCounters, StoreOptions, Wake, Writer};
 use crate::clock::Clock;
@@ -213,7 +214,7 @@ fn open_parts<T: Table>(
         match PartFile::open(disk, &path).and_then(T::open) {
             Ok(part) => parts.push(Arc::new(StoredPart {
                 record: record.clone(),
-                part: Arc::new(part),
+                part: LazyPart::Open(Arc::new(part)),
             })),
             Err(error) if error.is_corruption() || is_missing(&error) => {
                 tracing::error!(table = T::NAME, %error, "a part cannot be read; it is moved to quarantine and the rest is served");

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use model::time::{TimeRange, Timestamp};
 use parking_lot::RwLock;
 
+use super::lazy::LazyPart;
 use crate::manifest::PartRecord;
+use crate::part::PartError;
 use crate::table::Table;
 use crate::wal::SegmentId;
 
@@ -18,12 +20,20 @@ pub struct View<T: Table> {
     pub memtables: Vec<Arc<Memory<T>>>,
 }
 
-/// A part that is open.
+/// A part: open, or opened when it is first read.
 pub struct StoredPart<T: Table> {
     /// What the manifest says of it.
     pub record: PartRecord,
-    /// The table's own reader.
-    pub part: Arc<T::Part>,
+    /// The table's own reader, or how to get it.
+    pub(super) part: LazyPart<T>,
+}
+
+impl<T: Table> StoredPart<T> {
+    /// The table's own reader, opened if it is not yet. The error is that of opening it: the
+    /// caller's rows are not complete without the part.
+    pub fn part(&self) -> Result<&Arc<T::Part>, PartError> {
+        self.part.get()
+    }
 }
 
 /// A memtable.

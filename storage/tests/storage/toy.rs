@@ -179,13 +179,14 @@ pub(crate) fn read_all(store: &Store<Toy>) -> Rows {
     let view = store.view();
     let mut rows = Rows::new();
     for part in &view.parts {
-        let keys: BTreeSet<u32> = part.part.rows.keys().map(|(key, _)| *key).collect();
+        let opened = part.part().expect("opens");
+        let keys: BTreeSet<u32> = opened.rows.keys().map(|(key, _)| *key).collect();
         for (position, key) in keys.iter().enumerate() {
             let matcher = Matcher::equal("key", key.to_string());
-            let found = select(&part.part.index, &[matcher]).expect("index");
+            let found = select(&opened.index, &[matcher]).expect("index");
             assert_eq!(found.iter().collect::<Vec<_>>(), [position as u32]);
         }
-        rows.extend(&part.part.rows);
+        rows.extend(&opened.rows);
     }
     for memory in &view.memtables {
         rows.extend(&memory.table.read().0);
@@ -196,7 +197,10 @@ pub(crate) fn read_all(store: &Store<Toy>) -> Rows {
 /// How many rows the store holds, counting one that is in two places twice.
 pub(crate) fn count_all(store: &Store<Toy>) -> usize {
     let view = store.view();
-    let parts = view.parts.iter().map(|part| part.part.rows.len());
+    let parts = view
+        .parts
+        .iter()
+        .map(|part| part.part().expect("opens").rows.len());
     let memtables = view.memtables.iter();
     parts.sum::<usize>()
         + memtables

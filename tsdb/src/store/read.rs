@@ -103,12 +103,13 @@ impl Source for Reader {
         for part in view.parts_in(range) {
             guard.check()?;
             let failed = |error: PartError| self.failed(Some(part.record.id), &error);
-            let index = part.part.index();
+            let opened = part.part().map_err(failed)?;
+            let index = opened.index();
             let mut labels = Vec::new();
             select(index, matchers)
                 .and_then(|found| index.labels_of(&found, |n, l| labels.push((n, l))))
                 .map_err(failed)?;
-            let mut scan = part.part.scan();
+            let mut scan = opened.scan();
             for (number, labels) in labels {
                 gathered.overlay(labels, scan.read(number, range).map_err(failed)?)?;
             }

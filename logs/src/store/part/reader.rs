@@ -51,11 +51,6 @@ impl LogPart {
         })
     }
 
-    /// The part's file.
-    pub(in super::super) const fn file(&self) -> &PartFile {
-        &self.file
-    }
-
     /// The index of the streams.
     pub(in super::super) const fn index(&self) -> &IndexReader {
         &self.index

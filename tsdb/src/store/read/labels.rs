@@ -72,9 +72,11 @@ impl Reader {
         for part in view.parts_in(query.range) {
             for matchers in query.matchers {
                 guard.check()?;
-                let index = part.part.index();
-                select(index, matchers)
-                    .and_then(|found| index.labels_of(&found, |_, labels| insert(labels)))
+                part.part()
+                    .and_then(|part| {
+                        let found = select(part.index(), matchers)?;
+                        part.index().labels_of(&found, |_, labels| insert(labels))
+                    })
                     .map_err(|error| self.failed(Some(part.record.id), &error))?;
             }
         }
@@ -111,7 +113,8 @@ impl Reader {
         for part in view.parts_in(query.range) {
             for matchers in sets {
                 guard.check()?;
-                visit(part.part.index(), matchers)
+                part.part()
+                    .and_then(|part| visit(part.index(), matchers))
                     .map_err(|error| self.failed(Some(part.record.id), &error))?;
             }
         }
