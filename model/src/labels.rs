@@ -89,6 +89,19 @@ impl Labels {
         Iter { rest: &self.0 }
     }
 
+    /// The pairs in order of name, each in its durable form: the text of a set of that pair alone,
+    /// which [`decode_pair`] reads.
+    pub fn encoded_pairs(&self) -> impl Iterator<Item = &str> {
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            let (_, after) = read_string(rest)?;
+            let (_, after) = read_string(after)?;
+            let (pair, _) = rest.split_at_checked(rest.len() - after.len())?;
+            rest = after;
+            Some(pair)
+        })
+    }
+
     /// How many pairs there are.
     pub fn len(&self) -> usize {
         self.iter().count()
@@ -331,6 +344,19 @@ impl Builder {
     }
 }
 
+/// The durable form of one pair, as [`Labels::encoded_pairs`] gives it.
+pub fn encode_pair(name: &str, value: &str) -> String {
+    let mut text = String::with_capacity(name.len() + value.len() + 2);
+    write_string(&mut text, name);
+    write_string(&mut text, value);
+    text
+}
+
+/// The name and the value of a pair in its durable form.
+pub fn decode_pair(text: &str) -> Option<(&str, &str)> {
+    Iter { rest: text }.next()
+}
+
 /// Appends `text` behind its length. A text over [`STRING_BYTES_MAX`] is cut at a character.
 fn write_string(out: &mut String, text: &str) {
     let mut end = text.len().min(STRING_BYTES_MAX);
@@ -378,6 +404,20 @@ mod tests {
         assert_eq!(labels.get("b"), Some("3"));
         assert_eq!(labels.get("bb"), None);
         assert_eq!(labels.len(), 2);
+    }
+
+    #[test]
+    fn a_pair_alone_is_a_set_of_one() {
+        let long = "ü".repeat(300);
+        let pairs = [("a", "1"), ("b", long.as_str()), ("näme", "x")];
+        let labels = Labels::from_pairs(pairs);
+        let texts: Vec<_> = labels.encoded_pairs().collect();
+        assert_eq!(texts.concat(), labels.as_encoded());
+        for (text, (name, value)) in texts.into_iter().zip(pairs) {
+            assert_eq!(decode_pair(text), Some((name, value)));
+            assert_eq!(encode_pair(name, value), text);
+            assert_eq!(Labels::from_pairs([(name, value)]).as_encoded(), text);
+        }
     }
 
     #[test]
