@@ -18,6 +18,9 @@
 //! - [`memtable`]: samples not in a part yet.
 //! - [`codec`]: columns of a block to bytes, bit for bit.
 //! - [`chunk`]: what is known of a block without reading it.
+//! - [`directory`]: which blocks each series has.
+//! - [`times`]: timestamps that series share.
+//! - [`families`]: what is known of metric families.
 //! - [`part_writer`], [`part_reader`]: a part; its bytes are described in `store/FORMAT.md`.
 //! - [`merge`]: many parts become one.
 //! - [`read`]: samples and labels over everything a view holds.
@@ -25,19 +28,22 @@
 pub mod chunk;
 pub mod codec;
 pub mod columns;
+pub mod directory;
+mod families;
 pub mod memtable;
 mod merge;
 pub mod part_reader;
 mod part_writer;
 pub mod read;
 mod record;
+mod times;
 
 use model::time::TimeRange;
 use storage::part::PartError;
 use storage::part::reader::PartFile;
 use storage::part::writer::PartWriter;
 use storage::store::Store;
-use storage::table::{MergePlan, PartSummary, Table};
+use storage::table::{Density, MergePlan, PartSummary, Table};
 
 use memtable::MetricsMemtable;
 use part_reader::MetricsPart;
@@ -70,7 +76,7 @@ impl Table for Metrics {
             order.extend(numbered.map(|(number, labels)| (labels, number, *memtable)));
         }
         order.sort_by(|a, b| a.0.cmp(b.0));
-        let mut out = SeriesWriter::new(writer);
+        let mut out = SeriesWriter::new(writer, Density::Hot);
         for (labels, number, memtable) in order {
             if let Some(columns) = memtable.columns(number) {
                 out.series(labels, &columns.copy_of(range))?;

@@ -79,6 +79,11 @@ impl PartFile {
         lz4_flex::decompress(body, size).map_err(|error| corrupt(error.to_string()))
     }
 
+    /// Whether there is a section of this name.
+    pub fn has_section(&self, name: &str) -> bool {
+        self.inner.sections.contains_key(name)
+    }
+
     /// A named section, verified.
     pub fn section(&self, name: &str) -> Result<Vec<u8>, PartError> {
         match self.inner.sections.get(name) {

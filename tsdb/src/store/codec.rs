@@ -9,10 +9,14 @@
 //! - [`values`]: floats, any 64 bits.
 //! - [`xor`], [`decimal`]: two of the codecs of floats.
 //! - [`histograms`]: native histograms, each against the one before.
+//! - [`starts`]: when the counter behind each sample started.
+//! - [`exemplars`]: traces that stand for samples.
 
 mod bits;
-mod decimal;
+pub(super) mod decimal;
+pub mod exemplars;
 pub mod histograms;
+pub mod starts;
 pub mod timestamps;
 pub mod values;
 mod xor;

@@ -3,106 +3,36 @@
 //! Floats lie in two parallel columns because that is how blocks are encoded and how queries read
 //! them; native histograms, which are large and rare, are whole values. At one instant there is a
 //! float or a histogram, never both: whatever was written last stays. That rule lives here and
-//! nowhere else; memtables, merges and queries all come to [`Columns::overlay`].
+//! nowhere else; memtables, merges and queries all come to [`Columns::overlay`]. A sample is
+//! replaced together with its start.
 //!
 //! What arrives may be in any order and as long as a request allows, so nothing here costs more than
 //! a sort: samples are never moved once for each other sample.
 
+mod exemplars;
+mod floats;
+
 use model::histogram::Histogram;
 use model::labels::Labels;
-use model::sample::HistogramSample;
+use model::sample::{Exemplar, HistogramSample};
 use model::time::{TimeRange, Timestamp};
 use storage::table::Erasure;
 
-/// Floats in order of time, without two at one instant.
-#[derive(Clone, Debug, Default)]
-pub struct Floats {
-    /// Milliseconds, strictly ascending.
-    pub timestamps: Vec<i64>,
-    /// As many values.
-    pub values: Vec<f64>,
-}
+pub use exemplars::EXEMPLARS_MAX;
+pub use floats::{FloatRow, Floats};
+use floats::{append_starts, retain_flagged};
 
-/// The samples of one series.
+/// The samples of one series, and its exemplars.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
     /// Its floats.
     pub floats: Floats,
     /// Its native histograms, in order of time.
     pub histograms: Vec<HistogramSample>,
-}
-
-impl Floats {
-    /// How many there are.
-    pub const fn len(&self) -> usize {
-        self.timestamps.len()
-    }
-
-    /// Whether there is none.
-    pub const fn is_empty(&self) -> bool {
-        self.timestamps.is_empty()
-    }
-
-    /// Appends a float behind all others.
-    fn append(&mut self, at: i64, value: f64) {
-        self.timestamps.push(at);
-        self.values.push(value);
-    }
-
-    /// Keeps the floats whose instant passes.
-    fn retain(&mut self, keep: impl Fn(i64) -> bool) {
-        let kept: Vec<bool> = self.timestamps.iter().map(|at| keep(*at)).collect();
-        if kept.iter().all(|kept| *kept) {
-            return;
-        }
-        let mut flags = kept.iter();
-        self.timestamps.retain(|_| flags.next() == Some(&true));
-        let mut flags = kept.iter();
-        self.values.retain(|_| flags.next() == Some(&true));
-    }
-
-    /// Takes the floats at `at` and later away.
-    fn split_off(&mut self, at: i64) -> Self {
-        let position = self.timestamps.partition_point(|candidate| *candidate < at);
-        Self {
-            timestamps: self.timestamps.split_off(position),
-            values: self.values.split_off(position),
-        }
-    }
-
-    fn positions(&self, range: TimeRange) -> std::ops::Range<usize> {
-        let start = self.timestamps.partition_point(|at| *at < range.start.0);
-        let end = self.timestamps.partition_point(|at| *at <= range.end.0);
-        start..end.max(start)
-    }
-
-    /// Both columns of the floats in `range`.
-    fn slice(&self, range: TimeRange) -> (&[i64], &[f64]) {
-        let positions = self.positions(range);
-        (
-            self.timestamps.get(positions.clone()).unwrap_or_default(),
-            self.values.get(positions).unwrap_or_default(),
-        )
-    }
-
-    /// Writes `newer` over what is here.
-    fn overlay(&mut self, newer: Self) {
-        let Some(first) = newer.timestamps.first() else {
-            return;
-        };
-        let older = self.split_off(*first);
-        let mut older = older.timestamps.into_iter().zip(older.values).peekable();
-        for (at, value) in newer.timestamps.into_iter().zip(newer.values) {
-            while let Some((older_at, older_value)) = older.next_if(|(older, _)| *older < at) {
-                self.append(older_at, older_value);
-            }
-            older.next_if(|(older, _)| *older == at);
-            self.append(at, value);
-        }
-        for (at, value) in older {
-            self.append(at, value);
-        }
-    }
+    /// When the counts of each histogram started, as [`Floats::starts`].
+    pub histogram_starts: Vec<i64>,
+    /// Its exemplars in order of time, each with an instant and each once. They belong to no sample.
+    pub exemplars: Vec<Exemplar>,
 }
 
 impl Columns {
@@ -111,20 +41,28 @@ impl Columns {
         self.floats.len() + self.histograms.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no sample; there may be exemplars.
     pub const fn is_empty(&self) -> bool {
-        self.floats.is_empty() && self.histograms.is_empty()
+        self.len() == 0
     }
 
-    /// The instants of the first and the last sample.
+    /// The instants of the first and the last sample, or where there is none, exemplar.
     pub fn range(&self) -> Option<TimeRange> {
+        let instants = |first, last| Some(TimeRange::new(Timestamp(first), Timestamp(last)));
+        if let (Some(first), Some(last)) = (self.first(), self.last()) {
+            return instants(first, last);
+        }
+        let first = self.exemplars.first()?.timestamp?;
+        instants(first.0, self.exemplars.last()?.timestamp?.0)
+    }
+
+    fn first(&self) -> Option<i64> {
         let float = self.floats.timestamps.first().copied();
         let histogram = self.histograms.first().map(|sample| sample.timestamp.0);
-        let first = match (float, histogram) {
-            (Some(a), Some(b)) => a.min(b),
-            (a, b) => a.or(b)?,
-        };
-        Some(TimeRange::new(Timestamp(first), Timestamp(self.last()?)))
+        match (float, histogram) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
     }
 
     fn last(&self) -> Option<i64> {
@@ -133,41 +71,69 @@ impl Columns {
         float.max(histogram)
     }
 
-    /// Writes floats, in any order; of two at one instant the later in the list stays.
+    /// Writes floats whose starts are not known, in any order; of two at one instant the later in
+    /// the list stays.
     pub fn write_floats(&mut self, mut rows: Vec<(i64, f64)>) {
         sort_last_wins(&mut rows, |(at, _)| *at);
         let (timestamps, values) = rows.into_iter().unzip();
         self.overlay(Self {
-            floats: Floats { timestamps, values },
-            histograms: Vec::new(),
+            floats: Floats {
+                timestamps,
+                values,
+                starts: Vec::new(),
+            },
+            ..Self::default()
         });
     }
 
-    /// Writes histograms, in any order; of two at one instant the later in the list stays.
-    pub fn write_histograms(&mut self, rows: Vec<(i64, Histogram)>) {
-        let mut histograms: Vec<HistogramSample> = rows
-            .into_iter()
-            .map(|(at, histogram)| HistogramSample {
-                timestamp: Timestamp(at),
-                histogram,
-            })
-            .collect();
-        sort_last_wins(&mut histograms, |sample| sample.timestamp.0);
+    /// Writes floats with their starts, in any order; of two at one instant the later in the list
+    /// stays.
+    pub fn write_float_rows(&mut self, mut rows: Vec<FloatRow>) {
+        sort_last_wins(&mut rows, |row| row.at);
+        let mut floats = Floats::default();
+        for row in rows {
+            floats.push(row);
+        }
         self.overlay(Self {
-            floats: Floats::default(),
-            histograms,
+            floats,
+            ..Self::default()
+        });
+    }
+
+    /// Writes histograms, in any order, each with the instant its counts started (0: not known);
+    /// of two at one instant the later in the list stays.
+    pub fn write_histograms(&mut self, mut rows: Vec<(i64, Histogram, i64)>) {
+        sort_last_wins(&mut rows, |(at, _, _)| *at);
+        let mut newer = Self::default();
+        for (at, histogram, start) in rows {
+            newer.push_histogram(at, histogram, start);
+        }
+        self.overlay(newer);
+    }
+
+    /// Writes exemplars, in any order. One that is there already changes nothing.
+    pub fn write_exemplars(&mut self, rows: Vec<Exemplar>) {
+        exemplars::overlay(&mut self.exemplars, rows);
+    }
+
+    /// Appends a histogram behind all others.
+    fn push_histogram(&mut self, at: i64, histogram: Histogram, start: i64) {
+        floats::push_start(&mut self.histogram_starts, self.histograms.len(), start);
+        self.histograms.push(HistogramSample {
+            timestamp: Timestamp(at),
+            histogram,
         });
     }
 
     /// Writes all of `newer` over what is here.
     pub fn overlay(&mut self, mut newer: Self) {
-        let Some(range) = newer.range() else {
+        self.write_exemplars(std::mem::take(&mut newer.exemplars));
+        let Some(first) = newer.first() else {
             return;
         };
-        if self.last().is_none_or(|last| last < range.start.0) {
-            self.floats.timestamps.append(&mut newer.floats.timestamps);
-            self.floats.values.append(&mut newer.floats.values);
-            self.histograms.append(&mut newer.histograms);
+        if self.last().is_none_or(|last| last < first) {
+            self.floats.append(newer.floats);
+            self.append_histograms(newer.histograms, &newer.histogram_starts);
             return;
         }
         if !self.histograms.is_empty() {
@@ -175,44 +141,39 @@ impl Columns {
                 newer.floats.timestamps.binary_search(&at).is_ok()
                     || newer.histogram_at(at).is_some()
             };
-            self.histograms
-                .retain(|sample| !is_written(sample.timestamp.0));
+            self.retain_histograms(|at| !is_written(at));
         }
         if !newer.histograms.is_empty() {
             self.floats.retain(|at| newer.histogram_at(at).is_none());
-            self.histograms.append(&mut newer.histograms);
-            self.histograms.sort_by_key(|sample| sample.timestamp);
+            self.append_histograms(newer.histograms, &newer.histogram_starts);
+            self.sort_histograms();
         }
         self.floats.overlay(newer.floats);
     }
 
-    /// A copy of the samples in `range`.
+    /// A copy of what there is in `range`.
     #[must_use]
     pub fn copy_of(&self, range: TimeRange) -> Self {
-        let (timestamps, values) = self.floats.slice(range);
-        Self {
-            floats: Floats {
-                timestamps: timestamps.to_vec(),
-                values: values.to_vec(),
-            },
-            histograms: self
-                .histograms
-                .iter()
-                .filter(|sample| range.contains(sample.timestamp))
-                .cloned()
-                .collect(),
+        let mut copy = Self {
+            floats: self.floats.copy_of(range),
+            ..Self::default()
+        };
+        let starts = self.histogram_starts.iter().chain(std::iter::repeat(&0));
+        for (sample, start) in self.histograms.iter().zip(starts) {
+            if range.contains(sample.timestamp) {
+                copy.push_histogram(sample.timestamp.0, sample.histogram.clone(), *start);
+            }
         }
+        let exemplars = self.exemplars.iter();
+        copy.exemplars = exemplars.filter(|e| lies_in(e, range)).cloned().collect();
+        copy
     }
 
-    /// Keeps the samples in `range`.
+    /// Keeps what there is in `range`.
     pub fn restrict(&mut self, range: TimeRange) {
-        let positions = self.floats.positions(range);
-        self.floats.timestamps.truncate(positions.end);
-        self.floats.values.truncate(positions.end);
-        self.floats.timestamps.drain(..positions.start);
-        self.floats.values.drain(..positions.start);
-        self.histograms
-            .retain(|sample| range.contains(sample.timestamp));
+        self.floats.restrict(range);
+        self.retain_histograms(|at| range.contains(Timestamp(at)));
+        self.exemplars.retain(|exemplar| lies_in(exemplar, range));
     }
 
     /// Drops what was deleted of the series with these labels.
@@ -221,9 +182,39 @@ impl Columns {
             if erasure.matchers.iter().all(|m| m.matches_labels(labels)) {
                 let erased = |at: i64| erasure.range.contains(Timestamp(at));
                 self.floats.retain(|at| !erased(at));
-                self.histograms.retain(|sample| !erased(sample.timestamp.0));
+                self.retain_histograms(|at| !erased(at));
+                self.exemplars
+                    .retain(|exemplar| !lies_in(exemplar, erasure.range));
             }
         }
+    }
+
+    fn append_histograms(&mut self, mut newer: Vec<HistogramSample>, starts: &[i64]) {
+        let rows = self.histograms.len();
+        append_starts(&mut self.histogram_starts, rows, starts, newer.len());
+        self.histograms.append(&mut newer);
+    }
+
+    fn retain_histograms(&mut self, keep: impl Fn(i64) -> bool) {
+        let kept: Vec<bool> = self
+            .histograms
+            .iter()
+            .map(|sample| keep(sample.timestamp.0))
+            .collect();
+        retain_flagged(&mut self.histograms, &kept);
+        retain_flagged(&mut self.histogram_starts, &kept);
+    }
+
+    fn sort_histograms(&mut self) {
+        if self.histogram_starts.is_empty() {
+            self.histograms.sort_by_key(|sample| sample.timestamp);
+            return;
+        }
+        let histograms = std::mem::take(&mut self.histograms).into_iter();
+        let starts = std::mem::take(&mut self.histogram_starts);
+        let mut rows: Vec<_> = histograms.zip(starts).collect();
+        rows.sort_by_key(|(sample, _)| sample.timestamp);
+        (self.histograms, self.histogram_starts) = rows.into_iter().unzip();
     }
 
     fn histogram_at(&self, at: i64) -> Option<&HistogramSample> {
@@ -232,6 +223,10 @@ impl Columns {
             .binary_search_by_key(&at, |sample| sample.timestamp.0);
         self.histograms.get(found.ok()?)
     }
+}
+
+fn lies_in(exemplar: &Exemplar, range: TimeRange) -> bool {
+    exemplar.timestamp.is_some_and(|at| range.contains(at))
 }
 
 /// Orders rows by instant and keeps the last of those that share one.
@@ -257,8 +252,8 @@ mod tests {
         columns
     }
 
-    fn histogram(at: i64) -> Vec<(i64, Histogram)> {
-        vec![(at, Histogram::default())]
+    fn histogram(at: i64) -> Vec<(i64, Histogram, i64)> {
+        vec![(at, Histogram::default(), 0)]
     }
 
     fn instants(columns: &Columns) -> Vec<(i64, Option<f64>)> {
@@ -320,5 +315,54 @@ mod tests {
         assert_eq!(instants(&older), expected);
         older.restrict(TimeRange::new(Timestamp(2), Timestamp(3)));
         assert_eq!(instants(&older), [(2, Some(20.0)), (3, None)]);
+    }
+
+    #[test]
+    fn a_sample_is_replaced_together_with_its_start() {
+        let row = |at, start| FloatRow {
+            at,
+            value: at as f64,
+            start,
+        };
+        let mut columns = floats(&[(1, 1.0), (2, 2.0)]);
+        assert!(columns.floats.starts.is_empty(), "known of none");
+        columns.write_float_rows(vec![row(4, 40), row(2, 20), row(2, 21)]);
+        assert_eq!(columns.floats.starts, [0, 21, 40]);
+        columns.write_floats(vec![(4, 1.0), (5, 1.0)]);
+        assert_eq!(columns.floats.starts, [0, 21, 0, 0]);
+        columns.write_histograms(histogram(2));
+        columns.write_histograms(vec![(0, Histogram::default(), 7)]);
+        assert_eq!(columns.histogram_starts, [7, 0]);
+        assert_eq!(columns.floats.starts, [0, 0, 0]);
+        let copy = columns.copy_of(TimeRange::new(Timestamp(2), Timestamp(4)));
+        assert_eq!((copy.floats.starts.len(), copy.len()), (1, 2));
+        columns.restrict(TimeRange::new(Timestamp(0), Timestamp(1)));
+        assert_eq!(
+            (columns.floats.starts, columns.histogram_starts),
+            (vec![0], vec![7])
+        );
+    }
+
+    #[test]
+    fn exemplars_are_kept_once_in_order_and_within_bounds() {
+        let exemplar = |at: i64, value: f64| Exemplar {
+            labels: Labels::from_pairs([("trace_id", "a")]),
+            value,
+            timestamp: Some(Timestamp(at)),
+        };
+        let mut columns = Columns::default();
+        columns.write_exemplars(vec![exemplar(5, 1.0), exemplar(3, 1.0), exemplar(5, 1.0)]);
+        columns.write_exemplars(vec![exemplar(3, 2.0), exemplar(3, 1.0)]);
+        columns.write_exemplars(vec![Exemplar {
+            timestamp: None,
+            ..exemplar(9, 9.0)
+        }]);
+        let expected = [exemplar(3, 1.0), exemplar(3, 2.0), exemplar(5, 1.0)];
+        assert_eq!(columns.exemplars, expected);
+        let mut newer = Columns::default();
+        newer.write_exemplars((0..2000).map(|at| exemplar(at, 1.0)).collect());
+        columns.overlay(newer);
+        assert_eq!(columns.exemplars.len(), EXEMPLARS_MAX);
+        assert_eq!(columns.exemplars.last(), Some(&exemplar(1999, 1.0)));
     }
 }

@@ -147,7 +147,8 @@ impl Memtable for MetricsMemtable {
             all_known &= self.write(number, FLOAT_BYTES, |columns| columns.write_floats(rows));
         }
         for (number, rows) in decoded.histograms.into_runs() {
-            let bytes: usize = rows.iter().map(|(_, h)| histogram_bytes(h)).sum();
+            let rows: Vec<_> = rows.into_iter().map(|(at, h)| (at, h, 0)).collect();
+            let bytes: usize = rows.iter().map(|(_, h, _)| histogram_bytes(h)).sum();
             let bytes_each = bytes / rows.len().max(1);
             all_known &= self.write(number, bytes_each, |columns| columns.write_histograms(rows));
         }

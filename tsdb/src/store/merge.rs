@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 
 use model::labels::Labels;
-use model::time::TimeRange;
 use roaring::RoaringBitmap;
 use storage::index::{LabelIndex as _, SeriesRef};
 use storage::part::PartError;
@@ -25,12 +24,14 @@ pub(super) fn merge(
     plan: &MergePlan<MetricsPart>,
     writer: &mut PartWriter,
 ) -> Result<Option<PartSummary>, PartError> {
-    let mut out = SeriesWriter::new(writer);
+    let mut out = SeriesWriter::new(writer, plan.density);
     let mut walks = Vec::with_capacity(plan.inputs.len());
     for input in &plan.inputs {
         let mut walk = Walk::new(&input.part);
         walk.fill()?;
         walks.push((walk, &*input.erasures));
+        // From the oldest to the newest, so that the last write stays.
+        out.metadata(input.part.metadata()?);
     }
     loop {
         let ahead = walks.iter().filter_map(|(walk, _)| walk.labels());
@@ -75,7 +76,10 @@ impl<'a> Walk<'a> {
 
     /// The samples of the next series, which is left behind.
     fn take(&mut self) -> Result<Columns, PartError> {
-        let columns = self.scan.read(self.next, TimeRange::ALL)?;
+        let mut columns = Columns::default();
+        for header in self.scan.chunks(self.next)?.iter() {
+            self.scan.read_chunk(header, &mut columns)?;
+        }
         self.ahead.pop_front();
         self.next += 1;
         if self.ahead.is_empty() {

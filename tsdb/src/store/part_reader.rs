@@ -1,11 +1,20 @@
 //! Reading a part.
 //!
-//! What stays in memory is the index' FST and where the pages and the directory's blocks are: a
-//! dozen bytes for 64 KiB of samples. All else is read, and its checksum verified, when asked for.
-//! A [`PartScan`] keeps the page, the directory block and the timestamps it read last, so that
-//! reading series in the order of their numbers touches each page once.
+//! What stays in memory is the index' FST and where the pages, the directory's blocks and the bodies
+//! of timestamps are: a dozen bytes for 64 KiB of samples. All else is read, and its checksum
+//! verified, when asked for.
+//!
+//! A query asks a [`PartScan`] for the headers of a series, skips the blocks it does not need, and has
+//! the values of the others decoded into a buffer of its own. Timestamps come as a part of a
+//! shared body, which is decoded once for all series of a scrape. A scan keeps the page and the
+//! directory block it read last, so that reading series in the order of their numbers touches each
+//! once. Scans of one part are independent of each other.
 
-use model::sample::HistogramSample;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use model::sample::{Exemplar, HistogramSample, Metadata};
 use model::time::{TimeRange, Timestamp};
 use storage::codec::{Cursor, Malformed};
 use storage::index::reader::IndexReader;
@@ -13,13 +22,18 @@ use storage::index::{LabelIndex as _, SeriesRef};
 use storage::part::reader::PartFile;
 use storage::part::{BlockHandle, PartError};
 
-use super::chunk::{ChunkHeader, ChunkKind, Place};
-use super::codec::{histograms, timestamps, values};
-use super::columns::{Columns, Floats};
-use super::part_writer::{CHUNKS_SECTION, PAGES_SECTION, SERIES_PER_BLOCK};
+use super::chunk::{ChunkHeader, ChunkKind, Place, TimesSpan};
+use super::codec::{exemplars, histograms, starts, timestamps, values};
+use super::columns::Columns;
+use super::directory::version_1::CHUNKS_SECTION;
+use super::directory::{self, DirectoryBlock, SERIES_PER_BLOCK, SeriesChunks};
+use super::families;
+use super::part_writer::{DIRECTORY_SECTION, FAMILIES_SECTION, PAGES_SECTION, TIMES_SECTION};
 
 /// Pages a scan keeps: the one with values, and the one with the timestamps they share.
 const PAGES_KEPT: usize = 2;
+/// Timestamps a scan keeps decoded.
+const TIMESTAMPS_KEPT_MAX: usize = 1 << 20;
 
 /// A part of metrics.
 #[derive(Debug)]
@@ -27,7 +41,38 @@ pub struct MetricsPart {
     file: PartFile,
     index: IndexReader,
     pages: Vec<BlockHandle>,
-    directory: Vec<BlockHandle>,
+    directory: Directory,
+}
+
+/// The places of the directory's blocks.
+#[derive(Debug)]
+enum Directory {
+    /// As the first version wrote them.
+    Version1(Vec<BlockHandle>),
+    /// By column; with the places of the bodies of timestamps.
+    Columns(Vec<BlockHandle>, Vec<Place>),
+}
+
+/// Timestamps of a block, which other blocks may share.
+#[derive(Clone, Debug)]
+pub struct Times {
+    all: Arc<[i64]>,
+    positions: Range<usize>,
+}
+
+impl Times {
+    /// The body that has them, and where in it they are.
+    pub const fn shared(&self) -> (&Arc<[i64]>, &Range<usize>) {
+        (&self.all, &self.positions)
+    }
+}
+
+impl std::ops::Deref for Times {
+    type Target = [i64];
+
+    fn deref(&self) -> &[i64] {
+        self.all.get(self.positions.clone()).unwrap_or_default()
+    }
 }
 
 impl MetricsPart {
@@ -38,17 +83,26 @@ impl MetricsPart {
             decode_handles(&file.section(name)?)
                 .map_err(|malformed| file.malformed(name, malformed))
         };
-        let (pages, directory) = (handles(PAGES_SECTION)?, handles(CHUNKS_SECTION)?);
-        if directory.len() != (index.len() as usize).div_ceil(SERIES_PER_BLOCK) {
-            let reason = "it does not have a block for every 128 series";
-            return Err(file.corrupt_section(CHUNKS_SECTION, reason));
-        }
-        Ok(Self {
+        let pages = handles(PAGES_SECTION)?;
+        let directory = if file.has_section(DIRECTORY_SECTION) {
+            let times = directory::decode_places(&file.section(TIMES_SECTION)?)
+                .map_err(|malformed| file.malformed(TIMES_SECTION, malformed))?;
+            Directory::Columns(handles(DIRECTORY_SECTION)?, times)
+        } else {
+            Directory::Version1(handles(CHUNKS_SECTION)?)
+        };
+        let part = Self {
             file,
             index,
             pages,
             directory,
-        })
+        };
+        let (section, blocks) = part.directory_blocks();
+        if blocks.len() != (part.index.len() as usize).div_ceil(SERIES_PER_BLOCK) {
+            let reason = "it does not have a block for every 128 series";
+            return Err(part.file.corrupt_section(section, reason));
+        }
+        Ok(part)
     }
 
     /// Labels to series.
@@ -56,140 +110,46 @@ impl MetricsPart {
         &self.index
     }
 
+    /// What is known of metric families, in the order of their names.
+    pub fn metadata(&self) -> Result<Vec<Metadata>, PartError> {
+        if !self.file.has_section(FAMILIES_SECTION) {
+            return Ok(Vec::new());
+        }
+        families::decode(&self.file.section(FAMILIES_SECTION)?)
+            .map_err(|malformed| self.file.malformed(FAMILIES_SECTION, malformed))
+    }
+
     /// A reader of series, best asked in the order of their numbers.
-    pub const fn scan(&self) -> PartScan<'_> {
+    pub fn scan(&self) -> PartScan<'_> {
         PartScan {
             part: self,
-            headers: None,
+            directory: None,
             pages: Vec::new(),
-            times: None,
+            times: HashMap::new(),
+            times_kept: 0,
         }
     }
-}
 
-/// Reads series of a part.
-#[derive(Debug)]
-pub struct PartScan<'a> {
-    part: &'a MetricsPart,
-    headers: Option<(usize, Vec<Vec<ChunkHeader>>)>,
-    pages: Vec<(u32, Vec<u8>)>,
-    times: Option<(Place, Vec<i64>)>,
-}
-
-impl PartScan<'_> {
-    /// The blocks of a series, floats before histograms, each in the order of time.
-    pub fn headers(&mut self, series: SeriesRef) -> Result<Vec<ChunkHeader>, PartError> {
-        let block = series as usize / SERIES_PER_BLOCK;
-        if self
-            .headers
-            .as_ref()
-            .is_none_or(|(index, _)| *index != block)
-        {
-            self.headers = Some((block, self.directory_block(block)?));
+    fn directory_blocks(&self) -> (&'static str, &[BlockHandle]) {
+        match &self.directory {
+            Directory::Version1(blocks) => (CHUNKS_SECTION, blocks),
+            Directory::Columns(blocks, _) => (DIRECTORY_SECTION, blocks),
         }
-        let headers = self
-            .headers
-            .as_ref()
-            .and_then(|(_, headers)| headers.get(series as usize % SERIES_PER_BLOCK));
-        headers.cloned().ok_or_else(|| {
-            let reason = format!("series {series} is missing");
-            self.part.file.corrupt_section(CHUNKS_SECTION, reason)
-        })
     }
 
-    /// The samples of a series in `range`.
-    pub fn read(&mut self, series: SeriesRef, range: TimeRange) -> Result<Columns, PartError> {
-        let mut columns = Columns::default();
-        for header in self.headers(series)? {
-            if header.range.overlaps(&range) {
-                self.read_chunk(&header, &mut columns)?;
-            }
-        }
-        columns.restrict(range);
-        Ok(columns)
-    }
-
-    /// Appends the samples of a block.
-    fn read_chunk(&mut self, header: &ChunkHeader, columns: &mut Columns) -> Result<(), PartError> {
-        self.load_times(header)?;
-        let body = self.body(header.values)?.to_vec();
-        let times = self.times.as_ref().map(|(_, times)| times.as_slice());
-        let times = times.unwrap_or_default();
-        let malformed = |malformed: Malformed| self.part.corrupt_place(header.values, &malformed);
-        match header.kind {
-            ChunkKind::Floats => {
-                let values = values::decode(&body, header.count).map_err(malformed)?;
-                append_floats(&mut columns.floats, times, values);
-            }
-            ChunkKind::Histograms => {
-                let mut cursor = Cursor::new(&body);
-                let first = columns.histograms.len();
-                for at in times {
-                    let before = columns.histograms.get(first..).and_then(<[_]>::last);
-                    let before = before.map(|sample: &HistogramSample| &sample.histogram);
-                    let histogram = histograms::decode(&mut cursor, before).map_err(malformed)?;
-                    columns.histograms.push(HistogramSample {
-                        timestamp: Timestamp(*at),
-                        histogram,
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn load_times(&mut self, header: &ChunkHeader) -> Result<(), PartError> {
-        let place = header.times;
-        if self.times.as_ref().is_none_or(|(held, _)| *held != place) {
-            let times = timestamps::decode(self.body(place)?);
-            let times = times.map_err(|malformed| self.part.corrupt_place(place, &malformed))?;
-            self.times = Some((place, times));
-        }
-        let count = self.times.as_ref().map_or(0, |(_, times)| times.len());
-        if count == header.count {
-            return Ok(());
-        }
-        let malformed = Malformed {
-            offset: 0,
-            expected: "as many timestamps as the block has samples",
+    fn directory_block(&self, number: usize) -> Result<DirectoryBlock, PartError> {
+        let (_, blocks) = self.directory_blocks();
+        let Some(handle) = blocks.get(number).copied() else {
+            return Ok(DirectoryBlock::default());
         };
-        Err(self.part.corrupt_place(place, &malformed))
+        let bytes = self.file.block(handle)?;
+        let block = match &self.directory {
+            Directory::Version1(_) => directory::version_1::decode(&bytes),
+            Directory::Columns(_, times) => directory::decode(&bytes, times),
+        };
+        block.map_err(|malformed| self.file.corrupt(handle.offset, malformed.to_string()))
     }
 
-    fn body(&mut self, place: Place) -> Result<&[u8], PartError> {
-        let part = self.part;
-        let missing = || {
-            let reason = format!("{place:?} is in no page");
-            part.file.corrupt_section(PAGES_SECTION, reason)
-        };
-        let held = self.pages.iter().position(|(page, _)| *page == place.page);
-        let held = if let Some(held) = held {
-            held
-        } else {
-            let handle = *part.pages.get(place.page as usize).ok_or_else(missing)?;
-            if self.pages.len() >= PAGES_KEPT {
-                self.pages.remove(0);
-            }
-            self.pages.push((place.page, part.file.block(handle)?));
-            self.pages.len() - 1
-        };
-        let start = place.offset as usize;
-        let page = self.pages.get(held).map(|(_, page)| page);
-        page.and_then(|page| page.get(start..start + place.length as usize))
-            .ok_or_else(missing)
-    }
-
-    fn directory_block(&self, block: usize) -> Result<Vec<Vec<ChunkHeader>>, PartError> {
-        let file = &self.part.file;
-        let Some(handle) = self.part.directory.get(block).copied() else {
-            return Ok(Vec::new());
-        };
-        decode_directory_block(&file.block(handle)?)
-            .map_err(|malformed| file.corrupt(handle.offset, malformed.to_string()))
-    }
-}
-
-impl MetricsPart {
     fn corrupt_place(&self, place: Place, malformed: &Malformed) -> PartError {
         let page = self.pages.get(place.page as usize);
         let offset = page.map_or(0, |page| page.offset) + u64::from(place.offset);
@@ -197,13 +157,209 @@ impl MetricsPart {
     }
 }
 
-fn append_floats(floats: &mut Floats, times: &[i64], values: Vec<f64>) {
-    floats.timestamps.extend_from_slice(times);
-    if floats.values.is_empty() {
-        floats.values = values;
-    } else {
-        floats.values.extend_from_slice(&values);
+/// Reads series of a part.
+#[derive(Debug)]
+pub struct PartScan<'a> {
+    part: &'a MetricsPart,
+    directory: Option<(usize, Arc<DirectoryBlock>)>,
+    /// Pages that were read, the latest last.
+    pages: Vec<(u32, Vec<u8>)>,
+    times: HashMap<Place, Arc<[i64]>>,
+    times_kept: usize,
+}
+
+impl PartScan<'_> {
+    /// The blocks of a series: floats, then histograms, then exemplars, each in the order of time.
+    pub fn chunks(&mut self, series: SeriesRef) -> Result<SeriesChunks, PartError> {
+        let number = series as usize / SERIES_PER_BLOCK;
+        let held = self.directory.as_ref().filter(|(held, _)| *held == number);
+        let block = if let Some((_, block)) = held {
+            Arc::clone(block)
+        } else {
+            let block = Arc::new(self.part.directory_block(number)?);
+            self.directory = Some((number, Arc::clone(&block)));
+            block
+        };
+        let found = block.series(series as usize % SERIES_PER_BLOCK);
+        found.ok_or_else(|| {
+            let (section, _) = self.part.directory_blocks();
+            let reason = format!("series {series} is missing");
+            self.part.file.corrupt_section(section, reason)
+        })
     }
+
+    /// The timestamps of a block of floats or histograms.
+    pub fn times(&mut self, header: &ChunkHeader) -> Result<Times, PartError> {
+        let TimesSpan { body, skip } = header.times;
+        let all = if let Some(all) = self.times.get(&body) {
+            Arc::clone(all)
+        } else {
+            let bytes = body_of(self.part, &mut self.pages, body)?;
+            let all: Arc<[i64]> = timestamps::decode(bytes)
+                .map_err(|malformed| self.part.corrupt_place(body, &malformed))?
+                .into();
+            if self.times_kept + all.len() > TIMESTAMPS_KEPT_MAX {
+                self.times.clear();
+                self.times_kept = 0;
+            }
+            self.times_kept += all.len();
+            self.times.insert(body, Arc::clone(&all));
+            all
+        };
+        let positions = skip..skip.saturating_add(header.count);
+        if positions.end <= all.len() {
+            return Ok(Times { all, positions });
+        }
+        let malformed = Malformed {
+            offset: 0,
+            expected: "as many timestamps as the block has samples",
+        };
+        Err(self.part.corrupt_place(body, &malformed))
+    }
+
+    /// Appends the values of a block of floats to `out`.
+    pub fn values(&mut self, header: &ChunkHeader, out: &mut Vec<f64>) -> Result<(), PartError> {
+        let body = body_of(self.part, &mut self.pages, header.values)?;
+        values::decode(body, header.count, out)
+            .map_err(|malformed| self.part.corrupt_place(header.values, &malformed))
+    }
+
+    /// Appends the samples of a block of histograms to `out`.
+    pub fn histograms(
+        &mut self,
+        header: &ChunkHeader,
+        out: &mut Vec<HistogramSample>,
+    ) -> Result<(), PartError> {
+        let times = self.times(header)?;
+        let body = body_of(self.part, &mut self.pages, header.values)?;
+        let mut cursor = Cursor::new(body);
+        let first = out.len();
+        for at in times.iter() {
+            let before = out.get(first..).and_then(<[_]>::last);
+            let before = before.map(|sample: &HistogramSample| &sample.histogram);
+            let histogram = histograms::decode(&mut cursor, before)
+                .map_err(|malformed| self.part.corrupt_place(header.values, &malformed))?;
+            out.push(HistogramSample {
+                timestamp: Timestamp(*at),
+                histogram,
+            });
+        }
+        Ok(())
+    }
+
+    /// Appends when the counter behind each sample of a block started, 0 where that is not known;
+    /// nothing where it is known of none. `times` are the timestamps of the block.
+    pub fn starts(
+        &mut self,
+        header: &ChunkHeader,
+        times: &[i64],
+        out: &mut Vec<i64>,
+    ) -> Result<(), PartError> {
+        let Some(place) = header.starts else {
+            return Ok(());
+        };
+        let body = body_of(self.part, &mut self.pages, place)?;
+        starts::decode(body, times, out)
+            .map_err(|malformed| self.part.corrupt_place(place, &malformed))
+    }
+
+    /// The samples of a series in `range`, without exemplars.
+    pub fn read(&mut self, series: SeriesRef, range: TimeRange) -> Result<Columns, PartError> {
+        let mut columns = Columns::default();
+        for header in self.chunks(series)?.iter() {
+            if header.kind != ChunkKind::Exemplars && header.range.overlaps(&range) {
+                self.read_chunk(header, &mut columns)?;
+            }
+        }
+        columns.restrict(range);
+        Ok(columns)
+    }
+
+    /// The exemplars of a series in `range`, in the order of time.
+    pub fn exemplars(
+        &mut self,
+        series: SeriesRef,
+        range: TimeRange,
+    ) -> Result<Vec<Exemplar>, PartError> {
+        let mut columns = Columns::default();
+        for header in self.chunks(series)?.iter() {
+            if header.kind == ChunkKind::Exemplars && header.range.overlaps(&range) {
+                self.read_chunk(header, &mut columns)?;
+            }
+        }
+        columns.restrict(range);
+        Ok(columns.exemplars)
+    }
+
+    /// Appends what a block holds.
+    pub(super) fn read_chunk(
+        &mut self,
+        header: &ChunkHeader,
+        columns: &mut Columns,
+    ) -> Result<(), PartError> {
+        match header.kind {
+            ChunkKind::Floats => {
+                let times = self.times(header)?;
+                let floats = &mut columns.floats;
+                if header.starts.is_some() {
+                    floats.starts.resize(floats.timestamps.len(), 0);
+                    self.starts(header, &times, &mut floats.starts)?;
+                }
+                floats.timestamps.extend_from_slice(&times);
+                self.values(header, &mut floats.values)?;
+                if !floats.starts.is_empty() {
+                    floats.starts.resize(floats.timestamps.len(), 0);
+                }
+            }
+            ChunkKind::Histograms => {
+                let starts = &mut columns.histogram_starts;
+                if header.starts.is_some() {
+                    let times = self.times(header)?;
+                    starts.resize(columns.histograms.len(), 0);
+                    self.starts(header, &times, starts)?;
+                }
+                self.histograms(header, &mut columns.histograms)?;
+                if !starts.is_empty() {
+                    starts.resize(columns.histograms.len(), 0);
+                }
+            }
+            ChunkKind::Exemplars => {
+                let body = body_of(self.part, &mut self.pages, header.values)?;
+                let mut exemplars = exemplars::decode(body, header.count)
+                    .map_err(|malformed| self.part.corrupt_place(header.values, &malformed))?;
+                columns.exemplars.append(&mut exemplars);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes at `place`; of the pages that were read the last ones are kept in `pages`.
+fn body_of<'a>(
+    part: &MetricsPart,
+    pages: &'a mut Vec<(u32, Vec<u8>)>,
+    place: Place,
+) -> Result<&'a [u8], PartError> {
+    let missing = || {
+        let reason = format!("{place:?} is in no page");
+        part.file.corrupt_section(PAGES_SECTION, reason)
+    };
+    let held = pages.iter().position(|(page, _)| *page == place.page);
+    let held = if let Some(held) = held {
+        held
+    } else {
+        let handle = *part.pages.get(place.page as usize).ok_or_else(missing)?;
+        if pages.len() >= PAGES_KEPT {
+            pages.remove(0);
+        }
+        pages.push((place.page, part.file.block(handle)?));
+        pages.len() - 1
+    };
+    let start = place.offset as usize;
+    let end = start.saturating_add(place.length as usize);
+    let page = pages.get(held).map(|(_, page)| page);
+    page.and_then(|page| page.get(start..end))
+        .ok_or_else(missing)
 }
 
 fn decode_handles(bytes: &[u8]) -> Result<Vec<BlockHandle>, Malformed> {
@@ -218,18 +374,4 @@ fn decode_handles(bytes: &[u8]) -> Result<Vec<BlockHandle>, Malformed> {
         });
     }
     Ok(handles)
-}
-
-fn decode_directory_block(bytes: &[u8]) -> Result<Vec<Vec<ChunkHeader>>, Malformed> {
-    let mut cursor = Cursor::new(bytes);
-    let mut series = Vec::with_capacity(SERIES_PER_BLOCK);
-    while !cursor.is_at_end() {
-        let count = cursor.count(10)?;
-        let mut headers = Vec::with_capacity(count);
-        for _ in 0..count {
-            headers.push(ChunkHeader::decode(&mut cursor)?);
-        }
-        series.push(headers);
-    }
-    Ok(series)
 }

@@ -136,11 +136,12 @@ fn selected((labels, columns): (Labels, Columns)) -> SelectedSeries {
         labels,
         timestamps: columns.floats.timestamps,
         values: columns.floats.values,
+        start_timestamps: columns.floats.starts,
         histograms: columns
             .histograms
             .into_iter()
             .map(|sample| (sample.timestamp, Arc::new(sample.histogram)))
             .collect(),
-        ..SelectedSeries::default()
+        histogram_start_timestamps: columns.histogram_starts,
     }
 }

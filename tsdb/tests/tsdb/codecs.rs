@@ -3,20 +3,22 @@
 use model::histogram::Histogram;
 use proptest::prelude::*;
 use storage::codec::Cursor;
-use storage::table::{Memtable as _, Shard};
-use tsdb::store::chunk::ChunkHeader;
-use tsdb::store::codec::{BLOCK_SAMPLES_MAX, histograms, timestamps, values};
+use storage::table::{Density, Memtable as _, Shard};
+use tsdb::store::codec::{BLOCK_SAMPLES_MAX, exemplars, histograms, starts, timestamps, values};
 use tsdb::store::memtable::MetricsMemtable;
 
 use crate::support::{any_float, any_histogram, batch};
 
 fn check_values(values: &[f64]) -> Vec<u8> {
-    let mut body = Vec::new();
-    values::encode(values, &mut body);
-    let back = values::decode(&body, values.len()).expect("own encoding");
     let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-    assert_eq!(bits(&back), bits(values));
-    body
+    let [hot, _] = [Density::Hot, Density::Settled].map(|density| {
+        let (mut body, mut back) = (Vec::new(), Vec::new());
+        values::encode(values, density, &mut body);
+        values::decode(&body, values.len(), &mut back).expect("own encoding");
+        assert_eq!(bits(&back), bits(values));
+        body
+    });
+    hot
 }
 
 fn check_timestamps(timestamps: &[i64]) -> usize {
@@ -109,6 +111,20 @@ proptest! {
     }
 
     #[test]
+    fn any_starts_come_back(starts in prop::collection::vec((any::<i64>(), 1..4usize, any::<bool>()), 0..50)) {
+        // Runs of one start, and starts that move along with their samples.
+        let starts: Vec<i64> = starts
+            .into_iter()
+            .flat_map(|(start, run, moves)| (0..run as i64).map(move |i| start.wrapping_add(i * i64::from(moves))))
+            .collect();
+        let timestamps: Vec<i64> = (1..).take(starts.len()).collect();
+        let (mut body, mut back) = (Vec::new(), Vec::new());
+        starts::encode(&starts, &timestamps, &mut body);
+        starts::decode(&body, &timestamps, &mut back).expect("own encoding");
+        assert_eq!(back, starts);
+    }
+
+    #[test]
     fn any_timestamps_come_back(timestamps in prop::collection::btree_set(any::<i64>(), 0..200)) {
         check_timestamps(&timestamps.into_iter().collect::<Vec<_>>());
     }
@@ -125,11 +141,12 @@ proptest! {
         let mut tagged = vec![tag];
         tagged.extend_from_slice(&bytes);
         for bytes in [&bytes, &tagged] {
-            let _ = values::decode(bytes, count);
+            let _ = values::decode(bytes, count, &mut Vec::new());
+            let _ = starts::decode(bytes, &[1, 2, 3], &mut Vec::new());
+            let _ = exemplars::decode(bytes, count);
             let _ = timestamps::decode(bytes);
             let _ = histograms::decode(&mut Cursor::new(bytes), None);
             let _ = histograms::decode(&mut Cursor::new(bytes), Some(&Histogram::default()));
-            let _ = ChunkHeader::decode(&mut Cursor::new(bytes));
             let _ = MetricsMemtable::default().apply(bytes);
         }
     }

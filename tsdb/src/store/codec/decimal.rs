@@ -53,6 +53,21 @@ pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// The least exponent at which every value is an exact decimal, and the mantissas.
+pub(in crate::store) fn mantissas(values: &[f64]) -> Option<(u8, Vec<i64>)> {
+    let exponent = exponent_of(values)?;
+    let power = POWERS.get(exponent)?;
+    let mantissas = values.iter().map(|value| (value * power).round() as i64);
+    Some((exponent as u8, mantissas.collect()))
+}
+
+/// The value of a mantissa; none for an exponent that is never used.
+pub(in crate::store) fn value_of(mantissa: i64, exponent: u8) -> Option<f64> {
+    POWERS
+        .get(usize::from(exponent))
+        .map(|power| mantissa as f64 / power)
+}
+
 /// The least exponent at which every value is an integer over a power of ten.
 fn exponent_of(values: &[f64]) -> Option<usize> {
     let mut exponent = 0;

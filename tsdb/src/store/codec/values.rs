@@ -9,6 +9,7 @@
 //! ```
 
 use storage::codec::{Cursor, Malformed, put_f64, put_ivarint};
+use storage::table::Density;
 
 use super::{decimal, exact_integer, xor};
 
@@ -19,10 +20,11 @@ const XOR: u8 = 3;
 const DECIMAL: u8 = 4;
 
 /// Appends a body that holds `values`.
-pub fn encode(values: &[f64], out: &mut Vec<u8>) {
+pub fn encode(values: &[f64], _density: Density, out: &mut Vec<u8>) {
     let body = smallest(values);
     // The guarantee of this store does not rest on the codecs being right.
-    let comes_back = decode(&body, values.len()).is_ok_and(|back| same_bits(&back, values));
+    let mut back = Vec::with_capacity(values.len());
+    let comes_back = decode(&body, values.len(), &mut back).is_ok() && same_bits(&back, values);
     debug_assert!(comes_back, "a codec changed bits");
     if comes_back {
         out.extend_from_slice(&body);
@@ -31,26 +33,35 @@ pub fn encode(values: &[f64], out: &mut Vec<u8>) {
     }
 }
 
-/// Reads a body of `count` floats.
-pub fn decode(bytes: &[u8], count: usize) -> Result<Vec<f64>, Malformed> {
+/// Whether the values of a body are worth a summary: where they are evenly spaced or all the same,
+/// decoding it is no work.
+pub fn is_worth_a_summary(body: &[u8]) -> bool {
+    !matches!(body.first(), Some(&(CONSTANT | DELTA_CONSTANT)))
+}
+
+/// Appends the `count` floats of a body to `out`.
+pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Malformed> {
     let mut cursor = Cursor::new(bytes);
     match cursor.u8()? {
-        RAW => (0..count).map(|_| cursor.f64()).collect(),
-        CONSTANT => Ok(vec![cursor.f64()?; count]),
+        RAW => {
+            for _ in 0..count {
+                out.push(cursor.f64()?);
+            }
+        }
+        CONSTANT => out.extend(std::iter::repeat_n(cursor.f64()?, count)),
         DELTA_CONSTANT => {
             let (mut value, step) = (cursor.ivarint()?, cursor.ivarint()?);
-            Ok((0..count)
-                .map(|_| {
-                    let present = value as f64;
-                    value = value.wrapping_add(step);
-                    present
-                })
-                .collect())
+            out.extend((0..count).map(|_| {
+                let present = value as f64;
+                value = value.wrapping_add(step);
+                present
+            }));
         }
-        XOR => xor::decode(&mut cursor, count),
-        DECIMAL => decimal::decode(&mut cursor, count),
-        _ => Err(cursor.malformed("a value codec this program knows")),
+        XOR => out.append(&mut xor::decode(&mut cursor, count)?),
+        DECIMAL => out.append(&mut decimal::decode(&mut cursor, count)?),
+        _ => return Err(cursor.malformed("a value codec this program knows")),
     }
+    Ok(())
 }
 
 fn smallest(values: &[f64]) -> Vec<u8> {
