@@ -10,6 +10,7 @@
 //! - [`rate`], [`histogram_rate`]: how fast counters and gauges move.
 //! - [`extended`]: the same with `anchored` and `smoothed`.
 //! - [`over_time`], [`regression`], [`transitions`]: other functions of ranges.
+//! - [`sliding`]: some of them over all windows of a series at once.
 //! - [`quantile`], [`native_quantile`]: quantiles and fractions of values and of histograms.
 
 use super::ast::ValueType;
@@ -23,6 +24,7 @@ pub mod over_time;
 pub mod quantile;
 pub mod rate;
 pub mod regression;
+pub mod sliding;
 pub mod transitions;
 pub mod window;
 
