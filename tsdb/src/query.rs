@@ -1,7 +1,7 @@
 //! PromQL: from a text to series of values.
 //!
 //! A query passes through these modules in this order, each pure: no clock but the deadline it was
-//! given, no thread, no I/O but the [`Source`].
+//! given, no thread that outlives it, no I/O but the [`Source`].
 //!
 //! - [`lexer`] (with [`numbers`] and [`quoting`]): text to tokens.
 //! - [`parser`]: tokens to a tree ([`ast`]), with positions and a bound on depth.
@@ -36,7 +36,10 @@ pub mod source;
 pub use ast::Expr;
 pub use engine::{Engine, EngineOptions, QueryError, QueryOptions, QueryOutput, QueryStats};
 pub use parser::{ParseError, parse, parse_series_selector, parse_with};
-pub use source::{Guard, Interrupted, SelectError, SelectedSeries, Source};
+pub use source::{
+    Bounds, Guard, HeldSeries, Interrupted, ReadSeries, Run, Samples, SelectError, SelectedSeries,
+    Selection, Source,
+};
 
 #[cfg(test)]
 mod tests;

@@ -62,6 +62,16 @@ impl Annotations {
         }
     }
 
+    /// Says also what was said elsewhere, later.
+    pub fn absorb(&mut self, later: Self) {
+        for (message, span) in later.warnings {
+            self.warn(span, message);
+        }
+        for (message, span) in later.infos {
+            self.info(span, message);
+        }
+    }
+
     /// Warnings and infos with their places in the query.
     pub fn into_texts(self, query: &str) -> (Vec<String>, Vec<String>) {
         let texts = |kind: &str, list: Vec<(String, Span)>| {

@@ -1,5 +1,6 @@
 //! From a text to an answer, under limits.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub struct EngineOptions {
     pub samples_max: usize,
     /// How long a query may take; a query may ask for less.
     pub timeout: Duration,
+    /// How many threads evaluate the series of a query, at least one.
+    pub workers: usize,
 }
 
 impl Default for EngineOptions {
@@ -41,6 +44,7 @@ impl Default for EngineOptions {
             subquery_step_millis: 60_000,
             samples_max: 50_000_000,
             timeout: Duration::from_mins(2),
+            workers: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! or series with a column each ([`column`]). What does not depend on the instant is evaluated at
 //! one and spread. Recursion is as deep as the tree, whose height the parser bounds.
 //!
+//! - [`pass`]: the series of a selection, one by one, on every core.
 //! - [`select`]: selectors, by moving indices through samples.
 //! - [`range`]: functions of ranges, over selectors and subqueries.
 //! - [`call`]: all other functions; [`labels`], [`histograms`], [`info`] hold those with a life of
@@ -15,7 +16,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::histogram::CounterResetHint;
 use model::labels::Labels;
 use model::matcher::Matcher;
 use model::time::{TimeRange, Timestamp};
@@ -25,7 +25,7 @@ use super::ast::{At, Expr, Sign, TimeShift};
 use super::engine::EngineOptions;
 use super::functions::window::Sample;
 use super::prepare::QueryTimes;
-use super::source::{Guard, Interrupted, SelectError, SelectedSeries, Source};
+use super::source::{Guard, Interrupted, SelectError, Selection, Source};
 
 mod aggregate;
 mod arithmetic;
@@ -37,6 +37,7 @@ mod histograms;
 mod info;
 mod labels;
 mod matching;
+mod pass;
 mod range;
 mod rank;
 mod select;
@@ -44,6 +45,7 @@ mod select;
 pub(super) use column::{Column, Grid, Series, Value};
 pub(super) use finish::remove_names;
 use finish::{matrix_of_range, merge_same_labels};
+use pass::Origin;
 
 /// Why an evaluation failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -77,7 +79,7 @@ fn same_labels() -> EvalError {
     EvalError::Message("vector cannot contain metrics with the same labelset".to_owned())
 }
 
-type Selections = HashMap<(String, i64, i64, bool), Arc<Vec<SelectedSeries>>>;
+type Selections = HashMap<(String, i64, i64), Arc<dyn Selection>>;
 
 /// One evaluation.
 pub(super) struct Evaluator<'a> {
@@ -195,11 +197,7 @@ impl<'a> Evaluator<'a> {
 
     /// Takes the name off a series whose values are no longer what it names.
     fn drop_name(&self, series: &mut Series) {
-        if self.options.delayed_name_removal {
-            series.drops_name = true;
-        } else {
-            series.labels = finish::without_metadata(&series.labels);
-        }
+        drop_name(self.options, series);
     }
 
     /// Where names go at once, series must stay apart.
@@ -233,28 +231,25 @@ impl<'a> Evaluator<'a> {
         matchers: &[Matcher],
         range: (i64, i64),
         statistics: bool,
-    ) -> Result<Arc<Vec<SelectedSeries>>> {
+    ) -> Result<Origin> {
         use std::fmt::Write as _;
         let mut key = String::new();
         for matcher in matchers {
             let _ = write!(key, "{matcher}\0");
         }
-        let key = (key, range.0, range.1, statistics);
-        if let Some(known) = self.selections.get(&key) {
-            return Ok(Arc::clone(known));
-        }
-        let time_range = TimeRange::new(Timestamp(range.0), Timestamp(range.1));
-        let mut series = self.source.select(time_range, matchers, self.guard)?;
-        self.read_total += series
-            .iter()
-            .map(SelectedSeries::budget_size)
-            .sum::<usize>();
-        if statistics {
-            series.iter_mut().for_each(tell_resets);
-        }
-        let series = Arc::new(series);
-        self.selections.insert(key, Arc::clone(&series));
-        Ok(series)
+        let key = (key, range.0, range.1);
+        let selection = if let Some(known) = self.selections.get(&key) {
+            Arc::clone(known)
+        } else {
+            let time_range = TimeRange::new(Timestamp(range.0), Timestamp(range.1));
+            let selection = self.source.select(time_range, matchers, self.guard)?;
+            self.selections.insert(key, Arc::clone(&selection));
+            selection
+        };
+        Ok(Origin::Selection {
+            selection,
+            statistics,
+        })
     }
 
     /// The range of samples that lookups over a grid may touch.
@@ -268,25 +263,12 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// Where only counts and sums are read, resets are told sample by sample before buckets are gone.
-fn tell_resets(series: &mut SelectedSeries) {
-    let mut previous: Option<Arc<model::histogram::Histogram>> = None;
-    for (_, histogram) in &mut series.histograms {
-        if histogram.is_stale() {
-            continue;
-        }
-        let original = Arc::clone(histogram);
-        if let Some(previous) = &previous
-            && histogram.counter_reset_hint == CounterResetHint::Unknown
-        {
-            let reset = histogram.is_reset_after(previous);
-            Arc::make_mut(histogram).counter_reset_hint = if reset {
-                CounterResetHint::Reset
-            } else {
-                CounterResetHint::NotReset
-            };
-        }
-        previous = Some(original);
+/// Takes the name off a series whose values are no longer what it names, now or at the end.
+fn drop_name(options: &EngineOptions, series: &mut Series) {
+    if options.delayed_name_removal {
+        series.drops_name = true;
+    } else {
+        series.labels = finish::without_metadata(&series.labels);
     }
 }
 

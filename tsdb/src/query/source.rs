@@ -1,21 +1,32 @@
 //! What the evaluator asks the store for.
 //!
-//! One method: the series that match, with their samples of a closed range of time. The evaluator
-//! asks once for each distinct selector and window of a query, and never for less than it needs.
+//! A [`Source`] answers matchers and a closed range of time with a [`Selection`]: the labels of the
+//! series that match, and a way to read one of them at a time. Samples are not part of a selection.
+//! Each worker of the evaluator takes a [`ReadSeries`] of its own and reads series into one buffer,
+//! [`Samples`], that it uses again and again; so a query holds one series per worker, however many
+//! it selects, and timestamps that series share are not copied.
+//!
+//! A selection stands for the moment it was made: what is deleted, flushed or merged afterwards
+//! changes nothing of it. Only samples that arrive while it is read may or may not be seen.
+//!
+//! The evaluator asks once for each distinct selector and window of a query, never for less than
+//! it needs, and may read a series more than once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use model::histogram::Histogram;
 use model::labels::Labels;
 use model::matcher::Matcher;
-use model::time::{TimeRange, Timestamp};
+use model::time::TimeRange;
+
+mod samples;
+
+pub use samples::{HeldSeries, Run, Samples, SelectedSeries};
 
 /// Where series come from.
 pub trait Source: Send + Sync {
-    /// The series all matchers match, with their samples in `range`. Series without samples there
-    /// may be left out. The order of series is the order of results that are not sorted.
+    /// The series all matchers match that may have samples in `range`.
     ///
     /// A long selection asks `guard` now and then, and gives up when it says so.
     fn select(
@@ -23,34 +34,52 @@ pub trait Source: Send + Sync {
         range: TimeRange,
         matchers: &[Matcher],
         guard: &Guard,
-    ) -> Result<Vec<SelectedSeries>, SelectError>;
+    ) -> Result<Arc<dyn Selection>, SelectError>;
 }
 
-/// One series with its samples. Floats and histograms are ascending in time, each by itself; no
-/// instant has both.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SelectedSeries {
-    /// Its labels.
-    pub labels: Labels,
-    /// The instants of the floats, in milliseconds.
-    pub timestamps: Vec<i64>,
-    /// The floats, staleness markers included.
-    pub values: Vec<f64>,
-    /// When the counter behind each float started, in milliseconds, 0 where that is not known.
-    /// Empty when it is known of none.
-    pub start_timestamps: Vec<i64>,
-    /// The histograms, staleness markers (in their sums) included.
-    pub histograms: Vec<(Timestamp, Arc<Histogram>)>,
-    /// As `start_timestamps`, for the histograms.
-    pub histogram_start_timestamps: Vec<i64>,
-}
+/// Series that were selected.
+pub trait Selection: Send + Sync {
+    /// Their labels, all different. The order is the order of results that are not sorted.
+    fn labels(&self) -> &[Labels];
 
-impl SelectedSeries {
-    /// How much of a sample budget it takes.
-    pub fn budget_size(&self) -> usize {
-        let histograms: usize = self.histograms.iter().map(|(_, h)| h.budget_size()).sum();
-        self.values.len() + histograms
+    /// A reader of their samples, best asked in the order of the labels.
+    fn reader(&self) -> Box<dyn ReadSeries + '_>;
+
+    /// Everything at once, for a caller that wants that; series without samples are left out.
+    fn read_all(&self) -> Result<Vec<SelectedSeries>, SelectError> {
+        let mut reader = self.reader();
+        let mut samples = Samples::default();
+        let mut all = Vec::new();
+        for (series, labels) in self.labels().iter().enumerate() {
+            reader.read(series, &mut samples)?;
+            if !samples.is_empty() {
+                all.push(samples.to_series(labels.clone()));
+            }
+        }
+        Ok(all)
     }
+}
+
+/// Reads the series of a selection.
+pub trait ReadSeries {
+    /// Puts the samples of the series with this place in [`Selection::labels`] that lie in the
+    /// selected range into `samples`, whatever was there. There may be none.
+    fn read(&mut self, series: usize, samples: &mut Samples) -> Result<(), SelectError>;
+
+    /// Bounds of what [`ReadSeries::read`] would give, where they can be told without reading it.
+    fn bounds(&mut self, series: usize) -> Result<Option<Bounds>, SelectError> {
+        let _ = series;
+        Ok(None)
+    }
+}
+
+/// Between which numbers all samples of a series lie that are numbers. It has no histograms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// No number is less.
+    pub min: f64,
+    /// No number is greater.
+    pub max: f64,
 }
 
 /// Why a selection failed.

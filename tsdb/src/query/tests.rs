@@ -10,7 +10,8 @@ use model::time::{TimeRange, Timestamp};
 use proptest::prelude::*;
 
 use super::{
-    Engine, EngineOptions, Guard, QueryOptions, SelectError, SelectedSeries, Source, parse,
+    Engine, EngineOptions, Guard, HeldSeries, QueryOptions, SelectError, SelectedSeries, Selection,
+    Source, parse,
 };
 
 /// Answers every selection with the same series.
@@ -22,8 +23,8 @@ impl Source for Fixed {
         _: TimeRange,
         _: &[Matcher],
         _: &Guard,
-    ) -> Result<Vec<SelectedSeries>, SelectError> {
-        Ok(self.0.clone())
+    ) -> Result<Arc<dyn Selection>, SelectError> {
+        Ok(Arc::new(HeldSeries::new(self.0.clone())))
     }
 }
 

@@ -11,7 +11,7 @@ use model::histogram::{CounterResetHint, Histogram};
 use model::labels::Labels;
 use model::matcher::Matcher;
 use model::time::{TimeRange, Timestamp};
-use tsdb::query::{Guard, SelectError, SelectedSeries, Source};
+use tsdb::query::{Guard, HeldSeries, SelectError, SelectedSeries, Selection, Source};
 
 use super::classic;
 use super::points::Point;
@@ -88,7 +88,7 @@ impl Source for Storage {
         range: TimeRange,
         matchers: &[Matcher],
         guard: &Guard,
-    ) -> Result<Vec<SelectedSeries>, SelectError> {
+    ) -> Result<Arc<dyn Selection>, SelectError> {
         let mut result = Vec::new();
         for (labels, samples) in &self.series {
             guard.check()?;
@@ -130,6 +130,6 @@ impl Source for Storage {
                 result.push(selected);
             }
         }
-        Ok(result)
+        Ok(Arc::new(HeldSeries::new(result)))
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn try_read(
 ) -> Result<Rows, SelectError> {
     let selected = Reader::new(Arc::clone(store)).select(range, matchers, &guard())?;
     let mut rows = Rows::new();
-    for series in selected {
+    for series in selected.read_all()? {
         let floats = series.timestamps.iter().zip(&series.values);
         let floats = floats.map(|(at, value)| (*at, Bits::Float(value.to_bits())));
         let histograms = series.histograms.iter();

@@ -10,7 +10,7 @@ use model::time::{TimeRange, Timestamp};
 use model::vector::QueryValue;
 
 use super::{Engine, EngineOptions, QueryError, QueryOptions};
-use crate::query::source::{Guard, SelectError, SelectedSeries, Source};
+use crate::query::source::{Guard, HeldSeries, SelectError, SelectedSeries, Selection, Source};
 
 /// A counter that grows by one a second, and how often it was asked for.
 #[derive(Default)]
@@ -25,18 +25,18 @@ impl Source for Counter {
         range: TimeRange,
         _: &[Matcher],
         _: &Guard,
-    ) -> Result<Vec<SelectedSeries>, SelectError> {
+    ) -> Result<Arc<dyn Selection>, SelectError> {
         self.selections.fetch_add(1, Ordering::Relaxed);
         if !self.matches {
-            return Ok(Vec::new());
+            return Ok(Arc::new(HeldSeries::default()));
         }
         let seconds = (0..1000).filter(|s| range.contains(Timestamp(s * 1000)));
-        Ok(vec![SelectedSeries {
+        Ok(Arc::new(HeldSeries::new(vec![SelectedSeries {
             labels: Labels::from_pairs([("__name__", "c_total"), ("a", "1")]),
             timestamps: seconds.clone().map(|s| s * 1000).collect(),
             values: seconds.map(|s| s as f64).collect(),
             ..SelectedSeries::default()
-        }])
+        }])))
     }
 }
 

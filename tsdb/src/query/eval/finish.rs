@@ -8,7 +8,7 @@ use model::labels::{Labels, METRIC_NAME};
 use model::time::Timestamp;
 use model::vector::RangeSeries;
 
-use super::range::Part;
+use super::range::windows::Part;
 use super::{Column, Result, Sample, Series, same_labels};
 use crate::query::ast::Extension;
 use crate::query::functions::extended::interpolate;

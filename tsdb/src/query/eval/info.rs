@@ -6,16 +6,15 @@
 //! those matchers take an absent label.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use model::labels::{Labels, METRIC_NAME};
 use model::matcher::{MatchOp, Matcher};
 
 use super::finish::OutputSeries;
-use super::select::Found;
+use super::pass::Origin;
+use super::select::{Cursor, Found};
 use super::{EvalError, Evaluator, Grid, Result, Sample, Series, Value};
 use crate::query::ast::{Call, Expr, TimeShift};
-use crate::query::source::SelectedSeries;
 
 /// The labels that say what a series is about.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -26,9 +25,8 @@ const TARGET_INFO: &str = "target_info";
 const ANY_INFO: &str = ".+_info";
 
 /// An info series: whom it describes, and when it was last seen at each instant.
-struct InfoSeries<'a> {
-    labels: &'a Labels,
-    metric: &'a str,
+struct InfoSeries {
+    labels: Labels,
     seen: Vec<Option<i64>>,
 }
 
@@ -51,20 +49,20 @@ impl Evaluator<'_> {
             first_shifts(arg, &mut shifts);
             Self::shifted(&shifts, grid)
         });
-        let selected = match info_matchers(&described, &wanted)? {
-            None => Arc::default(),
+        let infos = match info_matchers(&described, &wanted)? {
+            None => Vec::new(),
             Some(matchers) => {
                 let first = references.iter().min().copied().unwrap_or_default();
                 let last = references.iter().max().copied().unwrap_or_default();
                 let oldest = first.saturating_sub(self.lookback_millis).saturating_add(1);
-                self.selected(&matchers, (oldest, last), false)?
+                let origin = self.selected(&matchers, (oldest, last), false)?;
+                self.info_series(&origin, &references)?
             }
         };
-        let infos = self.info_series(&selected, &references)?;
-        let mut by_identity: HashMap<Labels, Vec<&InfoSeries<'_>>> = HashMap::new();
+        let mut by_identity: HashMap<Labels, Vec<&InfoSeries>> = HashMap::new();
         for info in &infos {
             by_identity
-                .entry(identity(info.labels))
+                .entry(identity(&info.labels))
                 .or_default()
                 .push(info);
         }
@@ -82,16 +80,15 @@ impl Evaluator<'_> {
         Ok(Value::Vector(output.finish()))
     }
 
-    fn info_series<'s>(
-        &self,
-        selected: &'s [SelectedSeries],
-        references: &[i64],
-    ) -> Result<Vec<InfoSeries<'s>>> {
-        let mut infos = Vec::with_capacity(selected.len());
-        for series in selected {
+    fn info_series(&mut self, origin: &Origin, references: &[i64]) -> Result<Vec<InfoSeries>> {
+        let lookback = self.lookback_millis;
+        self.each_series(origin, |worker, series| {
+            worker.read(series)?;
+            let (labels, _) = origin.labels(series);
+            let mut cursor = Cursor::default();
             let mut seen = Vec::with_capacity(references.len());
-            for found in self.select_times(series, references) {
-                seen.push(match found {
+            for at in references {
+                seen.push(match cursor.latest(&worker.samples, *at, lookback) {
                     None => None,
                     Some(Found {
                         sample: Sample::Float(_),
@@ -100,19 +97,13 @@ impl Evaluator<'_> {
                     }) => Some(at),
                     Some(_) => {
                         return Err(EvalError::Message(format!(
-                            "this should be an info metric, with float samples: {}",
-                            series.labels
+                            "this should be an info metric, with float samples: {labels}"
                         )));
                     }
                 });
             }
-            infos.push(InfoSeries {
-                labels: &series.labels,
-                metric: series.labels.metric_name(),
-                seen,
-            });
-        }
-        Ok(infos)
+            Ok(Some(InfoSeries { labels, seen }))
+        })
     }
 }
 
@@ -197,7 +188,7 @@ fn pass(series: &Series, output: &mut OutputSeries, grid: Grid) -> Result<()> {
 
 fn enrich(
     series: &Series,
-    infos: &[&InfoSeries<'_>],
+    infos: &[&InfoSeries],
     wanted: &Wanted,
     output: &mut OutputSeries,
     grid: Grid,
@@ -213,7 +204,7 @@ fn enrich(
         let mut labels = series.labels.to_builder();
         let mut added = Labels::empty().to_builder();
         for info in current {
-            for (name, value) in info.labels {
+            for (name, value) in &info.labels {
                 if name == METRIC_NAME || !wanted.adds(name) {
                     continue;
                 }
@@ -233,18 +224,15 @@ fn enrich(
 }
 
 /// The newest info series of each metric at an instant.
-fn current_infos<'i>(
-    infos: &[&'i InfoSeries<'i>],
-    index: usize,
-) -> Result<Vec<&'i InfoSeries<'i>>> {
-    let mut current: Vec<(&InfoSeries<'_>, i64)> = Vec::new();
+fn current_infos<'i>(infos: &[&'i InfoSeries], index: usize) -> Result<Vec<&'i InfoSeries>> {
+    let mut current: Vec<(&InfoSeries, i64)> = Vec::new();
     for info in infos {
         let Some(seen) = info.seen.get(index).copied().flatten() else {
             continue;
         };
         match current
             .iter_mut()
-            .find(|(known, _)| known.metric == info.metric)
+            .find(|(known, _)| known.labels.metric_name() == info.labels.metric_name())
         {
             None => current.push((info, seen)),
             Some(known) if known.1 < seen => *known = (info, seen),

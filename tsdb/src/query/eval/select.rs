@@ -9,11 +9,13 @@ use model::histogram::{CounterResetHint, Histogram};
 use model::sample::is_stale_nan;
 use model::time::Timestamp;
 
+use super::range::windows::Part;
 use super::{Column, Evaluator, Grid, Result, Sample, Series, Value};
+use crate::query::annotations::Annotations;
 use crate::query::ast::{Extension, Span, TimeShift, VectorSelector};
 use crate::query::functions::extended::{Combination, interpolate, interpolate_histograms};
 use crate::query::functions::rate::Quantity;
-use crate::query::source::SelectedSeries;
+use crate::query::source::Samples;
 
 /// A sample found for an instant.
 pub(super) struct Found {
@@ -32,7 +34,7 @@ pub(super) struct Cursor {
 
 impl Cursor {
     /// Moves on to the samples at or before `at`, which never goes back.
-    fn advance(&mut self, series: &SelectedSeries, at: i64) {
+    fn advance(&mut self, series: &Samples, at: i64) {
         while series.timestamps.get(self.floats).is_some_and(|t| *t <= at) {
             self.floats += 1;
         }
@@ -43,12 +45,7 @@ impl Cursor {
     }
 
     /// The latest sample at or before `at` and after `at - lookback`.
-    pub(super) fn latest(
-        &mut self,
-        series: &SelectedSeries,
-        at: i64,
-        lookback: i64,
-    ) -> Option<Found> {
+    pub(super) fn latest(&mut self, series: &Samples, at: i64, lookback: i64) -> Option<Found> {
         self.advance(series, at);
         let oldest = at.saturating_sub(lookback);
         let float = self.floats.checked_sub(1).and_then(|index| {
@@ -78,7 +75,7 @@ impl Cursor {
     }
 }
 
-fn found_histogram(series: &SelectedSeries, at: i64, index: usize) -> Option<Found> {
+fn found_histogram(series: &Samples, at: i64, index: usize) -> Option<Found> {
     let (_, histogram) = series.histograms.get(index)?;
     let starts = &series.histogram_start_timestamps;
     (!histogram.is_stale()).then(|| Found {
@@ -105,126 +102,56 @@ impl Evaluator<'_> {
         &mut self,
         selector: &VectorSelector,
         grid: Grid,
-        of: impl Fn(Found) -> Sample,
+        of: impl Fn(Found) -> Sample + Sync,
     ) -> Result<Value> {
         let lookback = self.lookback_millis;
         let range = Self::reach(&selector.shift, grid, lookback, 0);
         let statistics = selector.histogram_statistics;
-        let selected = self.selected(&selector.matchers, range, statistics)?;
-        let mut result = Vec::with_capacity(selected.len());
-        for series in selected.iter() {
-            self.guard.check()?;
+        let origin = self.selected(&selector.matchers, range, statistics)?;
+        let series = self.each_series(&origin, |worker, series| {
+            worker.read(series)?;
             let mut cursor = Cursor::default();
             let mut column = Column::absent(grid.len);
             for (index, at) in grid.instants().enumerate() {
                 let at = selector.shift.reference(at);
-                if let Some(found) = cursor.latest(series, at, lookback) {
+                if let Some(found) = cursor.latest(&worker.samples, at, lookback) {
                     column.set(index, of(found));
                 }
             }
-            if !column.is_empty() {
-                self.hold(column.budget_size())?;
-                result.push(Series::new(series.labels.clone(), column));
+            if column.is_empty() {
+                return Ok(None);
             }
-        }
-        Ok(Value::Vector(result))
-    }
-
-    /// The time each series was at for each instant, for `info`.
-    pub(super) fn select_times(
-        &self,
-        series: &SelectedSeries,
-        references: &[i64],
-    ) -> Vec<Option<Found>> {
-        let mut cursor = Cursor::default();
-        let lookback = self.lookback_millis;
-        references
-            .iter()
-            .map(|at| cursor.latest(series, *at, lookback))
-            .collect()
+            worker.hold(column.budget_size())?;
+            Ok(Some(Series::new(origin.labels(series).0, column)))
+        })?;
+        Ok(Value::Vector(series))
     }
 
     /// Values on the line between the samples around each instant.
     fn select_smoothed(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Value> {
         let lookback = self.lookback_millis;
         let range = Self::reach(&selector.shift, grid, lookback, lookback);
-        let selected = self.selected(&selector.matchers, range, false)?;
-        let mut result = Vec::with_capacity(selected.len());
-        for series in selected.iter() {
-            self.guard.check()?;
-            let samples = super::range::Samples::of(series);
+        let origin = self.selected(&selector.matchers, range, false)?;
+        let series = self.each_series(&origin, |worker, series| {
+            worker.read_present(series)?;
+            let (labels, _) = origin.labels(series);
+            let (samples, annotations) = (&worker.samples, &mut worker.annotations);
             let mut column = Column::absent(grid.len);
             for (index, at) in grid.instants().enumerate() {
                 let at = selector.shift.reference(at);
                 let near = (at.saturating_sub(lookback), at.saturating_add(lookback));
-                if let Some(sample) = self.smoothed_at(&samples, at, near, selector.span) {
+                let metric = (labels.metric_name(), selector.span);
+                if let Some(sample) = smoothed_at(samples, at, near, metric, annotations) {
                     column.set(index, sample);
                 }
             }
-            if !column.is_empty() {
-                self.hold(column.budget_size())?;
-                result.push(Series::new(series.labels.clone(), column));
+            if column.is_empty() {
+                return Ok(None);
             }
-        }
-        Ok(Value::Vector(result))
-    }
-
-    fn smoothed_at(
-        &mut self,
-        samples: &super::range::Samples<'_>,
-        at: i64,
-        near: (i64, i64),
-        span: Span,
-    ) -> Option<Sample> {
-        let window = samples.between(near.0, near.1);
-        let metric = samples.labels.metric_name();
-        match (window.times.is_empty(), window.histograms.is_empty()) {
-            (true, true) => None,
-            (false, false) => {
-                self.annotations.mixed_floats_and_histograms(span, metric);
-                None
-            }
-            (false, true) => smoothed_float(window.times, window.values, at).map(Sample::Float),
-            (true, false) => self.smoothed_histogram(window.histograms, at, metric, span),
-        }
-    }
-
-    fn smoothed_histogram(
-        &mut self,
-        points: &[(Timestamp, Arc<Histogram>)],
-        at: i64,
-        metric: &str,
-        span: Span,
-    ) -> Option<Sample> {
-        let next = points.partition_point(|(time, _)| time.millis() < at);
-        let before = next.checked_sub(1).and_then(|index| points.get(index));
-        let (before, after) = match (before, points.get(next)) {
-            (_, Some((time, histogram))) if time.millis() == at => {
-                return Some(Sample::Histogram(Arc::clone(histogram)));
-            }
-            (Some(before), Some(after)) => (before, after),
-            (Some((_, histogram)), None) => {
-                return Some(Sample::Histogram(Arc::clone(histogram)));
-            }
-            (None, _) => return None,
-        };
-        if before.1.uses_custom_buckets() != after.1.uses_custom_buckets() {
-            self.annotations.mixed_schemas(span, metric);
-            return None;
-        }
-        let quantity = if before.1.counter_reset_hint == CounterResetHint::Gauge {
-            Quantity::Gauge
-        } else {
-            Quantity::Counter
-        };
-        let between = interpolate_histograms(before, after, at, quantity, |a, b, how| {
-            let combined = match how {
-                Combination::Sum => a.plus(b),
-                Combination::Difference => a.minus(b),
-            };
-            combined.ok().map(|(histogram, _)| histogram)
+            worker.hold(column.budget_size())?;
+            Ok(Some(Series::new(labels, column)))
         })?;
-        Some(Sample::Histogram(Arc::new(between)))
+        Ok(Value::Vector(series))
     }
 
     /// The instants `expr`'s first selector looks at, for each instant of the grid.
@@ -233,6 +160,63 @@ impl Evaluator<'_> {
             .map(|at| shifts.iter().fold(at, |at, shift| shift.reference(at)))
             .collect()
     }
+}
+
+fn smoothed_at(
+    samples: &Samples,
+    at: i64,
+    near: (i64, i64),
+    (metric, span): (&str, Span),
+    annotations: &mut Annotations,
+) -> Option<Sample> {
+    let window = Part::between(samples, near.0, near.1);
+    match (window.times.is_empty(), window.histograms.is_empty()) {
+        (true, true) => None,
+        (false, false) => {
+            annotations.mixed_floats_and_histograms(span, metric);
+            None
+        }
+        (false, true) => smoothed_float(window.times, window.values, at).map(Sample::Float),
+        (true, false) => smoothed_histogram(window.histograms, at, metric, span, annotations),
+    }
+}
+
+fn smoothed_histogram(
+    points: &[(Timestamp, Arc<Histogram>)],
+    at: i64,
+    metric: &str,
+    span: Span,
+    annotations: &mut Annotations,
+) -> Option<Sample> {
+    let next = points.partition_point(|(time, _)| time.millis() < at);
+    let before = next.checked_sub(1).and_then(|index| points.get(index));
+    let (before, after) = match (before, points.get(next)) {
+        (_, Some((time, histogram))) if time.millis() == at => {
+            return Some(Sample::Histogram(Arc::clone(histogram)));
+        }
+        (Some(before), Some(after)) => (before, after),
+        (Some((_, histogram)), None) => {
+            return Some(Sample::Histogram(Arc::clone(histogram)));
+        }
+        (None, _) => return None,
+    };
+    if before.1.uses_custom_buckets() != after.1.uses_custom_buckets() {
+        annotations.mixed_schemas(span, metric);
+        return None;
+    }
+    let quantity = if before.1.counter_reset_hint == CounterResetHint::Gauge {
+        Quantity::Gauge
+    } else {
+        Quantity::Counter
+    };
+    let between = interpolate_histograms(before, after, at, quantity, |a, b, how| {
+        let combined = match how {
+            Combination::Sum => a.plus(b),
+            Combination::Difference => a.minus(b),
+        };
+        combined.ok().map(|(histogram, _)| histogram)
+    })?;
+    Some(Sample::Histogram(Arc::new(between)))
 }
 
 /// The float on the line between the samples around `at`; the last one where none follows.
