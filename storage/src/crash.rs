@@ -6,13 +6,15 @@
 //! operation was the last. Whoever describes rows with [`Table`] writes a [`Subject`] for them and
 //! calls [`everywhere`] from a test. It asserts; nothing but a test calls it.
 
+use std::ops::RangeInclusive;
+
 use crate::disk::sim::{Fault, SimDisk};
 use crate::store::Store;
 use crate::table::Table;
 use crate::wal::sync::FsyncPolicy;
 
-/// A store under test, and the batches that are written to it: numbered from 0 on, each whole or
-/// not there at all.
+/// A store under test, and the batches that are written to it, numbered from 0 on. A batch that was
+/// acknowledged is there whole; of one that was not, each shard has its rows or none of them.
 pub trait Subject: Sized {
     /// The kind of rows.
     type Table: Table;
@@ -27,6 +29,11 @@ pub trait Subject: Sized {
     fn write(&self, number: u64) -> bool;
     /// Whether the store holds exactly the batches `0..count`, bit for bit and once.
     fn holds(&self, count: u64) -> bool;
+    /// Whether each series on its own is as after some number of batches from `least` to `most`. With one
+    /// shard that is the same number for all of them; several shards may each have lost another tail.
+    fn holds_between(&self, least: u64, most: u64) -> bool {
+        (least..=most).any(|count| self.holds(count))
+    }
 }
 
 /// What the workload was told before the disk died.
@@ -85,29 +92,43 @@ pub fn everywhere<S: Subject>(fsync: FsyncPolicy) -> u64 {
         let outcome = workload::<S>(&disk, fsync);
         assert!(disk.has_crashed(), "operation {at} was not reached");
 
+        let most = S::BATCHES.min(outcome.acknowledged + 1);
         let what = format!("killed at operation {at}, {fsync:?}");
-        let found = reopen::<S>(&disk.after_kill(), fsync, outcome.acknowledged, &what);
-        assert!(found <= outcome.acknowledged + 1, "{what}: {found} batches");
+        reopen::<S>(
+            &disk.after_kill(),
+            fsync,
+            outcome.acknowledged..=most,
+            &what,
+        );
 
         let what = format!("power lost at operation {at}, {fsync:?}");
-        reopen::<S>(&disk.after_power_loss(), fsync, outcome.synced, &what);
+        reopen::<S>(
+            &disk.after_power_loss(),
+            fsync,
+            outcome.synced..=most,
+            &what,
+        );
     }
     operations
 }
 
-/// Opens the store, asserts that it holds at least `least` whole batches and nothing else, goes on with
-/// the rest, and returns how many it had held.
-pub fn reopen<S: Subject>(disk: &SimDisk, fsync: FsyncPolicy, least: u64, what: &str) -> u64 {
+/// Opens the store, asserts that it holds as many whole batches as `expected` says and nothing else,
+/// writes again what may not be there whole, and the rest.
+pub fn reopen<S: Subject>(
+    disk: &SimDisk,
+    fsync: FsyncPolicy,
+    expected: RangeInclusive<u64>,
+    what: &str,
+) {
     let subject = S::open(disk, fsync);
     assert!(subject.is_ok(), "{what}: {:?}", subject.err());
-    let Ok(subject) = subject else { return 0 };
-    let found = (least..=S::BATCHES).find(|count| subject.holds(*count));
+    let Ok(subject) = subject else { return };
+    let (least, most) = expected.into_inner();
     assert!(
-        found.is_some(),
-        "{what}: not the state after any number of batches from {least} on"
+        subject.holds_between(least, most),
+        "{what}: not the state after {least} to {most} batches"
     );
-    let found = found.unwrap_or_default();
-    for number in found..S::BATCHES {
+    for number in least..S::BATCHES {
         assert!(subject.write(number), "{what}: batch {number} was refused");
     }
     let store = subject.store();
@@ -124,5 +145,4 @@ pub fn reopen<S: Subject>(disk: &SimDisk, fsync: FsyncPolicy, least: u64, what: 
         }
     }
     assert!(subject.holds(S::BATCHES), "{what}: the rest is not there");
-    found
 }

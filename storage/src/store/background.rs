@@ -65,7 +65,7 @@ fn sync<T: Table>(store: &Store<T>, stop: &AtomicBool) {
     };
     while !stop.load(Ordering::Acquire) {
         std::thread::sleep(Duration::from_millis(interval_ms.max(1)));
-        let failed_before = store.syncer.has_failed();
+        let failed_before = store.sync_has_failed();
         if let Err(error) = store.sync()
             && !failed_before
         {

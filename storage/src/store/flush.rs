@@ -1,5 +1,6 @@
 //! Memtables become parts, and the one step in which parts change.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,6 +13,7 @@ use crate::part::reader::PartFile;
 use crate::part::writer::PartWriter;
 use crate::table::{Memtable as _, PartSummary, Partition, Table};
 use crate::wal::SegmentId;
+use crate::wal::writer::remove_before;
 
 /// A part that is written and synced but not yet named by the manifest.
 pub(super) struct NewPart<T: Table> {
@@ -26,63 +28,71 @@ impl<T: Table> Store<T> {
         // What is sealed already goes first: while it cannot be written, sealing more would only
         // multiply the memtables and segments that wait.
         self.flush_waiting()?;
-        {
-            let mut writer = self.writer.lock();
-            if self.view.load().active().table.read().rows() == 0 {
-                return Ok(());
-            }
-            let path = writer.wal.path();
-            self.seal(&mut writer)
-                .map_err(|source| MaintainError::Io { path, source })?;
-        }
-        self.flush_waiting()
+        // Sealing syncs the log while writers wait; most of that is done before. What fails here
+        // fails there again, and is said there.
+        let _ = self.sync();
+        let sealed = self
+            .seal()
+            .map_err(|(path, source)| MaintainError::Io { path, source })?;
+        if sealed { self.flush_waiting() } else { Ok(()) }
     }
 
     /// Flushes the sealed memtables, the oldest first.
     fn flush_waiting(&self) -> Result<(), MaintainError> {
         loop {
             let view = self.view.load_full();
-            let [oldest, _, ..] = view.memtables.as_slice() else {
+            let Some(oldest) = view.oldest_sealed() else {
                 return Ok(());
             };
             self.flush_sealed(oldest)?;
         }
     }
 
-    /// Whether the active memtable is due, or a sealed one waits.
+    /// Whether the active memtables are due, or sealed ones wait.
     pub fn flush_is_due(&self) -> bool {
         let view = self.view.load();
-        if view.memtables.len() > 1 {
+        if view.oldest_sealed().is_some() {
             return true;
         }
-        let memory = view.active();
-        let table = memory.table.read();
-        let age = self
-            .clock
-            .now()
-            .millis()
-            .saturating_sub(memory.since.millis());
-        table.rows() > 0
-            && (age >= self.options.flush_interval_ms || table.bytes() >= self.options.flush_bytes)
+        let has_rows = |memory: &Arc<Memory<T>>| memory.table.read().rows() > 0;
+        let since = view.active().iter().map(|memory| memory.since).min();
+        let age = since.map_or(0, |since| {
+            let now = self.clock.now().millis();
+            now.saturating_sub(since.millis())
+        });
+        let is_due = age >= self.options.flush_interval_ms
+            || self.active_bytes.load(Ordering::Relaxed) >= self.options.flush_bytes
+            || self.sync_has_failed();
+        is_due && view.active().iter().any(has_rows)
     }
 
-    fn flush_sealed(&self, memory: &Memory<T>) -> Result<(), MaintainError> {
+    /// Flushes the memtables of a generation.
+    fn flush_sealed(&self, memories: &[Arc<Memory<T>>]) -> Result<(), MaintainError> {
         let width = self.options.partition_ms;
         let mut added = Vec::new();
         {
-            // Sealed: nobody writes to it, so holding the lock delays only readers' first touch.
-            let table = memory.table.read();
-            for partition in table.partitions(width) {
+            // Sealed: nobody writes to them, so holding the locks delays only readers' first touch.
+            let locked: Vec<_> = memories.iter().map(|memory| memory.table.read()).collect();
+            let tables: Vec<&T::Memtable> = locked.iter().map(|table| &**table).collect();
+            let partitions = tables.iter().flat_map(|table| table.partitions(width));
+            for partition in partitions.collect::<BTreeSet<_>>() {
                 let range = partition.range(width);
                 added.extend(self.write_part(partition, 0, None, |writer| {
-                    T::flush(&[&*table], range, writer).map(Some)
+                    T::flush(&tables, range, writer).map(Some)
                 })?);
             }
         }
-        let floor = memory.segment.next();
-        self.replace_parts(&[], added, Some(floor))?;
+        let last = memories.iter().map(|memory| memory.segment).max();
+        let floor = last.map(SegmentId::next);
+        self.replace_parts(&[], added, floor)?;
+        let bytes: usize = memories.iter().map(|memory| memory.bytes()).sum();
+        self.memory_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = self.writer.lock().wal.remove_before(floor) {
+        let wal_dir = recover::wal_dir(&self.dir);
+        let removed = floor.map_or(Ok(()), |floor| {
+            remove_before(self.disk.as_ref(), &wal_dir, floor)
+        });
+        if let Err(error) = removed {
             tracing::warn!(table = T::NAME, %error, "a segment of the log that is not needed any more could not be removed");
         }
         Ok(())

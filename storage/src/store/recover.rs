@@ -2,28 +2,30 @@
 //!
 //! In order: take the lock, read the manifest, sweep what it does not name, open what it names
 //! (moving away what is corrupt), replay the log from its floor on, each segment into a memtable of
-//! its own, and begin a new segment. The replayed memtables are served at once and flushed by the first
+//! its own (so that the number of shards may be another than before), and begin a new segment for each
+//! shard. The replayed memtables are served at once and flushed by the first
 //! maintenance; a crash before that replays them again.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::append::ShardLog;
 use super::lazy::LazyPart;
-use super::view::{Memory, StoredPart, View};
-use super::{OpenError, Store, StoreCounters, StoreOptions, Wake, Writer};
+use super::view::{Generation, Memory, StoredPart, View};
+use super::{OpenError, SHARDS_MAX, Store, StoreCounters, StoreOptions, Wake};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::manifest::{Manifest, PartId};
 use crate::part::reader::PartFile;
-use crate::table::{Memtable as _, Table};
+use crate::table::{Memtable as _, Shard, Table};
 use crate::wal::SegmentId;
 use crate::wal::reader::{self, Damage};
-use crate::wal::writer::WalWriter;
+use crate::wal::writer::{WalWriter, create_segments};
 
 /// What opening a store found.
 #[derive(Debug, Default)]
@@ -44,7 +46,7 @@ pub(super) fn parts_dir(dir: &Path) -> PathBuf {
     dir.join("parts")
 }
 
-fn wal_dir(dir: &Path) -> PathBuf {
+pub(super) fn wal_dir(dir: &Path) -> PathBuf {
     dir.join("wal")
 }
 
@@ -105,32 +107,47 @@ impl<T: Table> Store<T> {
         let parts = open_parts::<T>(disk.as_ref(), dir, &mut manifest, &mut recovered)?;
 
         let now = clock.now();
-        let mut memtables = Vec::new();
-        let mut last = SegmentId(manifest.wal_floor.0.saturating_sub(1));
-        let segments = reader::segments(disk.as_ref(), &wal_path, manifest.wal_floor)
-            .map_err(io(&wal_path))?;
-        for segment in segments {
-            last = segment;
-            let memory = replay::<T>(disk.as_ref(), &wal_path, segment, now, &mut recovered)
+        let floor = manifest.wal_floor;
+        let segments = reader::segments(disk.as_ref(), &wal_path, floor).map_err(io(&wal_path))?;
+        let before_floor = SegmentId(floor.0.saturating_sub(1));
+        let newest = segments.last().copied().unwrap_or(before_floor);
+        let mut memtables: Vec<Arc<Memory<T>>> = Vec::new();
+        for (generation, segment) in (0..).map(Generation).zip(segments) {
+            let table = replay::<T>(disk.as_ref(), &wal_path, segment, &mut recovered)
                 .map_err(io(&wal_path))?;
-            if memory.table.read().rows() > 0 {
-                memtables.push(Arc::new(memory));
+            if table.rows() > 0 {
+                memtables.push(Arc::new(Memory::new(segment, generation, now, table)));
             }
         }
-        let wal =
-            WalWriter::create(Arc::clone(&disk), &wal_path, last.next()).map_err(io(&wal_path))?;
-        memtables.push(Arc::new(Memory::new(wal.segment(), now)));
+        let generation = memtables.last().map(|memory| memory.generation.next());
+        let generation = generation.unwrap_or_default();
+        let count = options.shards.clamp(1, SHARDS_MAX);
+        let shards = create_segments(disk.as_ref(), &wal_path, newest.next(), count)
+            .map_err(io(&wal_path))?;
+        let shards: Vec<ShardLog<T>> = (0..)
+            .zip(shards)
+            .map(|(number, segment)| {
+                let wal = WalWriter::new(&wal_path, segment);
+                let table = T::Memtable::default();
+                let memory = Arc::new(Memory::new(wal.segment(), generation, now, table));
+                memtables.push(Arc::clone(&memory));
+                ShardLog::new(Shard { number, of: count }, wal, memory)
+            })
+            .collect();
+        let view = View { parts, memtables };
+        let bytes_of = |memories: &[Arc<Memory<T>>]| {
+            AtomicUsize::new(memories.iter().map(|memory| memory.bytes()).sum())
+        };
         let store = Self {
             dir: dir.to_owned(),
             options,
             disk,
             clock,
-            view: ArcSwap::from_pointee(View { parts, memtables }),
-            syncer: wal.syncer(),
-            writer: Mutex::new(Writer {
-                wal,
-                record: Vec::new(),
-            }),
+            shards,
+            next_shard: AtomicUsize::new(0),
+            memory_bytes: bytes_of(&view.memtables),
+            active_bytes: bytes_of(view.active()),
+            view: ArcSwap::from_pointee(view),
             flushing: Mutex::new(()),
             merging: Mutex::new(()),
             manifest: Mutex::new(manifest),
@@ -245,30 +262,25 @@ fn replay<T: Table>(
     disk: &dyn Disk,
     wal_dir: &Path,
     segment: SegmentId,
-    now: model::time::Timestamp,
     recovered: &mut Recovered,
-) -> io::Result<Memory<T>> {
-    let memory = Memory::new(segment, now);
-    let replayed = {
-        let mut table: parking_lot::RwLockWriteGuard<'_, T::Memtable> = memory.table.write();
-        let replayed = reader::replay(disk, wal_dir, segment, |offset, record| {
-            if let Err(malformed) = table.apply(record) {
-                tracing::error!(table = T::NAME, segment = %segment.file_name(), offset, %malformed, "a record of the log cannot be read in full");
-                recovered.damage.push(Damage {
-                    path: wal_dir.join(segment.file_name()),
-                    offset,
-                    bytes: record.len() as u64,
-                });
-            }
-        })?;
-        recovered.rows += table.rows();
-        replayed
-    };
+) -> io::Result<T::Memtable> {
+    let mut table = T::Memtable::default();
+    let replayed = reader::replay(disk, wal_dir, segment, |offset, record| {
+        if let Err(malformed) = table.apply(record) {
+            tracing::error!(table = T::NAME, segment = %segment.file_name(), offset, %malformed, "a record of the log cannot be read in full");
+            recovered.damage.push(Damage {
+                path: wal_dir.join(segment.file_name()),
+                offset,
+                bytes: record.len() as u64,
+            });
+        }
+    })?;
     for damage in &replayed.damage {
         tracing::error!(table = T::NAME, %damage, "the log is damaged");
     }
+    recovered.rows += table.rows();
     recovered.records += replayed.frames;
     recovered.torn_bytes += replayed.torn_bytes;
     recovered.damage.extend(replayed.damage);
-    Ok(memory)
+    Ok(table)
 }

@@ -1,6 +1,7 @@
 //! What there is to read at a moment.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::time::{TimeRange, Timestamp};
 use parking_lot::RwLock;
@@ -8,7 +9,7 @@ use parking_lot::RwLock;
 use super::lazy::LazyPart;
 use crate::manifest::PartRecord;
 use crate::part::PartError;
-use crate::table::Table;
+use crate::table::{Memtable as _, Table};
 use crate::wal::SegmentId;
 
 /// An immutable list of the parts and memtables of a store. Rows that are in a part are in no
@@ -16,7 +17,9 @@ use crate::wal::SegmentId;
 pub struct View<T: Table> {
     /// The parts, ordered by partition, then from the oldest to the newest.
     pub parts: Vec<Arc<StoredPart<T>>>,
-    /// The memtables, from the oldest to the newest; the last one is being written to.
+    /// The memtables, from the oldest to the newest generation. Those of the last one are being
+    /// written to. A series is in at most one memtable of a generation, or of a segment of the log that was
+    /// replayed, so their order is the order in which its rows were written.
     pub memtables: Vec<Arc<Memory<T>>>,
 }
 
@@ -36,23 +39,57 @@ impl<T: Table> StoredPart<T> {
     }
 }
 
+/// The number of memtables that were begun, and are sealed and flushed, together: one of each shard.
+/// What is replayed from a segment of the log is a generation of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Generation(pub(super) u64);
+
+impl Generation {
+    /// The one after it.
+    #[must_use]
+    pub(super) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// A memtable.
 pub struct Memory<T: Table> {
     /// The segment of the log that holds its rows.
     pub(super) segment: SegmentId,
+    /// Which memtables it is flushed with.
+    pub(super) generation: Generation,
     /// When it was begun.
     pub(super) since: Timestamp,
+    /// What it was last found to take, so that nobody needs the lock to add it up.
+    bytes: AtomicUsize,
     /// Its rows.
     pub table: RwLock<T::Memtable>,
 }
 
 impl<T: Table> Memory<T> {
-    pub(super) fn new(segment: SegmentId, since: Timestamp) -> Self {
+    pub(super) fn new(
+        segment: SegmentId,
+        generation: Generation,
+        since: Timestamp,
+        table: T::Memtable,
+    ) -> Self {
         Self {
             segment,
+            generation,
             since,
-            table: RwLock::new(T::Memtable::default()),
+            bytes: AtomicUsize::new(table.bytes()),
+            table: RwLock::new(table),
         }
+    }
+
+    /// What it takes in memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Remembers what it takes; only the shard's writer says so.
+    pub(super) fn set_bytes(&self, bytes: usize) {
+        self.bytes.store(bytes, Ordering::Relaxed);
     }
 }
 
@@ -64,13 +101,20 @@ impl<T: Table> View<T> {
             .filter(move |part| part.record.range().overlaps(&range))
     }
 
-    /// The memtable that is being written to.
-    pub(super) fn active(&self) -> &Memory<T> {
-        // A view is made with a memtable, and flushing never takes the last one.
-        #[allow(clippy::expect_used)] // an invariant of this module, not of any input
-        self.memtables
-            .last()
-            .expect("a view has an active memtable")
+    /// The memtables that are being written to, one of each shard.
+    pub(super) fn active(&self) -> &[Arc<Memory<T>>] {
+        self.generations().last().unwrap_or_default()
+    }
+
+    /// The oldest memtables that are not written to any more.
+    pub(super) fn oldest_sealed(&self) -> Option<&[Arc<Memory<T>>]> {
+        let mut generations = self.generations();
+        let oldest = generations.next();
+        oldest.filter(|_| generations.next().is_some())
+    }
+
+    fn generations(&self) -> impl Iterator<Item = &[Arc<Memory<T>>]> {
+        self.memtables.chunk_by(|a, b| a.generation == b.generation)
     }
 }
 

@@ -109,24 +109,26 @@ impl Syncer {
 mod tests {
     use std::path::Path;
 
-    use super::*;
     use crate::disk::sim::{Fault, SimDisk};
     use crate::wal::SegmentId;
-    use crate::wal::writer::WalWriter;
+    use crate::wal::writer::{WalWriter, create_segments};
 
     #[test]
     fn what_a_segment_ended_with_unsynced_is_never_said_to_be_synced() {
         let disk = SimDisk::new(1);
-        let created = WalWriter::create(Arc::new(disk.clone()), Path::new("/wal"), SegmentId(1));
-        let mut wal = created.expect("creates");
+        let segment = |number| {
+            let made = create_segments(&disk, Path::new("/wal"), SegmentId(number), 1);
+            made.expect("creates").remove(0)
+        };
+        let mut wal = WalWriter::new(Path::new("/wal"), segment(1));
         let syncer = wal.syncer();
         let before = wal.append(b"synced").expect("appends");
         syncer.sync_to(before).expect("syncs");
         // A writer appends, and before it comes to its sync another seals the memtable.
         let lost = wal.append(b"not synced").expect("appends");
-        let segment_creation = 3; // create, header, folder
-        disk.inject(Fault::SyncError(disk.operations() + segment_creation));
-        wal.rotate().expect("goes on in a new segment");
+        let next = segment(2);
+        disk.inject(Fault::SyncError(disk.operations()));
+        wal.go_on_in(next);
         assert!(syncer.sync_to(lost).is_err(), "its fsync failed");
         assert!(syncer.sync_to(before).is_ok());
         let after = wal.append(b"in the new segment").expect("appends");

@@ -18,9 +18,14 @@ use crate::disk::{Disk, WriteFile};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
 
-/// The log's end.
+/// A segment that is on the disk and that nothing was appended to yet.
+pub struct NewSegment {
+    id: SegmentId,
+    file: Arc<dyn WriteFile>,
+}
+
+/// The end of a log: the open segment of one shard.
 pub struct WalWriter {
-    disk: Arc<dyn Disk>,
     dir: PathBuf,
     segment: SegmentId,
     file: Arc<dyn WriteFile>,
@@ -33,21 +38,19 @@ pub struct WalWriter {
 }
 
 impl WalWriter {
-    /// Opens a new segment in `dir`.
-    pub fn create(disk: Arc<dyn Disk>, dir: &Path, segment: SegmentId) -> io::Result<Self> {
-        let file = create_segment(disk.as_ref(), dir, segment)?;
-        let syncer = Arc::new(Syncer::new(Arc::clone(&file)));
-        Ok(Self {
-            disk,
+    /// Appends to `segment`, which lies in `dir`.
+    pub fn new(dir: &Path, segment: NewSegment) -> Self {
+        let syncer = Arc::new(Syncer::new(Arc::clone(&segment.file)));
+        Self {
             dir: dir.to_owned(),
-            segment,
-            file,
+            segment: segment.id,
+            file: segment.file,
             length: SEGMENT_HEADER_BYTES as u64,
             position: Position::default(),
             poisoned: false,
             syncer,
             frame: Vec::new(),
-        })
+        }
     }
 
     /// The segment that is being appended to.
@@ -98,28 +101,42 @@ impl WalWriter {
         Ok(self.position)
     }
 
-    /// Makes the open segment durable and goes on in the next one.
+    /// Makes the open segment durable and goes on in `next`.
     ///
     /// A failed sync is not an error here: the memtable that the old segment belongs to is about to become a
-    /// part. The new segment is created first, so that on a full disk nothing has changed.
-    pub fn rotate(&mut self) -> io::Result<SegmentId> {
-        let next = self.segment.next();
-        let file = create_segment(self.disk.as_ref(), &self.dir, next)?;
+    /// part.
+    pub fn go_on_in(&mut self, next: NewSegment) {
         if let Err(error) = self.syncer.sync_to(self.position) {
             tracing::warn!(segment = %self.path().display(), %error, "the log's segment could not be synced; its rows are flushed to a part");
         }
-        self.segment = next;
-        self.file = Arc::clone(&file);
+        self.segment = next.id;
+        self.file = Arc::clone(&next.file);
         self.length = SEGMENT_HEADER_BYTES as u64;
         self.poisoned = false;
-        self.syncer.switch(file);
-        Ok(next)
+        self.syncer.switch(next.file);
     }
+}
 
-    /// Removes the segments before `floor`.
-    pub fn remove_before(&self, floor: SegmentId) -> io::Result<()> {
-        remove_before(self.disk.as_ref(), &self.dir, floor)
+/// Makes `count` segments in `dir`, from `first` on. Either all are there for good, or it is an error and
+/// what there is of them is made anew by the next try.
+pub fn create_segments(
+    disk: &dyn Disk,
+    dir: &Path,
+    first: SegmentId,
+    count: u32,
+) -> io::Result<Vec<NewSegment>> {
+    let mut segments = Vec::with_capacity(count as usize);
+    let mut id = first;
+    for _ in 0..count {
+        let file = disk.create(&dir.join(id.file_name()))?;
+        let mut header = SEGMENT_MAGIC.to_vec();
+        header.extend_from_slice(&id.0.to_le_bytes());
+        file.append(&header)?;
+        segments.push(NewSegment { id, file });
+        id = id.next();
     }
+    disk.sync_dir(dir)?;
+    Ok(segments)
 }
 
 /// Removes the segments before `floor` from `dir`.
@@ -130,17 +147,4 @@ pub fn remove_before(disk: &dyn Disk, dir: &Path, floor: SegmentId) -> io::Resul
         }
     }
     Ok(())
-}
-
-fn create_segment(
-    disk: &dyn Disk,
-    dir: &Path,
-    segment: SegmentId,
-) -> io::Result<Arc<dyn WriteFile>> {
-    let file = disk.create(&dir.join(segment.file_name()))?;
-    let mut header = SEGMENT_MAGIC.to_vec();
-    header.extend_from_slice(&segment.0.to_le_bytes());
-    file.append(&header)?;
-    disk.sync_dir(dir)?;
-    Ok(file)
 }

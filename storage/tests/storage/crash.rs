@@ -2,20 +2,34 @@
 
 use storage::crash::{self, Subject, workload};
 use storage::disk::sim::{Fault, SimDisk};
-use storage::store::Store;
+use storage::store::{Store, StoreOptions};
 use storage::wal::sync::FsyncPolicy;
 
-use crate::toy::{Toy, batch, count_all, open, read_all, state_after};
+use crate::toy::{
+    Toy, batch, count_all, is_between, open, open_with, options, read_all, state_after,
+};
 
-struct ToyStore(Store<Toy>);
+struct ToyStore<const SHARDS: u32>(Store<Toy>);
 
-impl Subject for ToyStore {
+impl<const SHARDS: u32> Subject for ToyStore<SHARDS> {
     type Table = Toy;
     const BATCHES: u64 = 24;
 
     fn open(disk: &SimDisk, fsync: FsyncPolicy) -> Result<Self, String> {
-        let opened = open(disk, fsync).map_err(|error| error.to_string());
-        opened.map(|(store, _)| Self(store))
+        let shards = SHARDS;
+        let opened = open_with(
+            disk,
+            StoreOptions {
+                shards,
+                ..options(fsync)
+            },
+        );
+        let (store, recovered) = opened.map_err(|error| error.to_string())?;
+        if recovered.damage.is_empty() && recovered.quarantined.is_empty() {
+            Ok(Self(store))
+        } else {
+            Err(format!("a crash is no damage: {recovered:?}"))
+        }
     }
 
     fn store(&self) -> &Store<Toy> {
@@ -29,44 +43,89 @@ impl Subject for ToyStore {
     fn holds(&self, count: u64) -> bool {
         read_all(&self.0) == state_after(count)
     }
+
+    fn holds_between(&self, least: u64, most: u64) -> bool {
+        match SHARDS {
+            1 => (least..=most).any(|count| self.holds(count)),
+            _ => is_between(&read_all(&self.0), least, most),
+        }
+    }
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_with_fsync_always() {
-    let operations = crash::everywhere::<ToyStore>(FsyncPolicy::Always);
-    assert!(operations > 100, "the workload is too small: {operations}");
-    println!("crash: {operations} operations, each killed and powered off, fsync always");
+    let check = |operations: u64, shards: u32| {
+        println!(
+            "crash: {operations} operations, each killed and powered off, {shards} shards, fsync always"
+        );
+    };
+    check(crash::everywhere::<ToyStore<1>>(FsyncPolicy::Always), 1);
+    check(crash::everywhere::<ToyStore<3>>(FsyncPolicy::Always), 3);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_with_fsync_by_interval() {
-    let operations = crash::everywhere::<ToyStore>(FsyncPolicy::Interval(100));
-    assert!(operations > 100, "the workload is too small: {operations}");
-    println!("crash: {operations} operations, each killed and powered off, fsync by interval");
+    let fsync = FsyncPolicy::Interval(100);
+    let check = |operations: u64, shards: u32| {
+        println!(
+            "crash: {operations} operations, each killed and powered off, {shards} shards, fsync by interval"
+        );
+    };
+    check(crash::everywhere::<ToyStore<1>>(fsync), 1);
+    check(crash::everywhere::<ToyStore<3>>(fsync), 3);
 }
 
 #[test]
 fn a_crash_while_recovering_loses_nothing_either() {
+    crash_while_recovering::<1>(7);
+    crash_while_recovering::<3>(29);
+}
+
+fn crash_while_recovering<const SHARDS: u32>(every: usize) {
+    let fsync = FsyncPolicy::Always;
     let whole = SimDisk::new(0);
-    workload::<ToyStore>(&whole, FsyncPolicy::Always);
-    for at in (0..whole.operations()).step_by(7) {
+    workload::<ToyStore<SHARDS>>(&whole, fsync);
+    for at in (0..whole.operations()).step_by(every) {
         let disk = SimDisk::new(at);
         disk.inject(Fault::Crash(at));
-        let outcome = workload::<ToyStore>(&disk, FsyncPolicy::Always);
+        let outcome = workload::<ToyStore<SHARDS>>(&disk, fsync);
         for again in 0.. {
             let disk = disk.after_kill();
             disk.inject(Fault::Crash(again));
-            let opened = open(&disk, FsyncPolicy::Always);
-            let flushed = opened.map(|(store, _)| store.flush().is_ok());
+            let opened = ToyStore::<SHARDS>::open(&disk, fsync);
+            let flushed = opened.map(|subject| subject.0.flush().is_ok());
             if !disk.has_crashed() {
-                assert!(flushed.is_ok());
+                assert_eq!(flushed, Ok(true));
                 break;
             }
             let what = format!("killed at {at}, then at {again} while recovering");
-            let (disk, least) = (disk.after_kill(), outcome.acknowledged);
-            crash::reopen::<ToyStore>(&disk, FsyncPolicy::Always, least, &what);
+            let expected = outcome.acknowledged..=24.min(outcome.acknowledged + 1);
+            crash::reopen::<ToyStore<SHARDS>>(&disk.after_kill(), fsync, expected, &what);
         }
     }
+}
+
+#[test]
+fn a_store_may_be_opened_with_another_number_of_shards() {
+    let disk = SimDisk::new(1);
+    let mut written = 0;
+    for shards in [1, 3, 2, 5, 1] {
+        let options = StoreOptions {
+            shards,
+            ..options(FsyncPolicy::Always)
+        };
+        let (store, _) = open_with(&disk, options).expect("opens");
+        assert_eq!(read_all(&store), state_after(written), "{shards} shards");
+        for number in written..written + 5 {
+            store.append(&batch(number)).expect("writes");
+        }
+        written += 5;
+        assert_eq!(read_all(&store), state_after(written), "{shards} shards");
+    }
+    let (store, _) = open(&disk, FsyncPolicy::Always).expect("opens");
+    assert_eq!(read_all(&store), state_after(written));
+    store.flush().expect("flushes");
+    assert_eq!(read_all(&store), state_after(written));
 }
 
 #[test]

@@ -163,14 +163,17 @@ pub(crate) fn open(
     disk: &SimDisk,
     fsync: FsyncPolicy,
 ) -> Result<(Store<Toy>, Recovered), OpenError> {
+    open_with(disk, options(fsync))
+}
+
+pub(crate) fn open_with(
+    disk: &SimDisk,
+    options: StoreOptions,
+) -> Result<(Store<Toy>, Recovered), OpenError> {
     // Early, so that no partition has ended.
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
-    Store::open(
-        Arc::new(disk.clone()),
-        clock,
-        Path::new("/data"),
-        options(fsync),
-    )
+    let disk = Arc::new(disk.clone());
+    Store::open(disk, clock, Path::new("/data"), options)
 }
 
 /// Everything the store holds. Panics where a row is in two places at once with the same sequence,
@@ -225,4 +228,13 @@ pub(crate) fn state_after(count: u64) -> Rows {
         rows.extend(batch(number));
     }
     rows
+}
+
+/// Whether each row is as after some number of batches from `least` to `most`.
+pub(crate) fn is_between(rows: &Rows, least: u64, most: u64) -> bool {
+    let states: Vec<Rows> = (least..=most).map(state_after).collect();
+    let keys = states.iter().flat_map(Rows::keys).chain(rows.keys());
+    keys.collect::<BTreeSet<_>>()
+        .into_iter()
+        .all(|key| states.iter().any(|state| state.get(key) == rows.get(key)))
 }
