@@ -8,7 +8,7 @@
 //! 2. A part is written whole, synced, then named by the manifest, which changes by one atomic
 //!    rename together with the log's floor. Nothing is modified in place.
 //! 3. The log holds only what no part holds yet, and memtables are bounded: at the budget
-//!    `append` refuses with [`AppendError::Overloaded`].
+//!    `append` waits for the flush, and refuses with [`AppendError::Overloaded`] where that stays behind.
 //! 4. Every byte read is checksummed. Corruption names file and offset, quarantines that part, and
 //!    the rest goes on being served.
 //! 5. Any timestamp is accepted; of the same row written twice the later one wins.
@@ -29,6 +29,7 @@
 
 mod append;
 pub mod background;
+mod budget;
 mod error;
 mod flush;
 mod lazy;
@@ -53,6 +54,7 @@ use crate::manifest::{Manifest, PartId};
 use crate::part::PartError;
 use crate::table::Table;
 use append::ShardLog;
+use budget::Budget;
 use view::View;
 
 pub use error::{AppendError, MaintainError, OpenError};
@@ -66,6 +68,8 @@ pub struct StoreCounters {
     pub records: AtomicU64,
     /// Bytes of acknowledged records.
     pub record_bytes: AtomicU64,
+    /// Writes that waited for memory.
+    pub waited: AtomicU64,
     /// Writes that were refused.
     pub refused: AtomicU64,
     /// Memtables that became parts.
@@ -89,8 +93,8 @@ pub struct Store<T: Table> {
     shards: Vec<ShardLog<T>>,
     /// Where the next append begins.
     next_shard: AtomicUsize,
-    /// What all memtables take.
-    memory_bytes: AtomicUsize,
+    /// What all memtables take, and may take.
+    budget: Budget,
     /// What those that are being written to take.
     active_bytes: AtomicUsize,
     /// Held by the one flush that runs.
@@ -155,7 +159,7 @@ impl<T: Table> Store<T> {
 
     /// What memtables take in memory, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.memory_bytes.load(Ordering::Relaxed)
+        self.budget.used()
     }
 
     /// Takes a part out because its bytes are wrong: the file moves to `quarantine/`, everything else
@@ -176,6 +180,7 @@ impl<T: Table> Store<T> {
     /// Refuses further writes, flushes and makes everything durable.
     pub fn close(&self) -> Result<(), MaintainError> {
         self.closed.store(true, Ordering::Release);
+        self.budget.wake_all();
         self.flush()
     }
 

@@ -90,6 +90,13 @@ pub trait Memtable: Default + Send + Sync + 'static {
     /// gives another record a different meaning.
     fn encode(&self, batch: &Self::Batch, shard: Shard, record: &mut Vec<u8>);
 
+    /// How many bytes of memory applying `record`, which this memtable has just encoded, takes at the most; taken
+    /// of the budget before the record is applied. A table whose records are denser than its memory says more
+    /// than their length.
+    fn growth(&self, record: &[u8]) -> usize {
+        record.len()
+    }
+
     /// Applies a record. On an error the memtable holds what could be read of it.
     fn apply(&mut self, record: &[u8]) -> Result<(), Malformed>;
 

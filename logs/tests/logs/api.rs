@@ -323,7 +323,8 @@ async fn what_is_wrong_is_said_in_plain_text() {
 #[tokio::test]
 async fn a_store_that_is_behind_asks_for_patience() {
     let mut options = options(FsyncPolicy::Always);
-    options.store.memory_bytes_max = 100;
+    options.store.memory_bytes_max = 300;
+    options.store.overload_wait_ms = 0;
     let logs = open_with(&SimDisk::new(0), options).expect("opens").0;
     let client = Client {
         router: logs.router(),

@@ -8,9 +8,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::budget;
 use super::view::{Generation, Memory};
 use super::{AppendError, Store};
 use crate::table::{Memtable, Shard, Table};
@@ -73,64 +75,110 @@ impl<T: Table> Store<T> {
         shard: &ShardLog<T>,
         batch: &<T::Memtable as Memtable>::Batch,
     ) -> Result<(), AppendError> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(AppendError::Closed);
+        let mut deadline = None;
+        loop {
+            if self.closed.load(Ordering::Acquire) {
+                return Err(AppendError::Closed);
+            }
+            let mut writer = self.lock_sound(shard)?;
+            let Writer { memory, record, .. } = &mut *writer;
+            record.clear();
+            record.shrink_to(RECORD_BYTES_KEPT);
+            let growth = {
+                let table = memory.table.read();
+                table.encode(batch, shard.shard, record);
+                if record.is_empty() {
+                    return Ok(());
+                }
+                table.growth(record)
+            };
+            if self.budget.take(growth) {
+                return self.write(shard, writer, growth);
+            }
+            // Nobody can flush while the shard is locked.
+            drop(writer);
+            self.wait_for_room(growth, &mut deadline)?;
         }
-        let bytes = self.memory_bytes();
-        if bytes > self.options.memory_bytes_max {
-            self.wake();
-            return Err(AppendError::Overloaded {
-                bytes,
-                bytes_max: self.options.memory_bytes_max,
-            });
-        }
-        let mut writer = self.lock_sound(shard)?;
+    }
+
+    /// Writes the record that the shard's writer has made to log and memtable; `growth` is taken of the
+    /// budget.
+    fn write(
+        &self,
+        shard: &ShardLog<T>,
+        mut writer: MutexGuard<'_, Writer<T>>,
+        growth: usize,
+    ) -> Result<(), AppendError> {
         let Writer {
             wal,
             memory,
             record,
         } = &mut *writer;
-        record.clear();
-        record.shrink_to(RECORD_BYTES_KEPT);
-        memory.table.read().encode(batch, shard.shard, record);
-        if record.is_empty() {
-            return Ok(());
-        }
-        let position = wal
-            .append(record)
-            .map_err(|source| AppendError::from_disk(wal.path(), source))?;
+        let position = wal.append(record).map_err(|source| {
+            self.budget.give_back(growth);
+            AppendError::from_disk(wal.path(), source)
+        })?;
         let (mut table, before) = (memory.table.write(), memory.bytes());
         if let Err(malformed) = table.apply(record) {
-            // The record was made a line above, from the same memtable.
+            // The record was made from the same memtable, under the same lock.
             tracing::error!(table = T::NAME, %malformed, "a record does not decode; this is a defect of the program");
             debug_assert!(false, "own record does not decode: {malformed}");
         }
         let bytes = table.bytes();
         drop(table);
         memory.set_bytes(bytes);
-        for total in [&self.memory_bytes, &self.active_bytes] {
-            // Wraps where the memtable has become smaller, which comes to the same sum.
-            total.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
-        }
+        self.budget.correct(before.saturating_add(growth), bytes);
+        // Wraps where the memtable has become smaller, which comes to the same sum.
+        let added = bytes.wrapping_sub(before);
+        let active = self.active_bytes.fetch_add(added, Ordering::Relaxed);
         let counters = &self.counters;
         counters.records.fetch_add(1, Ordering::Relaxed);
+        let record_bytes = record.len() as u64;
         counters
             .record_bytes
-            .fetch_add(record.len() as u64, Ordering::Relaxed);
-        let path = || wal.path();
-        let synced = if self.options.fsync == FsyncPolicy::Always {
-            let path = path();
-            drop(writer);
-            let synced = shard.syncer.sync_to(position);
-            synced.map_err(|source| AppendError::from_disk(path, source))
-        } else {
-            drop(writer);
-            Ok(())
+            .fetch_add(record_bytes, Ordering::Relaxed);
+        let synced = match self.options.fsync {
+            FsyncPolicy::Always => {
+                let path = wal.path();
+                drop(writer);
+                let synced = shard.syncer.sync_to(position);
+                synced.map_err(|source| AppendError::from_disk(path, source))
+            }
+            FsyncPolicy::Interval(_) => {
+                drop(writer);
+                Ok(())
+            }
         };
-        if self.active_bytes.load(Ordering::Relaxed) >= self.options.flush_bytes {
+        if active.wrapping_add(added) >= self.options.flush_bytes {
             self.wake();
         }
         synced
+    }
+
+    /// Waits until a flush has made room; the first wait of an append sets the time by which it must
+    /// have.
+    fn wait_for_room(
+        &self,
+        growth: usize,
+        deadline: &mut Option<Instant>,
+    ) -> Result<(), AppendError> {
+        let bytes_max = self.options.memory_bytes_max;
+        if growth > bytes_max {
+            return Err(AppendError::over_budget(growth, bytes_max));
+        }
+        self.wake();
+        let deadline = *deadline.get_or_insert_with(|| {
+            self.counters.waited.fetch_add(1, Ordering::Relaxed);
+            budget::deadline(self.options.overload_wait_ms)
+        });
+        let is_closed = || self.closed.load(Ordering::Acquire);
+        if self.budget.wait(growth, deadline, is_closed) {
+            return Ok(());
+        }
+        Err(AppendError::Overloaded {
+            bytes: self.memory_bytes(),
+            bytes_max,
+        })
     }
 
     /// Locks a shard whose log can be appended to, which may take sealing what cannot.
@@ -182,7 +230,8 @@ impl<T: Table> Store<T> {
             .map(|(writer, segment)| self.go_on(writer, segment, generation))
             .collect();
         let bytes = memories.iter().map(|memory| memory.bytes()).sum();
-        self.memory_bytes.fetch_add(bytes, Ordering::Relaxed);
+        // Beyond the budget if need be: it is little, and without it nothing can be flushed.
+        self.budget.correct(0, bytes);
         self.active_bytes.store(bytes, Ordering::Relaxed);
         self.view.rcu(|view| {
             let mut next = super::View::clone(view);

@@ -67,7 +67,7 @@ pub enum AppendError {
         /// What the disk said.
         source: io::Error,
     },
-    /// Memtables are at their budget and the flush is behind.
+    /// Memtables were at their budget for longer than a write waits.
     #[error(
         "too much is waiting to be flushed: {bytes} bytes of at most {bytes_max}; try again later"
     )]
@@ -77,7 +77,7 @@ pub enum AppendError {
         /// What they may hold.
         bytes_max: usize,
     },
-    /// The batch encodes to more than one record may hold.
+    /// The batch encodes to more than one record may hold, or takes more memory than there is for all.
     #[error("{0}")]
     TooLarge(io::Error),
     /// The store has been closed.
@@ -114,5 +114,15 @@ impl AppendError {
             io::ErrorKind::InvalidInput => Self::TooLarge(source),
             _ => Self::Io { path, source },
         }
+    }
+
+    /// A batch that takes more memory than all batches together may.
+    pub(super) fn over_budget(growth: usize, bytes_max: usize) -> Self {
+        Self::TooLarge(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "a batch that takes {growth} bytes of memory, where all together have {bytes_max}; send smaller batches"
+            ),
+        ))
     }
 }

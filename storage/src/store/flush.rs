@@ -62,6 +62,7 @@ impl<T: Table> Store<T> {
         });
         let is_due = age >= self.options.flush_interval_ms
             || self.active_bytes.load(Ordering::Relaxed) >= self.options.flush_bytes
+            || self.budget.is_short()
             || self.sync_has_failed();
         is_due && view.active().iter().any(has_rows)
     }
@@ -86,7 +87,7 @@ impl<T: Table> Store<T> {
         let floor = last.map(SegmentId::next);
         self.replace_parts(&[], added, floor)?;
         let bytes: usize = memories.iter().map(|memory| memory.bytes()).sum();
-        self.memory_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.give_back(bytes);
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
         let wal_dir = recover::wal_dir(&self.dir);
         let removed = floor.map_or(Ok(()), |floor| {

@@ -19,8 +19,10 @@ pub struct StoreOptions {
     pub flush_bytes: usize,
     /// Memtables of this age are flushed.
     pub flush_interval_ms: i64,
-    /// What all memtables together may take; beyond it writes are refused.
+    /// What all memtables together may take; at that a write waits.
     pub memory_bytes_max: usize,
+    /// How long a write waits for memory before it is refused.
+    pub overload_wait_ms: u64,
     /// Parts whose newest row is older than this are dropped.
     pub retention_ms: Option<i64>,
     /// How many parts of one level become one of the next.
@@ -36,6 +38,7 @@ impl Default for StoreOptions {
             flush_bytes: 64 << 20,
             flush_interval_ms: 60_000,
             memory_bytes_max: 256 << 20,
+            overload_wait_ms: 5_000,
             retention_ms: None,
             merge_fan_in: 8,
         }

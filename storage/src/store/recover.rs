@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::append::ShardLog;
+use super::budget::Budget;
 use super::lazy::LazyPart;
 use super::view::{Generation, Memory, StoredPart, View};
 use super::{OpenError, SHARDS_MAX, Store, StoreCounters, StoreOptions, Wake};
@@ -135,9 +136,9 @@ impl<T: Table> Store<T> {
             })
             .collect();
         let view = View { parts, memtables };
-        let bytes_of = |memories: &[Arc<Memory<T>>]| {
-            AtomicUsize::new(memories.iter().map(|memory| memory.bytes()).sum())
-        };
+        let bytes_of =
+            |memories: &[Arc<Memory<T>>]| memories.iter().map(|memory| memory.bytes()).sum();
+        let budget = Budget::new(options.memory_bytes_max, bytes_of(&view.memtables));
         let store = Self {
             dir: dir.to_owned(),
             options,
@@ -145,8 +146,8 @@ impl<T: Table> Store<T> {
             clock,
             shards,
             next_shard: AtomicUsize::new(0),
-            memory_bytes: bytes_of(&view.memtables),
-            active_bytes: bytes_of(view.active()),
+            budget,
+            active_bytes: AtomicUsize::new(bytes_of(view.active())),
             view: ArcSwap::from_pointee(view),
             flushing: Mutex::new(()),
             merging: Mutex::new(()),

@@ -8,6 +8,7 @@
     clippy::print_stdout
 )]
 
+mod budget;
 mod crash;
 mod damage;
 mod faults;

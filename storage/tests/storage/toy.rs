@@ -26,6 +26,9 @@ pub(crate) type Rows = BTreeMap<(u32, i64), u64>;
 /// Width of a partition in the tests' milliseconds.
 pub(crate) const WIDTH_MS: i64 = 100;
 
+/// What a row takes in memory.
+pub(crate) const ROW_BYTES: usize = 20;
+
 pub(crate) struct Toy;
 
 #[derive(Default)]
@@ -49,13 +52,19 @@ impl Memtable for ToyMemtable {
         }
     }
 
+    fn growth(&self, record: &[u8]) -> usize {
+        Cursor::new(record)
+            .uvarint()
+            .map_or(0, |rows| rows as usize * ROW_BYTES)
+    }
+
     fn apply(&mut self, record: &[u8]) -> Result<(), Malformed> {
         self.0.extend(decode_rows(record)?);
         Ok(())
     }
 
     fn bytes(&self) -> usize {
-        self.0.len() * 20
+        self.0.len() * ROW_BYTES
     }
 
     fn rows(&self) -> u64 {

@@ -216,6 +216,7 @@ async fn no_room_is_said_with_a_time_to_retry() {
     let options = TsdbOptions {
         store: StoreOptions {
             memory_bytes_max: 100,
+            overload_wait_ms: 0,
             ..StoreOptions::default()
         },
         ..TsdbOptions::default()
