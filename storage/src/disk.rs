@@ -12,6 +12,7 @@
 use std::any::Any;
 use std::fmt::Debug;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -84,4 +85,11 @@ pub trait ReadFile: Send + Sync {
     }
     /// Fills `buffer` from `offset` on.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Drops what is kept of these bytes between the medium and its readers, so that the next read
+    /// is of the medium again. Returns whether there is such a place at all: where there is none,
+    /// reading again would give the same.
+    fn forget(&self, bytes: Range<u64>) -> bool {
+        let _ = bytes;
+        false
+    }
 }

@@ -24,6 +24,7 @@
 //! - [`wal`]: the write-ahead log: frames, segments, group commit, replay.
 //! - [`index`]: labels to series, in memory and in a part.
 //! - [`part`]: the container of an immutable part: checksummed blocks and named sections.
+//! - [`tier`]: old parts in a bucket.
 //! - [`manifest`]: which parts there are; the one thing that changes by rename.
 //! - [`table`]: what a member says about its rows.
 //! - [`store`]: the store itself: append, view, flush, merge, expire, recover.
@@ -38,4 +39,5 @@ pub mod manifest;
 pub mod part;
 pub mod store;
 pub mod table;
+pub mod tier;
 pub mod wal;

@@ -36,6 +36,13 @@ impl PartId {
     pub fn file_name(self) -> String {
         format!("{:016x}.part", self.0)
     }
+
+    /// The part that a file name is of; `None` where it has not exactly that shape.
+    pub fn from_file_name(name: &str) -> Option<Self> {
+        let digits = name.strip_suffix(".part")?;
+        let part = Self(u64::from_str_radix(digits, 16).ok()?);
+        (part.file_name() == name).then_some(part)
+    }
 }
 
 /// A part, as the manifest names it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,19 +35,27 @@ impl fmt::Debug for PartFile {
 impl PartFile {
     /// Opens a part and reads its directory.
     pub fn open(disk: &dyn Disk, path: &Path) -> Result<Self, PartError> {
-        let io = |source| PartError::Io {
+        let file = disk.open(path).map_err(|source| PartError::Io {
             path: path.to_owned(),
             source,
-        };
-        let file = disk.open(path).map_err(io)?;
-        let bytes = file.len().map_err(io)?;
+        })?;
+        Self::over(file, path)
+    }
+
+    /// Reads the directory of a part that lies in an open file. Errors will name it as `path`.
+    pub fn over(file: Arc<dyn ReadFile>, path: &Path) -> Result<Self, PartError> {
+        let bytes = file.len().map_err(|source| PartError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
         let mut inner = Inner {
             path: path.to_owned(),
             file,
             bytes,
             sections: BTreeMap::new(),
         };
-        inner.sections = inner.read_directory()?;
+        let whole = 0..inner.bytes;
+        inner.sections = inner.twice(whole, || inner.read_directory())?;
         Ok(Self {
             inner: Arc::new(inner),
         })
@@ -138,7 +147,26 @@ impl Inner {
         Ok(buffer)
     }
 
+    /// Reads again, from the medium, what was wrong at first and may have been kept wrong on the
+    /// way.
+    fn twice<R>(
+        &self,
+        bytes: Range<u64>,
+        read: impl Fn() -> Result<R, PartError>,
+    ) -> Result<R, PartError> {
+        match read() {
+            Err(error) if error.is_corruption() && self.file.forget(bytes) => read(),
+            result => result,
+        }
+    }
+
     fn block(&self, handle: BlockHandle) -> Result<Vec<u8>, PartError> {
+        let length = u64::from(handle.length) + CHECKSUM_BYTES as u64;
+        let bytes = handle.offset..handle.offset.saturating_add(length);
+        self.twice(bytes, || self.read_block(handle))
+    }
+
+    fn read_block(&self, handle: BlockHandle) -> Result<Vec<u8>, PartError> {
         let length = handle.length as usize;
         let mut bytes = self.read(handle.offset, length + CHECKSUM_BYTES)?;
         let mut checksum = Cursor::new(bytes.get(length..).unwrap_or_default());

@@ -1,0 +1,223 @@
+//! A folder of a bucket: its objects by key, and errors that say which and what to do.
+//!
+//! Everything waits at most as long as the limits say. Repeating what failed in passing is the
+//! client's business, which was handed in; what still fails here is reported, and tried again by whoever
+//! asks next.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use object_store::path::Path;
+use object_store::{
+    MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+};
+
+use super::TierError;
+use super::courier::{Courier, NoAnswer};
+
+/// How long a request may take before it counts as failed.
+const REQUEST_LIMIT: Duration = Duration::from_secs(45);
+
+/// A folder of a bucket.
+pub(super) struct Bucket {
+    store: Arc<dyn ObjectStore>,
+    /// The folder's key.
+    prefix: Path,
+    /// The folder's URL, for people.
+    url: String,
+    courier: Courier,
+    /// Whether the last request got no answer.
+    is_away: AtomicBool,
+    /// Requests that got no answer.
+    failures: AtomicU64,
+}
+
+/// An object of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// The last component of its key.
+    pub(super) name: String,
+    /// When it was written, in milliseconds, by the bucket's clock.
+    pub(super) modified_ms: i64,
+}
+
+/// Whether an object was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// It was.
+    New,
+    /// There was one of that key.
+    ThereAlready,
+}
+
+impl Bucket {
+    pub(super) fn new(
+        store: Arc<dyn ObjectStore>,
+        prefix: &str,
+        url: &str,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            store,
+            prefix: Path::parse(prefix).map_err(std::io::Error::other)?,
+            url: url.trim_end_matches('/').to_owned(),
+            courier: Courier::start()?,
+            is_away: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
+        })
+    }
+
+    /// The folder's URL.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The URL of an object of the folder.
+    pub(super) fn url_of(&self, key: &str) -> PathBuf {
+        PathBuf::from(format!("{}/{key}", self.url))
+    }
+
+    /// Whether the last request got no answer.
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Acquire)
+    }
+
+    /// Requests that got no answer.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of an object, exactly those of `range`.
+    pub(super) fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, TierError> {
+        let (store, path, wanted) = (Arc::clone(&self.store), self.path(key), range.clone());
+        let bytes = self.ask(key, async move { store.get_range(&path, wanted).await })?;
+        if bytes.len() as u64 == range.end.saturating_sub(range.start) {
+            return Ok(bytes);
+        }
+        Err(TierError::Short {
+            url: self.url_of(key),
+            end: range.end,
+        })
+    }
+
+    /// A whole object; `None` where there is none.
+    pub(super) fn get(&self, key: &str) -> Result<Option<Bytes>, TierError> {
+        let (store, path) = (Arc::clone(&self.store), self.path(key));
+        let got = self.ask(key, async move { store.get(&path).await?.bytes().await });
+        match got {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(TierError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The length of an object in bytes.
+    pub(super) fn length(&self, key: &str) -> Result<u64, TierError> {
+        let (store, path) = (Arc::clone(&self.store), self.path(key));
+        Ok(self.ask(key, async move { store.head(&path).await })?.size)
+    }
+
+    /// Writes an object, replacing one of that key.
+    pub(super) fn put(&self, key: &str, bytes: Bytes) -> Result<(), TierError> {
+        let (store, path) = (Arc::clone(&self.store), self.path(key));
+        let payload = PutPayload::from(bytes);
+        self.ask(key, async move { store.put(&path, payload).await })?;
+        Ok(())
+    }
+
+    /// Writes an object unless there is one of that key. Where the server cannot do both in one
+    /// step it is looked for first.
+    pub(super) fn put_new(&self, key: &str, bytes: Bytes) -> Result<Made, TierError> {
+        let (store, path) = (Arc::clone(&self.store), self.path(key));
+        let payload = PutPayload::from(bytes.clone());
+        let options = PutOptions::from(PutMode::Create);
+        let made = self.ask(key, async move {
+            match store.put_opts(&path, payload, options).await {
+                Ok(_) => Ok(Some(Made::New)),
+                Err(
+                    object_store::Error::AlreadyExists { .. }
+                    | object_store::Error::Precondition { .. },
+                ) => Ok(Some(Made::ThereAlready)),
+                Err(
+                    object_store::Error::NotImplemented { .. }
+                    | object_store::Error::NotSupported { .. },
+                ) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })?;
+        if let Some(made) = made {
+            return Ok(made);
+        }
+        if self.get(key)?.is_some() {
+            return Ok(Made::ThereAlready);
+        }
+        self.put(key, bytes)?;
+        Ok(Made::New)
+    }
+
+    /// Begins an object that is written in pieces.
+    pub(super) fn begin(&self, key: &str) -> Result<Box<dyn MultipartUpload>, TierError> {
+        let (store, path) = (Arc::clone(&self.store), self.path(key));
+        self.ask(key, async move { store.put_multipart(&path).await })
+    }
+
+    /// Waits for a request of an object's upload.
+    pub(super) fn ask<R: Send + 'static>(
+        &self,
+        key: &str,
+        request: impl Future<Output = object_store::Result<R>> + Send + 'static,
+    ) -> Result<R, TierError> {
+        let url = || self.url_of(key);
+        let answer = match self.courier.wait(REQUEST_LIMIT, request) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(object_store::Error::NotFound { .. })) => Err(TierError::Missing { url: url() }),
+            Ok(Err(source)) => Err(TierError::Refused { url: url(), source }),
+            Err(NoAnswer::Late) => Err(TierError::Late {
+                url: url(),
+                seconds: REQUEST_LIMIT.as_secs(),
+            }),
+            Err(NoAnswer::Stopped) => Err(TierError::Stopped { url: url() }),
+        };
+        // An object that is missing is an answer.
+        let is_away = !matches!(&answer, Ok(_) | Err(TierError::Missing { .. }));
+        self.is_away.store(is_away, Ordering::Release);
+        self.failures
+            .fetch_add(u64::from(is_away), Ordering::Relaxed);
+        answer
+    }
+
+    /// Removes an object; that there is none is as good.
+    pub(super) fn remove(&self, key: &str) -> Result<(), TierError> {
+        let (store, path) = (Arc::clone(&self.store), self.path(key));
+        match self.ask(key, async move { store.delete(&path).await }) {
+            Ok(()) | Err(TierError::Missing { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Copies an object within the folder.
+    pub(super) fn copy(&self, from: &str, to: &str) -> Result<(), TierError> {
+        let (store, source, target) = (Arc::clone(&self.store), self.path(from), self.path(to));
+        self.ask(from, async move { store.copy(&source, &target).await })
+    }
+
+    /// The objects of a subfolder.
+    pub(super) fn list(&self, folder: &str) -> Result<Vec<Listed>, TierError> {
+        let (store, path) = (Arc::clone(&self.store), self.path(folder));
+        self.ask(folder, async move {
+            let listed = store.list(Some(&path)).map_ok(|object| Listed {
+                name: object.location.filename().unwrap_or_default().to_owned(),
+                modified_ms: object.last_modified.timestamp_millis(),
+            });
+            listed.try_collect().await
+        })
+    }
+
+    fn path(&self, key: &str) -> Path {
+        key.split('/').fold(self.prefix.clone(), Path::join)
+    }
+}
