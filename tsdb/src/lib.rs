@@ -9,6 +9,7 @@
 //!
 //! - [`ingest`]: what comes in, checked: limits, refusals, remote write, metadata.
 //! - [`store`]: samples in the storage core: log record, memtable, part, merge, read.
+//! - [`transfer`]: samples on the move: JSON lines, OpenMetrics, Prometheus' blocks.
 //! - [`query`]: PromQL, from text to vectors.
 //! - [`api`]: the HTTP API of Prometheus.
 //! - [`database`]: all of it behind one handle, for the binary.
@@ -20,5 +21,6 @@ pub mod database;
 pub mod ingest;
 pub mod query;
 pub mod store;
+pub mod transfer;
 
 pub use database::{Appended, Tsdb, TsdbOptions};
