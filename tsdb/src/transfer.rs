@@ -15,12 +15,14 @@
 //! - [`lines`]: a stream of bytes as lines of bounded length.
 //! - [`json_lines`]: the lossless text, one JSON object a line.
 //! - [`open_metrics`]: OpenMetrics and Prometheus' text, with timestamps.
+//! - [`prometheus`]: the block folders of Prometheus' own store.
 //! - [`detect`]: which of them some bytes are.
 
 pub mod detect;
 pub mod json_lines;
 pub mod lines;
 pub mod open_metrics;
+pub mod prometheus;
 
 use std::io;
 

@@ -16,4 +16,5 @@ mod damage;
 mod formats;
 mod model;
 mod support;
+mod transfer;
 mod write;
