@@ -12,7 +12,9 @@
 //! - [`labels`]: `labels`, `label/NAME/values`, `series`.
 //! - [`metadata`]: `metadata`, `status/buildinfo`.
 //! - [`write`]: `write`, remote write 1.0.
+//! - [`export`]: `export`, every sample as JSON lines.
 
+mod export;
 mod labels;
 mod metadata;
 mod params;
@@ -38,6 +40,8 @@ pub struct ApiOptions {
     pub queries_max: usize,
     /// Writes that are decoded and stored at once; others wait for their turn.
     pub writes_max: usize,
+    /// Exports that run at once; beyond it a client is asked to come back.
+    pub exports_max: usize,
     /// Writes that are received or wait for their turn; beyond it a client is asked to come back.
     pub writes_waiting_max: usize,
     /// How long a client is asked to wait when there is no room for a write.
@@ -53,6 +57,7 @@ impl Default for ApiOptions {
         Self {
             queries_max: 20,
             writes_max: 4,
+            exports_max: 4,
             writes_waiting_max: 64,
             retry_after: Duration::from_secs(5),
             form_bytes_max: 10 << 20,
@@ -67,6 +72,7 @@ struct Api {
     tsdb: Tsdb,
     queries: Arc<Semaphore>,
     writes: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
     /// Places of writes that are received or wait: each may hold a whole request in memory.
     write_places: Arc<Semaphore>,
 }
@@ -85,6 +91,7 @@ pub(crate) fn router(tsdb: Tsdb) -> Router {
     let api = Api {
         queries: Arc::new(Semaphore::new(options.api.queries_max)),
         writes: Arc::new(Semaphore::new(options.api.writes_max)),
+        exports: Arc::new(Semaphore::new(options.api.exports_max)),
         write_places: Arc::new(Semaphore::new(options.api.writes_waiting_max)),
         tsdb,
     };
@@ -101,6 +108,7 @@ pub(crate) fn router(tsdb: Tsdb) -> Router {
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values))
         .route("/api/v1/series", get(labels::series).post(labels::series))
+        .route("/api/v1/export", get(export::lines).post(export::lines))
         .route("/api/v1/metadata", get(metadata::metadata))
         .route("/api/v1/status/buildinfo", get(metadata::buildinfo))
         .layer(DefaultBodyLimit::max(form_bytes_max))

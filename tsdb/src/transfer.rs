@@ -4,7 +4,7 @@
 //! Readers turn bytes into [`Piece`]s, each a few series with samples and the [`Position`] behind
 //! them, so that whoever imports can say how far it got and go on there. Writers turn one series
 //! at a time into text. Neither knows the other, nor the store: an import is a reader and
-//! [`crate::Tsdb::append`] (or a remote write), an export a reader of the store and a writer.
+//! [`crate::Tsdb::append`] (or a remote write), an export is [`export`] and a writer.
 //!
 //! Nothing here holds more than a piece in memory, and nothing is lost in silence: what a format cannot say
 //! is counted by its writer, and what a reader does not understand is an [`InputError`] that names
@@ -17,8 +17,10 @@
 //! - [`open_metrics`]: OpenMetrics and Prometheus' text, with timestamps.
 //! - [`prometheus`]: the block folders of Prometheus' own store.
 //! - [`detect`]: which of them some bytes are.
+//! - [`export`]: the store's samples, series by series, to a writer.
 
 pub mod detect;
+pub mod export;
 pub mod json_lines;
 pub mod lines;
 pub mod open_metrics;

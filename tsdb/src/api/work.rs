@@ -12,7 +12,15 @@ use crate::query::Guard;
 
 /// Raises the flag when the handler that holds it is dropped: the client has gone, or the work is
 /// done and nobody looks any more.
-struct CancelOnDrop(Arc<AtomicBool>);
+pub(super) struct CancelOnDrop(Arc<AtomicBool>);
+
+impl CancelOnDrop {
+    /// The holder, and the flag.
+    pub(super) fn new() -> (Self, Arc<AtomicBool>) {
+        let flag = Arc::new(AtomicBool::new(false));
+        (Self(Arc::clone(&flag)), flag)
+    }
+}
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -52,13 +60,12 @@ impl Api {
                 "query timed out in query queue",
             ));
         };
-        let cancel = Arc::new(AtomicBool::new(false));
+        let (_cancel, is_canceled) = CancelOnDrop::new();
         let guard = Guard {
             deadline: Some(deadline),
-            cancel: Some(Arc::clone(&cancel)),
+            cancel: Some(is_canceled),
             samples_max: self.tsdb.options().query.samples_max,
         };
-        let _cancel = CancelOnDrop(cancel);
         let api = self.clone();
         let task = tokio::task::spawn_blocking(move || {
             // The turn ends with the work, not with the client.
@@ -121,6 +128,7 @@ mod tests {
             tsdb,
             queries: Arc::new(Semaphore::new(1)),
             writes: Arc::new(Semaphore::new(1)),
+            exports: Arc::new(Semaphore::new(1)),
             write_places: Arc::new(Semaphore::new(1)),
         }
     }

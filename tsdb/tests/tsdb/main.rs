@@ -13,6 +13,7 @@ mod codecs;
 mod concurrent;
 mod crash;
 mod damage;
+mod export;
 mod formats;
 mod model;
 mod support;
