@@ -120,10 +120,7 @@ impl Day {
             .collect();
         let restart = (pod % 8 == 3).then(|| random.below(self.scrapes.max(1) as u64) as usize);
         let load = values::load(&mut random, self.scrapes);
-        let kinds = MIX
-            .iter()
-            .flat_map(|(kind, count)| (0..*count).map(|nth| (*kind, nth)));
-        kinds
+        kinds()
             .enumerate()
             .map(|(number, (kind, nth))| {
                 let stream = (pod * POD_SERIES + number) as u64 | 1 << 40;
@@ -188,6 +185,17 @@ const fn family(kind: Kind, nth: usize) -> (&'static str, &'static str) {
         (Kind::FloatSum, _) => ("http_request_duration_seconds_sum", "handler"),
         (Kind::SmallGauge, _) => ("go_goroutines", "process"),
     }
+}
+
+/// The labels of a pod's series.
+pub fn pod_labels(pod: usize) -> impl Iterator<Item = Labels> {
+    kinds().map(move |(kind, nth)| labels(kind, nth, pod))
+}
+
+/// The kind of each series of a pod, and which of its kind it is.
+fn kinds() -> impl Iterator<Item = (Kind, usize)> {
+    let mix = MIX.iter();
+    mix.flat_map(|(kind, count)| (0..*count).map(|nth| (*kind, nth)))
 }
 
 fn labels(kind: Kind, nth: usize, pod: usize) -> Labels {
