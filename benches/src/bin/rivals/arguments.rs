@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::system::System;
+
 /// Measures Taffrail beside Prometheus and VictoriaMetrics, on the same data.
 #[derive(Debug, Parser)]
 #[command(name = "rivals", max_term_width = 100)]
@@ -20,6 +22,9 @@ pub(crate) struct Arguments {
     /// Rows to measure [default: all]
     #[arg(long, value_enum, value_delimiter = ',')]
     rows: Vec<RowName>,
+    /// Systems to measure [default: all that are installed]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    systems: Vec<System>,
     /// Small sizes: says that everything works, in under a minute; its figures mean nothing
     #[arg(long, conflicts_with = "full")]
     pub(crate) quick: bool,
@@ -69,6 +74,11 @@ impl Arguments {
             .copied()
             .filter(|row| self.rows.is_empty() || self.rows.contains(row))
             .collect()
+    }
+
+    /// Whether a system is to be measured.
+    pub(crate) fn wants(&self, system: System) -> bool {
+        self.systems.is_empty() || self.systems.contains(&system)
     }
 
     /// `full` where sizes are full, `quick` where the run is quick.

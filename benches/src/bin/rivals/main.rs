@@ -43,16 +43,17 @@ fn main() -> anyhow::Result<ExitCode> {
     let bench = Bench::new(&arguments)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let mut report = Report::new(&bench);
+    let path = &arguments.json;
     for row in arguments.rows() {
         eprintln!("--- {row:?}");
         let found = runtime.block_on(rows::run(row, &bench));
         report.add(row, found);
+        // After each row: what takes half an hour is not lost with the last of it.
+        report
+            .write_json(path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     print!("{}", report.table());
-    let path = &arguments.json;
-    report
-        .write_json(path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
     println!("written to {}", path.display());
     let complete = !arguments.require_rivals || bench.absent().is_empty();
     if !complete {

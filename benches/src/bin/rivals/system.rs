@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use clap::ValueEnum;
 use tempfile::TempDir;
 
 use crate::arguments::Arguments;
@@ -18,7 +19,7 @@ use crate::client::Client;
 use crate::process::Process;
 
 /// A system that is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum System {
     /// This project's.
     Taffrail,
@@ -105,7 +106,7 @@ impl<'a> Bench<'a> {
             programs,
             scratch,
         };
-        if !bench.has(System::Taffrail) {
+        if arguments.wants(System::Taffrail) && !bench.has(System::Taffrail) {
             bail!(
                 "{} is not there or does not run: {}",
                 arguments.taffrail.display(),
@@ -126,9 +127,10 @@ impl<'a> Bench<'a> {
         absent.map(System::name).collect()
     }
 
-    /// The systems that are there, in the order of the columns.
+    /// The systems that are there and wanted, in the order of the columns.
     pub(crate) fn systems(&self) -> impl Iterator<Item = System> + '_ {
-        self.programs.iter().map(|(system, ..)| *system)
+        let there = self.programs.iter().map(|(system, ..)| *system);
+        there.filter(|system| self.arguments.wants(*system))
     }
 
     /// A new folder for data.

@@ -59,7 +59,9 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Row>> {
             Goal::None,
         ),
     ];
-    if let Err(error) = measure(bench, System::Taffrail, Fsync::Always, &set, &mut always).await {
+    if bench.arguments.wants(System::Taffrail)
+        && let Err(error) = measure(bench, System::Taffrail, Fsync::Always, &set, &mut always).await
+    {
         failed(&mut always, System::Taffrail, &error);
     }
     rows.push(times);
