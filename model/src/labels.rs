@@ -94,9 +94,7 @@ impl Labels {
     pub fn encoded_pairs(&self) -> impl Iterator<Item = &str> {
         let mut rest = &*self.0;
         std::iter::from_fn(move || {
-            let (_, after) = read_string(rest)?;
-            let (_, after) = read_string(after)?;
-            let (pair, _) = rest.split_at_checked(rest.len() - after.len())?;
+            let (pair, after) = split_pair(rest)?;
             rest = after;
             Some(pair)
         })
@@ -374,6 +372,29 @@ fn write_string(out: &mut String, text: &str) {
     out.push_str(text.get(..end).unwrap_or_default());
 }
 
+/// Appends a pair in its durable form, of which a set's is made, in order of name. For texts that are
+/// not known to be UTF-8 yet: whole sets are checked at once, which is as good, since every length is
+/// written in ASCII. Neither text is longer than [`STRING_BYTES_MAX`].
+pub fn write_pair(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for text in [name, value] {
+        debug_assert!(text.len() <= STRING_BYTES_MAX);
+        if text.len() < 127 {
+            out.push(text.len() as u8);
+        } else {
+            out.push(0x7f);
+            out.extend([21, 14, 7, 0].map(|shift| ((text.len() >> shift) & 0x7f) as u8));
+        }
+        out.extend_from_slice(text);
+    }
+}
+
+/// Takes the first pair off the durable form of a set: the pair as it is written, and what follows.
+pub fn split_pair(text: &str) -> Option<(&str, &str)> {
+    let (_, rest) = read_string(text)?;
+    let (_, rest) = read_string(rest)?;
+    text.split_at_checked(text.len() - rest.len())
+}
+
 /// Reads one string behind its length: the string and what follows.
 fn read_string(text: &str) -> Option<(&str, &str)> {
     let bytes = text.as_bytes();
@@ -429,6 +450,30 @@ mod tests {
             assert_eq!(back, labels);
             assert_eq!(back.get("näme"), Some(value.as_str()));
         }
+    }
+
+    #[test]
+    fn a_set_is_the_pairs_it_is_written_as() {
+        let pairs = [
+            ("a", "1".repeat(126)),
+            ("b", "ü".repeat(100)),
+            ("c", String::new()),
+        ];
+        let mut builder = Builder::new();
+        let mut text = Vec::new();
+        for (name, value) in &pairs {
+            builder.set_keeping_empty(name, value);
+            write_pair(&mut text, name.as_bytes(), value.as_bytes());
+        }
+        let labels = builder.build();
+        assert_eq!(labels.as_encoded().as_bytes(), text);
+        let mut rest = labels.as_encoded();
+        for (name, value) in &pairs {
+            let (pair, after) = split_pair(rest).expect("own encoding");
+            assert_eq!(decode_pair(pair), Some((*name, value.as_str())));
+            rest = after;
+        }
+        assert_eq!(split_pair(rest), None);
     }
 
     #[test]

@@ -297,14 +297,19 @@ impl From<&HistogramSample> for WireHistogram {
     }
 }
 
+/// The type that a number on the wire stands for; one that is not known stands for none.
+pub fn metric_type(number: i32) -> MetricType {
+    let number = usize::try_from(number).ok();
+    number
+        .and_then(|number| METRIC_TYPES.get(number).copied())
+        .unwrap_or_default()
+}
+
 impl From<MetricMetadata> for Metadata {
     fn from(wire: MetricMetadata) -> Self {
         Self {
             family: wire.metric_family_name,
-            metric_type: usize::try_from(wire.metric_type)
-                .ok()
-                .and_then(|number| METRIC_TYPES.get(number).copied())
-                .unwrap_or_default(),
+            metric_type: metric_type(wire.metric_type),
             help: wire.help,
             unit: wire.unit,
         }
