@@ -19,6 +19,7 @@ use logs::LogsOptions;
 use storage::store::StoreOptions;
 use storage::wal::sync::FsyncPolicy;
 use tsdb::TsdbOptions;
+use tsdb::ingest::limits::IngestLimits;
 
 use crate::cli::RunArgs;
 use crate::run::Role;
@@ -37,6 +38,10 @@ pub(crate) struct Config {
     pub(crate) fsync: FsyncPolicy,
     /// How long samples are kept.
     pub(crate) metrics_retention_ms: Option<i64>,
+    /// Series that may be active, altogether.
+    pub(crate) series_max: Option<u64>,
+    /// Series of one target that may be active.
+    pub(crate) series_per_target_max: Option<u64>,
     /// How long lines are kept.
     pub(crate) logs_retention_ms: Option<i64>,
     /// The node agent.
@@ -76,25 +81,31 @@ impl Config {
 impl Config {
     /// What the metrics store is told.
     pub(crate) fn tsdb_options(&self) -> TsdbOptions {
+        let default = TsdbOptions::default();
         TsdbOptions {
-            store: self.store_options(self.metrics_retention_ms),
-            ..TsdbOptions::default()
+            store: StoreOptions {
+                fsync: self.fsync,
+                retention_ms: self.metrics_retention_ms,
+                ..default.store
+            },
+            ingest: IngestLimits {
+                series_active_max: self.series_max,
+                series_per_target_max: self.series_per_target_max,
+                ..default.ingest
+            },
+            ..default
         }
     }
 
     /// What the log store is told.
     pub(crate) fn logs_options(&self) -> LogsOptions {
         LogsOptions {
-            store: self.store_options(self.logs_retention_ms),
+            store: StoreOptions {
+                fsync: self.fsync,
+                retention_ms: self.logs_retention_ms,
+                ..StoreOptions::default()
+            },
             ..LogsOptions::default()
-        }
-    }
-
-    fn store_options(&self, retention_ms: Option<i64>) -> StoreOptions {
-        StoreOptions {
-            fsync: self.fsync,
-            retention_ms,
-            ..StoreOptions::default()
         }
     }
 
@@ -133,6 +144,8 @@ impl From<ConfigFile> for Config {
             shutdown_deadline: file.shutdown_deadline,
             fsync: file.storage.fsync,
             metrics_retention_ms: file.metrics.retention.millis(),
+            series_max: file.metrics.series_max,
+            series_per_target_max: file.metrics.series_per_target_max,
             logs_retention_ms: file.logs.retention.millis(),
             agent,
             admission,

@@ -35,7 +35,8 @@ impl Sink for Stores {
     ) -> BoxFuture<'_, Result<(), ShipError>> {
         let tsdb = self.tsdb.clone();
         Box::pin(off_thread(move || {
-            tsdb.record_metadata(&metadata);
+            let recorded = tsdb.record_metadata(&metadata);
+            recorded.map_err(|error| ship_error(&error))?;
             let appended = tsdb.append(&series).map_err(|error| ship_error(&error))?;
             match appended.refused.samples {
                 0 => Ok(()),

@@ -45,6 +45,10 @@ pub(crate) struct StorageSection {
 pub(crate) struct MetricsSection {
     /// How long samples are kept.
     pub(crate) retention: Retention,
+    /// Series that may be active; a new one beyond is refused.
+    pub(crate) series_max: Option<u64>,
+    /// The same of one target, which is a `job` and an `instance`.
+    pub(crate) series_per_target_max: Option<u64>,
 }
 
 /// The log store.
@@ -95,6 +99,8 @@ impl Default for MetricsSection {
     fn default() -> Self {
         Self {
             retention: Retention(Some(400 * DAY_MS)),
+            series_max: None,
+            series_per_target_max: None,
         }
     }
 }
@@ -112,6 +118,15 @@ impl ConfigFile {
     pub(crate) fn validate(&self) -> Result<(), String> {
         if self.shutdown_deadline.is_zero() {
             return Err("shutdown_deadline: must be above 0, such as 10s".to_owned());
+        }
+        let limits = [
+            ("series_max", self.metrics.series_max),
+            ("series_per_target_max", self.metrics.series_per_target_max),
+        ];
+        if let Some((key, _)) = limits.iter().find(|(_, limit)| *limit == Some(0)) {
+            return Err(format!(
+                "metrics.{key}: must be above 0; leave it out for no limit"
+            ));
         }
         if self.http == self.admission.listen && self.http.port() != 0 {
             return Err(format!(

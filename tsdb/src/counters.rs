@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use storage::table::Memtable as _;
 
 use crate::database::Tsdb;
+use crate::ingest::census::TurnedAway;
 
 /// What this member counts beside the storage core.
 #[derive(Debug, Default)]
@@ -21,6 +23,10 @@ pub struct Counters {
     pub samples: AtomicU64,
     /// Samples that were refused.
     pub refused_samples: AtomicU64,
+    /// Series that were refused because there are too many altogether.
+    pub series_refused_total: AtomicU64,
+    /// Series that were refused because their target has too many.
+    pub series_refused_per_target: AtomicU64,
     /// Writes that found no place to wait.
     pub writes_turned_away: AtomicU64,
     /// Descriptions of families that found no room.
@@ -35,6 +41,14 @@ impl Counters {
     /// Counts a write that found no place to wait.
     pub fn turn_write_away(&self) {
         self.writes_turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts series that were refused because there are too many.
+    pub fn turn_series_away(&self, turned_away: TurnedAway) {
+        self.series_refused_total
+            .fetch_add(turned_away.total, Ordering::Relaxed);
+        self.series_refused_per_target
+            .fetch_add(turned_away.per_target, Ordering::Relaxed);
     }
 
     /// Counts samples that were refused.
@@ -113,6 +127,20 @@ impl Collector for TsdbCollector {
             let to = encoder.encode_descriptor(&name, help, None, metric.metric_type())?;
             metric.encode(to)?;
         }
+        let refused = Family::<Vec<(&str, &str)>, Counter>::default();
+        for (reason, counter) in [
+            ("series_max", &own.series_refused_total),
+            ("series_per_target_max", &own.series_refused_per_target),
+        ] {
+            let refused = refused.get_or_create(&vec![("reason", reason)]);
+            refused.inc_by(counter.load(Ordering::Relaxed));
+        }
+        let (name, help) = (
+            "taffrail_tsdb_series_refused",
+            "New series that were refused",
+        );
+        let to = encoder.encode_descriptor(name, help, None, refused.metric_type())?;
+        refused.encode(to)?;
         let view = store.view();
         let memory: u64 = view.memtables.iter().map(|m| m.table.read().rows()).sum();
         let part_bytes: u64 = view.parts.iter().map(|part| part.record.bytes).sum();
@@ -124,6 +152,11 @@ impl Collector for TsdbCollector {
                 store.memory_bytes() as u64,
             ),
             ("memtable_samples", "Samples not yet in a part", memory),
+            (
+                "active_series",
+                "Series that were written lately",
+                self.tsdb.census().active(),
+            ),
             ("parts", "Parts", view.parts.len() as u64),
             (
                 "part_bytes",

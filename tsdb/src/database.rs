@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::sample::{Metadata, SeriesSamples};
-use model::time::TimeRange;
+use model::time::{TimeRange, Timestamp};
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use storage::clock::Clock;
 use storage::disk::Disk;
@@ -18,16 +19,19 @@ use storage::store::{AppendError, OpenError, Recovered, StoreOptions};
 
 use crate::api::{self, ApiOptions};
 use crate::counters::{Counters, TsdbCollector};
+use crate::ingest;
+use crate::ingest::batch::Batch;
+use crate::ingest::census::Census;
 use crate::ingest::limits::IngestLimits;
 use crate::ingest::metadata::MetadataStore;
 use crate::ingest::refusal::Refused;
-use crate::ingest::validate::validate;
+use crate::ingest::remote_write::{self, DecodeError, Unpacked};
 use crate::query::{Engine, EngineOptions};
 use crate::store::read::Reader;
 use crate::store::{MetricStore, Metrics};
 
 /// How the metrics store behaves. Every field has a default.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct TsdbOptions {
     /// Partitions, durability, memory, retention.
     pub store: StoreOptions,
@@ -39,6 +43,30 @@ pub struct TsdbOptions {
     pub api: ApiOptions,
 }
 
+/// A memtable is flushed at this size: a million series that are scraped every 15 s until the next
+/// flush a minute later.
+const FLUSH_BYTES: usize = 128 << 20;
+/// Shards beyond this bring nothing.
+const SHARDS_MAX: u32 = 8;
+
+impl Default for TsdbOptions {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism();
+        let cores = cores.map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(SHARDS_MAX));
+        Self {
+            store: StoreOptions {
+                shards: cores.clamp(1, SHARDS_MAX),
+                flush_bytes: FLUSH_BYTES,
+                memory_bytes_max: 3 * FLUSH_BYTES,
+                ..StoreOptions::default()
+            },
+            ingest: IngestLimits::default(),
+            query: EngineOptions::default(),
+            api: ApiOptions::default(),
+        }
+    }
+}
+
 /// What became of a write. What was accepted is as durable as the options say.
 #[derive(Clone, Debug, Default)]
 pub struct Appended {
@@ -46,6 +74,17 @@ pub struct Appended {
     pub samples: u64,
     /// What was not, and why.
     pub refused: Refused,
+}
+
+/// Why the body of a remote write was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// It is none, or asks for too much.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The store did not take it.
+    #[error(transparent)]
+    Append(#[from] AppendError),
 }
 
 /// The metrics store.
@@ -60,8 +99,16 @@ struct Inner {
     options: TsdbOptions,
     engine: Engine,
     metadata: MetadataStore,
+    census: Arc<Census>,
+    /// Room that writes unpack into, for as many as were under way at once.
+    rooms: Mutex<Vec<Unpacked>>,
     counters: Counters,
 }
+
+/// Rooms that are kept for the next writes.
+const ROOMS_MAX: usize = 8;
+/// How far before the newest rows parts are asked for metadata at the start.
+const METADATA_MS: i64 = 48 * 3_600_000;
 
 impl std::fmt::Debug for Tsdb {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -85,11 +132,19 @@ impl Tsdb {
             clock,
             engine: Engine::new(options.query.clone()),
             metadata: MetadataStore::new(options.ingest.families_max),
+            census: Arc::new(Census::new(
+                options.ingest.series_active_max,
+                options.ingest.series_per_target_max,
+            )),
+            rooms: Mutex::new(Vec::new()),
             counters: Counters::default(),
             options,
         };
-        let inner = Arc::new(inner);
-        Ok((Self { inner }, recovered))
+        let tsdb = Self {
+            inner: Arc::new(inner),
+        };
+        tsdb.load_metadata();
+        Ok((tsdb, recovered))
     }
 
     /// Starts the threads that sync, flush, merge and expire. Stopping them flushes and closes the
@@ -98,21 +153,88 @@ impl Tsdb {
         Background::start(Arc::clone(&self.inner.store))
     }
 
-    /// Stores what of `batch` may be stored. On an error none of it was acknowledged.
-    pub fn append(&self, batch: &[SeriesSamples]) -> Result<Appended, AppendError> {
-        let counters = &self.inner.counters;
-        let (accepted, refused) =
-            validate(batch, &self.inner.options.ingest, self.accepted_range());
-        counters.refuse(refused.samples);
-        let samples = accepted
-            .iter()
-            .map(|series| (series.samples.len() + series.histograms.len()) as u64)
-            .sum();
-        if samples > 0 {
-            self.inner.store.append(&accepted)?;
-            counters.samples.fetch_add(samples, Ordering::Relaxed);
+    /// Stores what of `series` may be stored. On an error none of it was acknowledged.
+    pub fn append(&self, series: &[SeriesSamples]) -> Result<Appended, AppendError> {
+        let limits = &self.inner.options.ingest;
+        let (batch, refused) = ingest::check(series, limits, self.accepted_range());
+        self.append_batch(batch, refused)
+    }
+
+    /// Stores what of the body of a remote write may be stored. On an error none of it was
+    /// acknowledged.
+    pub fn write(&self, body: &[u8]) -> Result<Appended, WriteError> {
+        let limits = &self.inner.options.ingest;
+        let mut room = self.inner.rooms.lock().pop().unwrap_or_default();
+        let decoded = remote_write::decode(body, limits, self.accepted_range(), &mut room);
+        let mut rooms = self.inner.rooms.lock();
+        if rooms.len() < ROOMS_MAX {
+            rooms.push(room);
         }
+        drop(rooms);
+        let (batch, refused) = decoded?;
+        Ok(self.append_batch(batch, refused)?)
+    }
+
+    fn append_batch(
+        &self,
+        mut batch: Batch,
+        mut refused: Refused,
+    ) -> Result<Appended, AppendError> {
+        let Inner {
+            store,
+            clock,
+            metadata,
+            census,
+            counters,
+            ..
+        } = &*self.inner;
+        counters.refuse(refused.samples);
+        let now = clock.now();
+        let news = metadata.news(batch.take_metadata(), now);
+        batch.describe(news);
+        if batch.is_empty() && batch.metadata().is_empty() {
+            return Ok(Appended {
+                samples: 0,
+                refused,
+            });
+        }
+        batch.counted_by(Arc::clone(census));
+        store.append(&batch)?;
+        let without_room = metadata.record(batch.metadata(), now);
+        counters
+            .metadata_dropped
+            .fetch_add(without_room as u64, Ordering::Relaxed);
+        let (not_new, turned_away) = batch.take_refused();
+        counters.refuse(not_new.samples);
+        counters.turn_series_away(turned_away);
+        let samples = (batch.samples() as u64).saturating_sub(not_new.samples);
+        counters.samples.fetch_add(samples, Ordering::Relaxed);
+        refused.extend(not_new);
         Ok(Appended { samples, refused })
+    }
+
+    /// Reads what parts and memtables know of metric families.
+    fn load_metadata(&self) {
+        let view = self.inner.store.view();
+        let newest = view.parts.iter().map(|part| part.record.end_ms).max();
+        let since = newest.unwrap_or_default().saturating_sub(METADATA_MS);
+        for part in &view.parts {
+            let end = Timestamp(part.record.end_ms);
+            if end < Timestamp(since) {
+                continue;
+            }
+            match part.part().and_then(|part| part.metadata()) {
+                Ok(known) => {
+                    self.inner.metadata.record(&known, end);
+                }
+                // Whoever reads the part's samples finds out, and takes it out.
+                Err(error) => tracing::warn!(%error, "a part's metadata cannot be read"),
+            }
+        }
+        for memory in &view.memtables {
+            let known: Vec<Metadata> = memory.table.read().families().cloned().collect();
+            self.inner.metadata.record(&known, self.inner.clock.now());
+        }
     }
 
     /// The instants that are accepted now.
@@ -124,11 +246,11 @@ impl Tsdb {
         )
     }
 
-    /// Remembers what is known of metric families.
-    pub fn record_metadata(&self, metadata: &[Metadata]) {
-        let without_room = self.inner.metadata.record(metadata);
-        let dropped = &self.inner.counters.metadata_dropped;
-        dropped.fetch_add(without_room as u64, Ordering::Relaxed);
+    /// Stores what is known of metric families.
+    pub fn record_metadata(&self, metadata: &[Metadata]) -> Result<(), AppendError> {
+        let mut batch = Batch::default();
+        batch.describe(metadata.to_vec());
+        self.append_batch(batch, Refused::default()).map(|_| ())
     }
 
     /// The HTTP API, everything below `/api/v1`.
@@ -159,6 +281,11 @@ impl Tsdb {
     /// Metadata of metric families.
     pub fn metadata(&self) -> &MetadataStore {
         &self.inner.metadata
+    }
+
+    /// How many series there are.
+    pub fn census(&self) -> &Census {
+        &self.inner.census
     }
 
     /// The clock that was handed in.

@@ -8,14 +8,40 @@
 //!
 //! - [`limits`]: how much, how long, how far ahead.
 //! - [`refusal`]: why a series or a sample was not taken, in upstream's words where it has any.
-//! - [`validate`]: a batch to the part of it that may be stored.
-//! - [`remote_write`]: the bytes of a remote write to a batch.
-//! - [`weigh`]: what they will take in memory, before they do.
+//! - [`validate`]: the rules for labels, instants and histograms.
+//! - [`batch`]: a write on its way into the store.
+//! - [`build`]: what comes in to a batch of what may be stored.
+//! - [`remote_write`]: the bytes of a remote write to a batch; [`protobuf`] is how they are read.
+//! - [`census`]: how many series there are, and may be.
 //! - [`metadata`]: what is known of metric families.
 
+pub mod batch;
+mod build;
+pub mod census;
 pub mod limits;
 pub mod metadata;
+mod protobuf;
 pub mod refusal;
 pub mod remote_write;
-pub mod validate;
-mod weigh;
+mod validate;
+
+use model::sample::SeriesSamples;
+use model::time::TimeRange;
+
+use batch::Batch;
+use build::Builder;
+use limits::IngestLimits;
+use refusal::Refused;
+
+/// What of `series` may be stored, and what not.
+pub fn check(
+    series: &[SeriesSamples],
+    limits: &IngestLimits,
+    accepted: TimeRange,
+) -> (Batch, Refused) {
+    let mut builder = Builder::new(limits, accepted);
+    for series in series {
+        builder.series(series);
+    }
+    builder.finish()
+}

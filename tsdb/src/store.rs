@@ -15,7 +15,9 @@
 //!
 //! - [`columns`]: the samples of a series in memory; the rule that the last write stays.
 //! - [`record`]: a record of the log.
+//! - [`registry`]: the series that are active, as successive memtables share them.
 //! - [`memtable`]: samples not in a part yet.
+//! - [`pages`]: lists that grow in place, which both are made of.
 //! - [`codec`]: columns of a block to bytes, bit for bit.
 //! - [`chunk`]: what is known of a block without reading it.
 //! - [`directory`]: which blocks each series has.
@@ -32,10 +34,12 @@ pub mod directory;
 mod families;
 pub mod memtable;
 mod merge;
+mod pages;
 pub mod part_reader;
 mod part_writer;
 pub mod read;
 mod record;
+pub mod registry;
 mod times;
 
 use model::time::TimeRange;
@@ -70,16 +74,33 @@ impl Table for Metrics {
         range: TimeRange,
         writer: &mut PartWriter,
     ) -> Result<PartSummary, PartError> {
-        let mut order = Vec::new();
-        for memtable in memtables {
-            let numbered = (0..).zip(memtable.index().series());
-            order.extend(numbered.map(|(number, labels)| (labels, number, *memtable)));
-        }
-        order.sort_by(|a, b| a.0.cmp(b.0));
+        // The shards side by side, each in the order of labels: one series at a time is in memory.
+        let mut walks: Vec<_> = memtables
+            .iter()
+            .map(|memtable| {
+                let labelled = memtable
+                    .ordered()
+                    .filter_map(|series| Some((memtable.labels(series)?, series, *memtable)));
+                labelled.peekable()
+            })
+            .collect();
         let mut out = SeriesWriter::new(writer, Density::Hot);
-        for (labels, number, memtable) in order {
-            if let Some(columns) = memtable.columns(number) {
-                out.series(labels, &columns.copy_of(range))?;
+        for memtable in memtables {
+            out.metadata(memtable.families().cloned());
+        }
+        loop {
+            let ahead = walks
+                .iter_mut()
+                .filter_map(|walk| Some((walk.peek()?.0.clone(), walk)));
+            let Some((_, walk)) = ahead.min_by(|(a, _), (b, _)| a.cmp(b)) else {
+                break;
+            };
+            let Some((labels, series, memtable)) = walk.next() else {
+                break;
+            };
+            if let Some(mut columns) = memtable.columns(series) {
+                columns.restrict(range);
+                out.series(&labels, &columns)?;
             }
         }
         let summary = out.finish()?;

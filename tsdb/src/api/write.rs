@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use storage::store::AppendError;
 
 use super::Api;
-use crate::ingest::refusal::Refused;
-use crate::ingest::remote_write::{self, DecodeError};
+use crate::database::WriteError;
+use crate::ingest::remote_write::DecodeError;
 
 const PROTOBUF: &str = "application/x-protobuf";
 /// The message of version 1, as a parameter of the content type may name it.
@@ -32,50 +32,30 @@ pub(super) async fn write(State(api): State<Api>, request: Request) -> Response 
         Ok(body) => body,
         Err(rejection) => return text(rejection.status(), rejection.body_text()),
     };
-    match api.run_write(move |api| store(api, &body)).await {
-        Ok(Ok(refused)) if refused.is_empty() => StatusCode::NO_CONTENT.into_response(),
-        Ok(Ok(refused)) => text(StatusCode::BAD_REQUEST, refused.to_string()),
-        Ok(Err(error)) => error.answer(&api),
+    match api.run_write(move |api| api.tsdb.write(&body)).await {
+        Ok(Ok(appended)) if appended.refused.is_empty() => StatusCode::NO_CONTENT.into_response(),
+        Ok(Ok(appended)) => text(StatusCode::BAD_REQUEST, appended.refused.to_string()),
+        Ok(Err(error)) => failure(&api, &error),
         Err(error) => later(&api, StatusCode::SERVICE_UNAVAILABLE, error.message),
     }
 }
 
-/// Why a write was not stored.
-#[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    #[error(transparent)]
-    Append(#[from] AppendError),
-}
-
-impl WriteError {
-    fn answer(&self, api: &Api) -> Response {
-        match self {
-            Self::Decode(
-                DecodeError::TooLarge { .. }
-                | DecodeError::TooManySeries { .. }
-                | DecodeError::TooHeavy { .. },
-            ) => text(StatusCode::PAYLOAD_TOO_LARGE, self.to_string()),
-            Self::Decode(_) | Self::Append(AppendError::TooLarge(_)) => {
-                text(StatusCode::BAD_REQUEST, self.to_string())
-            }
-            Self::Append(AppendError::Overloaded { .. }) => {
-                later(api, StatusCode::TOO_MANY_REQUESTS, self.to_string())
-            }
-            Self::Append(_) => later(api, StatusCode::SERVICE_UNAVAILABLE, self.to_string()),
+/// The answer to a write that was not stored.
+fn failure(api: &Api, error: &WriteError) -> Response {
+    match error {
+        WriteError::Decode(
+            DecodeError::TooLarge { .. }
+            | DecodeError::TooManySeries { .. }
+            | DecodeError::TooHeavy { .. },
+        ) => text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+        WriteError::Decode(_) | WriteError::Append(AppendError::TooLarge(_)) => {
+            text(StatusCode::BAD_REQUEST, error.to_string())
         }
+        WriteError::Append(AppendError::Overloaded { .. }) => {
+            later(api, StatusCode::TOO_MANY_REQUESTS, error.to_string())
+        }
+        WriteError::Append(_) => later(api, StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
     }
-}
-
-fn store(api: &Api, body: &[u8]) -> Result<Refused, WriteError> {
-    let decoded = remote_write::decode(body, &api.tsdb.options().ingest)?;
-    let mut refused = decoded.refused;
-    api.tsdb.counters().refuse(refused.samples);
-    let appended = api.tsdb.append(&decoded.series)?;
-    api.tsdb.record_metadata(&decoded.metadata);
-    refused.extend(appended.refused);
-    Ok(refused)
 }
 
 /// What is neither said nor wrong is taken for version 1 in snappy, as upstream does.

@@ -21,6 +21,10 @@ pub struct IngestLimits {
     pub unpacked_bytes_max: usize,
     /// What a request may take in memory once it is decoded, roughly.
     pub decoded_bytes_max: usize,
+    /// Series that were written lately, altogether; beyond it a new one is refused. None is no limit.
+    pub series_active_max: Option<u64>,
+    /// The same of each target, which is a `job` and an `instance`.
+    pub series_per_target_max: Option<u64>,
     /// Metric families whose metadata is remembered.
     pub families_max: usize,
 }
@@ -38,6 +42,8 @@ impl Default for IngestLimits {
             request_bytes_max: 32 << 20,
             unpacked_bytes_max: 128 << 20,
             decoded_bytes_max: 512 << 20,
+            series_active_max: None,
+            series_per_target_max: None,
             families_max: 100_000,
         }
     }

@@ -51,6 +51,30 @@ pub enum Refusal {
         /// How long it may be.
         limit: usize,
     },
+    /// There are as many active series as allowed, and this one is new.
+    #[error(
+        "series {labels} is new, and there are {limit} active series, as many as are allowed; drop labels that have many values, or raise metrics.series_max"
+    )]
+    TooManySeries {
+        /// The series.
+        labels: Labels,
+        /// How many there may be.
+        limit: u64,
+    },
+    /// The target has as many active series as allowed, and this one is new.
+    #[error(
+        "series {labels} is new, and its target job={job:?}, instance={instance:?} has {limit} series, as many as are allowed; drop labels that have many values, or raise metrics.series_per_target_max"
+    )]
+    TooManySeriesOfTarget {
+        /// The series.
+        labels: Labels,
+        /// The target's job.
+        job: String,
+        /// The target's instance.
+        instance: String,
+        /// How many series it may have.
+        limit: u64,
+    },
     /// A histogram contradicts itself.
     #[error("invalid histogram of series {labels} at {}: {reason}", at.millis())]
     InvalidHistogram {

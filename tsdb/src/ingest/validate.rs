@@ -1,106 +1,17 @@
-//! A batch to the part of it that may be stored. Pure: the instants that bound it are handed in.
-
-use std::borrow::Cow;
+//! The rules for labels, instants and histograms. Pure: the instants that are accepted are handed in.
 
 use model::histogram::{Histogram, Span};
 use model::labels::{Labels, METRIC_NAME};
-use model::sample::SeriesSamples;
 use model::time::{TimeRange, Timestamp};
 
 use super::limits::IngestLimits;
-use super::refusal::{Refusal, Refused};
+use super::refusal::Refusal;
 
 /// Finest and coarsest resolution of exponential buckets.
 const SCHEMAS: std::ops::RangeInclusive<i32> = -4..=8;
 
-/// What of `batch` may be stored, and what not. Nothing is copied where all of it may.
-pub fn validate<'a>(
-    batch: &'a [SeriesSamples],
-    limits: &IngestLimits,
-    accepted: TimeRange,
-) -> (Cow<'a, [SeriesSamples]>, Refused) {
-    let mut refused = Refused::default();
-    let mut kept: Option<Vec<SeriesSamples>> = None;
-    for (index, series) in batch.iter().enumerate() {
-        let checked = check_series(series, limits, accepted, &mut refused);
-        if !matches!(checked, Checked::Whole) && kept.is_none() {
-            kept = Some(batch.get(..index).unwrap_or_default().to_vec());
-        }
-        if let Some(kept) = &mut kept {
-            match checked {
-                Checked::Whole => kept.push(series.clone()),
-                Checked::Part(part) => kept.push(part),
-                Checked::Nothing => {}
-            }
-        }
-    }
-    match kept {
-        Some(kept) => (Cow::Owned(kept), refused),
-        None => (Cow::Borrowed(batch), refused),
-    }
-}
-
-enum Checked {
-    Whole,
-    Part(SeriesSamples),
-    Nothing,
-}
-
-fn check_series(
-    series: &SeriesSamples,
-    limits: &IngestLimits,
-    accepted: TimeRange,
-    refused: &mut Refused,
-) -> Checked {
-    if let Err(refusal) = check_labels(&series.labels, limits) {
-        refused.add(series.samples.len() + series.histograms.len(), || refusal);
-        return Checked::Nothing;
-    }
-    let labels = &series.labels;
-    let mut whole = true;
-    let mut keep = |at: Timestamp, histogram: Option<&Histogram>| {
-        let refusal = check_instant(labels, at, accepted).and_then(|()| match histogram {
-            Some(histogram) => check_histogram(histogram, limits).map_err(|reason| {
-                let labels = labels.clone();
-                Refusal::InvalidHistogram { labels, at, reason }
-            }),
-            None => Ok(()),
-        });
-        match refusal {
-            Ok(()) => true,
-            Err(refusal) => {
-                refused.add(1, || refusal);
-                whole = false;
-                false
-            }
-        }
-    };
-    let samples = series.samples.iter();
-    let floats: Vec<bool> = samples.map(|s| keep(s.timestamp, None)).collect();
-    let samples = series.histograms.iter();
-    let histograms: Vec<bool> = samples
-        .map(|s| keep(s.timestamp, Some(&s.histogram)))
-        .collect();
-    if whole {
-        return Checked::Whole;
-    }
-    Checked::Part(SeriesSamples {
-        labels: labels.clone(),
-        samples: kept(&series.samples, &floats),
-        histograms: kept(&series.histograms, &histograms),
-        exemplars: series.exemplars.clone(),
-    })
-}
-
-fn kept<T: Clone>(items: &[T], keep: &[bool]) -> Vec<T> {
-    let items = items.iter().zip(keep);
-    items
-        .filter(|(_, keep)| **keep)
-        .map(|(item, _)| item.clone())
-        .collect()
-}
-
-fn check_labels(labels: &Labels, limits: &IngestLimits) -> Result<(), Refusal> {
+/// Whether the labels name a series that may be stored.
+pub(super) fn check_labels(labels: &Labels, limits: &IngestLimits) -> Result<(), Refusal> {
     let mut count = 0;
     let mut has_name = false;
     for (name, value) in labels {
@@ -137,7 +48,12 @@ fn check_labels(labels: &Labels, limits: &IngestLimits) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_instant(labels: &Labels, at: Timestamp, accepted: TimeRange) -> Result<(), Refusal> {
+/// Whether an instant is accepted.
+pub(super) fn check_instant(
+    labels: &Labels,
+    at: Timestamp,
+    accepted: TimeRange,
+) -> Result<(), Refusal> {
     let labels = || labels.clone();
     if at < accepted.start {
         return Err(Refusal::TooOld {
@@ -156,7 +72,10 @@ fn check_instant(labels: &Labels, at: Timestamp, accepted: TimeRange) -> Result<
 }
 
 /// The rules that queries rely on; in upstream's words.
-fn check_histogram(histogram: &Histogram, limits: &IngestLimits) -> Result<(), &'static str> {
+pub(super) fn check_histogram(
+    histogram: &Histogram,
+    limits: &IngestLimits,
+) -> Result<(), &'static str> {
     let parts = [
         histogram.positive_spans.len(),
         histogram.negative_spans.len(),
@@ -217,9 +136,12 @@ fn check_spans(spans: &[Span], buckets: usize) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use model::sample::{HistogramSample, Sample};
+    use model::sample::{HistogramSample, Sample, SeriesSamples};
 
     use super::*;
+    use crate::ingest::batch::Batch;
+    use crate::ingest::build::Builder;
+    use crate::ingest::refusal::Refused;
 
     const ACCEPTED: TimeRange = TimeRange::new(Timestamp(100), Timestamp(200));
 
@@ -237,16 +159,24 @@ mod tests {
         }
     }
 
+    fn validate(batch: &[SeriesSamples], limits: &IngestLimits) -> (Batch, Refused) {
+        let mut builder = Builder::new(limits, ACCEPTED);
+        for series in batch {
+            builder.series(series);
+        }
+        builder.finish()
+    }
+
     fn check(batch: &[SeriesSamples], kept: &[&[i64]], reason: &str) {
         let limits = IngestLimits {
             labels_max: 3,
             label_value_bytes_max: 10,
             ..IngestLimits::default()
         };
-        let (accepted, refused) = validate(batch, &limits, ACCEPTED);
+        let (accepted, refused) = validate(batch, &limits);
         let instants: Vec<Vec<i64>> = accepted
             .iter()
-            .map(|series| series.samples.iter().map(|s| s.timestamp.0).collect())
+            .map(|series| series.floats.iter().map(|s| s.timestamp.0).collect())
             .collect();
         assert_eq!(instants, kept, "{reason}");
         assert_eq!(refused.to_string(), reason);
@@ -326,7 +256,7 @@ mod tests {
                 timestamp: Timestamp(150),
                 histogram: histogram.clone(),
             });
-            let (_, refused) = validate(&[batch], &IngestLimits::default(), ACCEPTED);
+            let (_, refused) = validate(&[batch], &IngestLimits::default());
             assert_eq!(refused.is_empty(), is_valid, "{histogram:?}: {refused}");
         }
     }

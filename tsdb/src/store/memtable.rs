@@ -1,168 +1,427 @@
-//! Samples that are only in memory and in the log: an index and the columns of each series.
+//! Samples that are only in memory and in the log.
 //!
 //! The same [`Memtable::apply`] runs when a record is written and when it is replayed, so both
-//! lead to the same state. A series has two numbers: its place in the index, and the number the log
-//! knows it by. They are equal unless a record that named a series was lost, which leaves a gap.
+//! lead to the same state. What a memtable has of its own are rows; the labels are in a registry
+//! that it shares with the memtables before and after it (see [`super::registry`]), and a series is
+//! known by its number there.
+//!
+//! Nearly everything in memory is floats, and a series has few of them until the next flush, so they
+//! have a form of their own (`memtable/rows.rs`). Whatever else a series may have is kept aside, and
+//! costs those that have it not a byte.
+//!
+//! Queries may meet series here that have no sample: the registry knows them from before.
 
-use std::collections::{BTreeSet, HashMap};
+mod numbering;
+mod rows;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashTable};
 use model::histogram::Histogram;
 use model::labels::Labels;
-use model::sample::SeriesSamples;
+use model::sample::{Exemplar, HistogramSample, Metadata};
 use model::time::{TimeRange, Timestamp};
 use storage::codec::Malformed;
 use storage::index::SeriesRef;
-use storage::index::memory::MemoryIndex;
 use storage::table::{Memtable, Partition, Shard};
+use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 use super::columns::Columns;
-use super::record::{self, Record, SeriesNumber};
+use super::record::{
+    self, FloatRows, NameReader, RecordReader, RecordWriter, Rows as RecordRows, Section,
+    SeriesNumber,
+};
+use super::registry::{PairNumber, Registry, RegistryIndex, Shared};
+use crate::ingest::batch::{Batch, BatchSeries};
+use crate::ingest::census::Applicants;
+use crate::ingest::refusal::Refused;
+use numbering::Numbering;
+use rows::Rows;
 
-/// What a float takes in memory.
-const FLOAT_BYTES: usize = 16;
+/// Memtables that a series may be missing from before it counts as idle.
+const IDLE_MEMTABLES: u32 = 4;
+/// Exemplars of a memtable; those beyond are dropped.
+const EXEMPLARS_MAX: usize = 50_000;
+/// Metric families of a memtable; those beyond are dropped.
+const FAMILIES_MAX: usize = 100_000;
+
+/// What a byte of a record that is not a float's may take in memory.
+const NAMED_BYTES_PER_BYTE: usize = 4;
 
 /// Samples in memory.
 #[derive(Debug, Default)]
 pub struct MetricsMemtable {
-    index: MemoryIndex,
-    /// By place in the index.
-    series: Vec<MemorySeries>,
-    /// Places of the series whose number is not their place.
-    displaced: HashMap<SeriesNumber, SeriesRef>,
-    /// Above every number in use.
-    next_number: SeriesNumber,
+    shared: Arc<Shared>,
+    numbering: Numbering,
+    floats: Rows,
+    others: HashMap<SeriesRef, Others, Xxh3DefaultBuilder>,
+    exemplars: usize,
+    families: BTreeMap<String, Metadata>,
     rows: u64,
-    bytes: usize,
+    /// What histograms, exemplars and families take.
+    other_bytes: usize,
+    /// What the registry took when this memtable was begun, and when it was last added to.
+    registry_bytes: (usize, usize),
 }
 
+/// What a series has beside floats.
 #[derive(Debug, Default)]
-struct MemorySeries {
-    number: SeriesNumber,
-    columns: Columns,
+struct Others {
+    /// In the order of writing, each with the number of floats that were written before it.
+    histograms: Vec<(u32, HistogramSample)>,
+    exemplars: Vec<Exemplar>,
 }
 
 impl MetricsMemtable {
-    /// Labels to series.
-    pub const fn index(&self) -> &MemoryIndex {
-        &self.index
+    /// Labels to series. While it is held no new series is taken in.
+    pub fn index(&self) -> RegistryIndex<'_> {
+        self.shared.index()
     }
 
-    /// The samples of a series.
-    pub fn columns(&self, series: SeriesRef) -> Option<&Columns> {
-        self.series
-            .get(series as usize)
-            .map(|series| &series.columns)
+    /// Whether there is anything of a series here.
+    pub fn holds(&self, series: SeriesRef) -> bool {
+        self.floats.len_of(series) > 0 || self.others.contains_key(&series)
     }
 
-    /// The number the log knows the series by.
-    fn number_of(&self, labels: &Labels) -> Option<SeriesNumber> {
-        let series = self.index.get(labels)?;
-        self.series.get(series as usize).map(|series| series.number)
-    }
-
-    fn place_of(&self, number: SeriesNumber) -> Option<SeriesRef> {
-        let in_place = self.series.get(number as usize);
-        if in_place.is_some_and(|series| series.number == number) {
-            return Some(number);
+    /// What there is of a series; `None` where that is nothing.
+    pub fn columns(&self, series: SeriesRef) -> Option<Columns> {
+        if !self.holds(series) {
+            return None;
         }
-        self.displaced.get(&number).copied()
-    }
-
-    fn name(&mut self, number: SeriesNumber, labels: &Labels) {
-        let place = self.index.get_or_insert(labels);
-        if self.series.len() <= place as usize {
-            self.series.push(MemorySeries {
-                number,
-                columns: Columns::default(),
-            });
-            self.bytes += size_of::<MemorySeries>();
-        }
-        if self.place_of(number) != Some(place) {
-            self.displaced.insert(number, place);
-        }
-        self.next_number = self.next_number.max(number.saturating_add(1));
-    }
-
-    /// Writes rows of a series, which take `bytes` each. Returns whether the series is known.
-    fn write(
-        &mut self,
-        number: SeriesNumber,
-        bytes: usize,
-        write: impl FnOnce(&mut Columns),
-    ) -> bool {
-        let place = self.place_of(number);
-        let Some(series) = place.and_then(|place| self.series.get_mut(place as usize)) else {
-            return false;
+        let mut columns = Columns::default();
+        let Some(others) = self.others.get(&series) else {
+            self.floats.columns_of(series, &mut columns);
+            return Some(columns);
         };
-        let before = series.columns.len();
-        write(&mut series.columns);
-        let added = series.columns.len().saturating_sub(before);
-        self.rows += added as u64;
-        self.bytes += added * bytes;
-        true
+        let floats: Vec<(i64, f64)> = self.floats.of(series).collect();
+        let mut written = 0;
+        for histograms in others.histograms.chunk_by(|(a, _), (b, _)| a == b) {
+            let before = histograms.first().map_or(0, |(floats, _)| *floats as usize);
+            let between = floats.get(written..before).unwrap_or_default();
+            columns.write_floats(between.to_vec());
+            let rows = histograms.iter().map(|(_, sample)| sample);
+            let rows = rows.map(|sample| (sample.timestamp.0, sample.histogram.clone(), 0));
+            columns.write_histograms(rows.collect());
+            written = before;
+        }
+        columns.write_floats(floats.get(written..).unwrap_or_default().to_vec());
+        columns.write_exemplars(others.exemplars.clone());
+        Some(columns)
+    }
+
+    /// What is known of metric families.
+    pub fn families(&self) -> impl Iterator<Item = &Metadata> {
+        self.families.values()
+    }
+
+    /// The series that there is something of, in the order of their labels.
+    pub(super) fn ordered(&self) -> impl Iterator<Item = SeriesRef> {
+        let order = self.shared.ordered();
+        let series = (0..order.len()).filter_map(move |place| order.get(place).copied());
+        series.filter(|series| self.holds(*series))
+    }
+
+    /// The labels of a series.
+    pub(super) fn labels(&self, series: SeriesRef) -> Option<Labels> {
+        self.shared.read().labels(series)
+    }
+
+    /// Whether the log's segment has named a series.
+    fn is_named(&self, series: SeriesRef) -> bool {
+        self.floats.len_of(series) > 0 || self.numbering.place_of(series) == Some(series)
+    }
+
+    fn apply_names(&mut self, mut names: NameReader<'_>) -> Result<(), Malformed> {
+        let numbering = &mut self.numbering;
+        let mut free = true;
+        let read = self.shared.write(|registry| {
+            let mut pairs: Vec<PairNumber> = Vec::new();
+            let mut text = String::new();
+            while let Some(number) = names.next()? {
+                let place = register(registry, &names, &mut pairs, &mut text);
+                free &= place.is_some_and(|place| numbering.name(number, place));
+            }
+            self.registry_bytes.1 = registry.bytes();
+            Ok(())
+        });
+        read?;
+        known(free)
+    }
+
+    fn apply_floats(&mut self, floats: &FloatRows<'_>) -> Result<(), Malformed> {
+        let mut all_known = true;
+        floats.each(|number, at, value| {
+            let place = self.numbering.place_of(number);
+            let written = place.and_then(|place| {
+                let at = self.floats.at(at)?;
+                self.floats.push(place, at, value)
+            });
+            self.rows += u64::from(written.is_some());
+            all_known &= written.is_some();
+        });
+        known(all_known)
+    }
+
+    fn apply_runs(&mut self, floats: RecordRows<f64>) -> Result<(), Malformed> {
+        let mut all_known = true;
+        for (number, rows) in floats.into_runs() {
+            for (at, value) in rows {
+                let place = self.numbering.place_of(number);
+                let written = place.and_then(|place| {
+                    let at = self.floats.at(at)?;
+                    self.floats.push(place, at, value)
+                });
+                self.rows += u64::from(written.is_some());
+                all_known &= written.is_some();
+            }
+        }
+        known(all_known)
+    }
+
+    fn apply_histograms(&mut self, histograms: RecordRows<Histogram>) -> Result<(), Malformed> {
+        let mut all_known = true;
+        for (number, rows) in histograms.into_runs() {
+            let Some(place) = self.numbering.place_of(number) else {
+                all_known = false;
+                continue;
+            };
+            let floats = self.floats.len_of(place);
+            let others = self.others.entry(place).or_default();
+            for (at, histogram) in rows {
+                let timestamp = Timestamp(at);
+                self.rows += 1;
+                self.other_bytes += histogram_bytes(&histogram);
+                let sample = HistogramSample {
+                    timestamp,
+                    histogram,
+                };
+                others.histograms.push((floats, sample));
+            }
+        }
+        known(all_known)
+    }
+
+    fn apply_exemplars(
+        &mut self,
+        exemplars: Vec<(SeriesNumber, Exemplar)>,
+    ) -> Result<(), Malformed> {
+        let mut all_known = true;
+        for (number, exemplar) in exemplars {
+            let Some(place) = self.numbering.place_of(number) else {
+                all_known = false;
+                continue;
+            };
+            if self.exemplars < EXEMPLARS_MAX {
+                self.exemplars += 1;
+                self.other_bytes += size_of::<Exemplar>() + exemplar.labels.as_encoded().len();
+                self.others
+                    .entry(place)
+                    .or_default()
+                    .exemplars
+                    .push(exemplar);
+            }
+        }
+        known(all_known)
+    }
+
+    fn apply_families(&mut self, families: Vec<Metadata>) {
+        for family in families {
+            if self.families.len() < FAMILIES_MAX || self.families.contains_key(&family.family) {
+                self.other_bytes += size_of::<(String, Metadata)>()
+                    + 2 * family.family.len()
+                    + family.help.len()
+                    + family.unit.len();
+                self.families.insert(family.family.clone(), family);
+            }
+        }
+    }
+}
+
+/// Registers the series at hand. `pairs` are those of the series before it, and become its own.
+fn register(
+    registry: &mut Registry,
+    names: &NameReader<'_>,
+    pairs: &mut Vec<PairNumber>,
+    text: &mut String,
+) -> Option<SeriesRef> {
+    text.clear();
+    let mut count = 0;
+    for (pair, is_same) in names.labels() {
+        text.push_str(pair);
+        let known = pairs.get_mut(count);
+        match known {
+            Some(_) if is_same => {}
+            Some(known) => *known = registry.intern(pair)?,
+            None => pairs.push(registry.intern(pair)?),
+        }
+        count += 1;
+    }
+    pairs.truncate(count);
+    registry.register(pairs, text)
+}
+
+fn known(all_known: bool) -> Result<(), Malformed> {
+    if all_known {
+        return Ok(());
+    }
+    Err(Malformed {
+        offset: 0,
+        expected: "the number of a series that an earlier record named",
+    })
+}
+
+/// What a record names, by the fingerprint of the labels.
+struct Named<'a> {
+    by_hash: HashTable<(u64, SeriesNumber, &'a str)>,
+}
+
+impl<'a> Named<'a> {
+    fn get(&self, series: &BatchSeries<'a>) -> Option<SeriesNumber> {
+        let is_it = |(hash, _, labels): &(u64, SeriesNumber, &str)| {
+            *hash == series.hash && *labels == series.labels
+        };
+        let found = self.by_hash.find(series.hash, is_it);
+        found.map(|(_, number, _)| *number)
+    }
+
+    fn insert(&mut self, series: &BatchSeries<'a>, number: SeriesNumber) {
+        let named = (series.hash, number, series.labels);
+        self.by_hash
+            .insert_unique(series.hash, named, |(hash, _, _)| *hash);
     }
 }
 
 impl Memtable for MetricsMemtable {
-    type Batch = [SeriesSamples];
+    type Batch = Batch;
 
-    fn encode(&self, batch: &[SeriesSamples], shard: Shard, out: &mut Vec<u8>) {
-        debug_assert_eq!(shard, Shard::WHOLE, "samples have one shard");
-        let mut record = Record::default();
-        let mut next = self.next_number;
-        let mut named: HashMap<&Labels, SeriesNumber> = HashMap::new();
-        for series in batch {
-            if series.samples.is_empty() && series.histograms.is_empty() {
+    fn successor(&self) -> Self {
+        let is_busy = self.shared.write(|registry| {
+            for series in 0..registry.len() {
+                if self.holds(series)
+                    && let Some(last) = registry.last_written.get_mut(series)
+                {
+                    *last = registry.generation;
+                }
+            }
+            registry.generation = registry.generation.wrapping_add(1);
+            let oldest = registry.generation.saturating_sub(IDLE_MEMTABLES);
+            let written = registry.last_written.iter().filter(|last| **last >= oldest);
+            let is_busy = written.count() * 2 >= registry.len() as usize;
+            if !is_busy {
+                registry.retire();
+            }
+            is_busy
+        });
+        if !is_busy {
+            return Self::default();
+        }
+        Self {
+            shared: Arc::clone(&self.shared),
+            registry_bytes: (self.registry_bytes.1, self.registry_bytes.1),
+            ..Self::default()
+        }
+    }
+
+    fn encode(&self, batch: &Batch, shard: Shard, out: &mut Vec<u8>) {
+        if let Some(census) = batch.census()
+            && !self.shared.read().is_enrolled()
+        {
+            self.shared.write(|registry| registry.enrol(census));
+        }
+        let registry = self.shared.read();
+        let mut record = RecordWriter::default();
+        let mut named = Named {
+            by_hash: HashTable::new(),
+        };
+        let mut next = registry.len();
+        let mut guess: SeriesNumber = 0;
+        let mut applicants = Applicants::default();
+        let mut refused = Refused::default();
+        for series in batch.iter() {
+            if !shard.holds(series.hash) || series.is_empty() {
                 continue;
             }
-            let known = self
-                .number_of(&series.labels)
-                .or_else(|| named.get(&series.labels).copied());
-            let number = known.unwrap_or_else(|| {
-                let number = next;
-                next = next.saturating_add(1);
-                named.insert(&series.labels, number);
-                record.series.push((number, &series.labels));
+            // A scrape comes in the order of the one before.
+            let known = if registry.is(guess, series.hash, series.labels) {
+                Some(guess)
+            } else {
+                registry.find(series.hash, series.labels)
+            };
+            let is_named = known.filter(|number| self.is_named(*number));
+            let number = if let Some(number) = is_named.or_else(|| named.get(&series)) {
                 number
-            });
-            let floats = series.samples.iter();
-            record
-                .floats
-                .push(number, floats.map(|s| (s.timestamp.0, s.value)));
+            } else {
+                if known.is_none()
+                    && let Some(census) = batch.census()
+                    && let Err(refusal) = census.admit(series.labels, &mut applicants)
+                {
+                    refused.add(series.samples(), || refusal);
+                    continue;
+                }
+                let number = known.unwrap_or(next);
+                next = next.saturating_add(u32::from(known.is_none()));
+                named.insert(&series, number);
+                record.names.push(number, series.labels);
+                number
+            };
+            guess = number.wrapping_add(1);
+            record.floats.push(number, series.floats);
             let histograms = series.histograms.iter();
-            record
-                .histograms
-                .push(number, histograms.map(|s| (s.timestamp.0, &s.histogram)));
+            let histograms = histograms.map(|s| (s.timestamp.0, &s.histogram));
+            record.histograms.push(number, histograms);
+            let exemplars = series.exemplars.iter().filter(|e| e.timestamp.is_some());
+            record.exemplars.extend(exemplars.map(|e| (number, e)));
         }
-        record.encode(out);
+        if shard.number == 0 {
+            record.families = batch.metadata();
+        }
+        if !refused.is_empty() {
+            batch.refuse(shard.number, refused, applicants.turned_away);
+        }
+        record.finish(out);
+    }
+
+    fn growth(&self, record: &[u8]) -> usize {
+        let rows = record::float_series(record).map_or(0, |series| {
+            let bytes = series.map(|(series, rows)| Rows::bytes_of(series, rows));
+            bytes.fold(0usize, usize::saturating_add)
+        });
+        rows.saturating_add(record.len().saturating_mul(NAMED_BYTES_PER_BYTE))
     }
 
     fn apply(&mut self, record: &[u8]) -> Result<(), Malformed> {
-        let decoded = record::decode(record)?;
-        for (number, labels) in &decoded.series {
-            self.name(*number, labels);
-        }
-        let mut all_known = true;
-        for (number, rows) in decoded.floats.into_runs() {
-            all_known &= self.write(number, FLOAT_BYTES, |columns| columns.write_floats(rows));
-        }
-        for (number, rows) in decoded.histograms.into_runs() {
-            let rows: Vec<_> = rows.into_iter().map(|(at, h)| (at, h, 0)).collect();
-            let bytes: usize = rows.iter().map(|(_, h, _)| histogram_bytes(h)).sum();
-            let bytes_each = bytes / rows.len().max(1);
-            all_known &= self.write(number, bytes_each, |columns| columns.write_histograms(rows));
-        }
-        if all_known {
+        if record.is_empty() {
             return Ok(());
         }
-        Err(Malformed {
-            offset: 0,
-            expected: "the number of a series that an earlier record named",
-        })
+        let mut reader = RecordReader::new(record)?;
+        let mut result = Ok(());
+        while let Some(section) = reader.next()? {
+            // What a lost record named is missing here; the rest is applied all the same.
+            result = result.and(match section {
+                Section::Names(names) => self.apply_names(names),
+                Section::Floats(floats) => self.apply_floats(&floats),
+                Section::FloatsByRun(floats) => self.apply_runs(floats),
+                Section::Histograms(histograms) => self.apply_histograms(histograms),
+                Section::Exemplars(exemplars) => self.apply_exemplars(exemplars),
+                Section::Families(families) => {
+                    self.apply_families(families);
+                    Ok(())
+                }
+            });
+        }
+        result
     }
 
+    /// Rows, and what the registry has grown by for them. What it had before is not this memtable's:
+    /// a flush does not free it.
     fn bytes(&self) -> usize {
-        self.bytes + self.index.bytes()
+        let (before, after) = self.registry_bytes;
+        self.floats.bytes()
+            + self.other_bytes
+            + self.others.allocation_size()
+            + self.numbering.bytes()
+            + after.saturating_sub(before)
     }
 
     fn rows(&self) -> u64 {
@@ -172,18 +431,25 @@ impl Memtable for MetricsMemtable {
     fn partitions(&self, width_ms: i64) -> BTreeSet<Partition> {
         let mut partitions = BTreeSet::new();
         let mut covered: Option<TimeRange> = None;
-        for series in &self.series {
-            let floats = series.columns.floats.timestamps.iter().copied();
-            let histograms = series.columns.histograms.iter();
-            for at in floats.chain(histograms.map(|sample| sample.timestamp.0)) {
-                let at = Timestamp(at);
-                if covered.is_some_and(|range| range.contains(at)) {
-                    continue;
-                }
+        let mut cover = |at: Timestamp| {
+            if covered.is_none_or(|range| !range.contains(at)) {
                 let partition = Partition::of(at, width_ms);
                 covered = Some(partition.range(width_ms));
                 partitions.insert(partition);
             }
+        };
+        for at in self.floats.instants() {
+            cover(Timestamp(at));
+        }
+        for others in self.others.values() {
+            for (_, sample) in &others.histograms {
+                cover(sample.timestamp);
+            }
+            others
+                .exemplars
+                .iter()
+                .filter_map(|exemplar| exemplar.timestamp)
+                .for_each(&mut cover);
         }
         partitions
     }
@@ -195,5 +461,5 @@ fn histogram_bytes(histogram: &Histogram) -> usize {
         + histogram.positive_spans.len()
         + histogram.negative_spans.len()
         + histogram.custom_values.len();
-    size_of::<Histogram>() + floats * 8
+    size_of::<(u32, HistogramSample)>() + floats * 8
 }

@@ -3,170 +3,98 @@
 //! A series is named with its labels and a number in the first record of a segment that has it,
 //! and by the number alone afterwards. The number is written out, not counted, so that a record
 //! lost to a damaged disk costs its own rows and the later rows of the series it named, and never
-//! lends them to another series.
+//! lends them to another series. For the same reason nothing in a record refers to the labels or
+//! values of another.
 //!
 //! ```text
-//! record      version u8 = 1, then sections: tag u8, length uvarint, bytes
-//! 1 series    count uvarint, then number uvarint, labels text each
-//! 2 floats    runs, times, values: 64 bits each
+//! record      version u8 = 2, then sections: tag u8, length uvarint, bytes
+//! 4 names     count uvarint, then per series: number (change against the one before, ivarint), and
+//!             its labels, see `record/names.rs`
+//! 5 floats    stretches, times, values: 64 bits each
 //! 3 histograms  runs, times, histograms as in a block (see `codec::histograms`), each against the
 //!             one before in the section
+//! 6 exemplars count uvarint, then per exemplar: number ivarint (against the one before), instant
+//!             ivarint, value f64, labels text
+//! 7 families  as the section of a part, see `families.rs`
+//! stretches   count uvarint, then each: first number (change against the number behind the stretch
+//!             before, ivarint), series uvarint, whose numbers follow one another, rows of each uvarint
 //! runs        count uvarint, then number (change against the run before, ivarint), rows uvarint
 //! times       0 and the one instant (ivarint) of every row: a scrape
 //!             1 and each row's change (ivarint) against the row before
 //! ```
 //!
-//! A reader skips sections it does not know: exemplars and start timestamps will be such.
+//! Version 1 had these instead of 4 and 5, and they are read for ever:
+//!
+//! ```text
+//! 1 series    count uvarint, then number uvarint, labels text each
+//! 2 floats    runs, times, values: 64 bits each
+//! ```
+//!
+//! A reader skips sections it does not know: start timestamps will be such. Sections are in the
+//! order they are applied in: names before what they name, floats before histograms.
+
+mod floats;
+mod names;
+mod rows;
 
 use model::histogram::Histogram;
 use model::labels::Labels;
+use model::sample::{Exemplar, Metadata};
+use model::time::Timestamp;
 use storage::codec::{Cursor, Malformed, put_bytes, put_f64, put_ivarint, put_uvarint};
 
 use super::codec::histograms;
+use super::families;
+pub(super) use floats::{FloatRows, FloatsWriter};
+pub(super) use names::{NameReader, NamesWriter};
+pub(super) use rows::Rows;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const VERSION_MIN: u8 = 1;
 const SERIES: u8 = 1;
-const FLOATS: u8 = 2;
+const FLOATS_BY_RUN: u8 = 2;
 const HISTOGRAMS: u8 = 3;
-const ONE_INSTANT: u8 = 0;
-const EACH_INSTANT: u8 = 1;
+const NAMES: u8 = 4;
+const FLOATS: u8 = 5;
+const EXEMPLARS: u8 = 6;
+const FAMILIES: u8 = 7;
 
 /// The number of a series within a segment of the log.
 pub(super) type SeriesNumber = u32;
 
-/// Rows of one kind, by column. `V` is a float or a histogram.
-#[derive(Debug)]
-pub(super) struct Rows<V> {
-    /// Which series, and how many of the following rows are its.
-    pub(super) runs: Vec<(SeriesNumber, usize)>,
-    /// The instant of each row.
-    pub(super) timestamps: Vec<i64>,
-    /// The value of each row.
-    pub(super) values: Vec<V>,
-}
-
-/// What a record says.
+/// A record that is being made.
 #[derive(Debug, Default)]
-pub(super) struct Record<'a> {
+pub(super) struct RecordWriter<'a> {
     /// Series that are named here.
-    pub(super) series: Vec<(SeriesNumber, &'a Labels)>,
+    pub(super) names: NamesWriter<'a>,
     /// Floats.
-    pub(super) floats: Rows<f64>,
+    pub(super) floats: FloatsWriter,
     /// Histograms.
     pub(super) histograms: Rows<&'a Histogram>,
+    /// Exemplars with their series.
+    pub(super) exemplars: Vec<(SeriesNumber, &'a Exemplar)>,
+    /// What is known of metric families.
+    pub(super) families: &'a [Metadata],
 }
 
-impl<V> Default for Rows<V> {
-    fn default() -> Self {
-        Self {
-            runs: Vec::new(),
-            timestamps: Vec::new(),
-            values: Vec::new(),
-        }
-    }
-}
-
-impl<V> Rows<V> {
-    /// Appends the rows of one series.
-    pub(super) fn push(
-        &mut self,
-        number: SeriesNumber,
-        rows: impl ExactSizeIterator<Item = (i64, V)>,
-    ) {
-        if rows.len() == 0 {
-            return;
-        }
-        self.runs.push((number, rows.len()));
-        for (at, value) in rows {
-            self.timestamps.push(at);
-            self.values.push(value);
-        }
-    }
-
-    /// Each run with its rows.
-    pub(super) fn into_runs(self) -> impl Iterator<Item = (SeriesNumber, Vec<(i64, V)>)> {
-        let mut rows = self.timestamps.into_iter().zip(self.values);
-        self.runs
-            .into_iter()
-            .map(move |(number, count)| (number, rows.by_ref().take(count).collect()))
-    }
-
-    fn encode_head(&self, out: &mut Vec<u8>) {
-        put_uvarint(out, self.runs.len() as u64);
-        let mut previous = 0;
-        for (number, count) in &self.runs {
-            put_ivarint(out, i64::from(*number) - previous);
-            put_uvarint(out, *count as u64);
-            previous = i64::from(*number);
-        }
-        let first = self.timestamps.first().copied().unwrap_or_default();
-        if self.timestamps.iter().all(|at| *at == first) {
-            out.push(ONE_INSTANT);
-            put_ivarint(out, first);
-            return;
-        }
-        out.push(EACH_INSTANT);
-        let mut previous = 0i64;
-        for at in &self.timestamps {
-            put_ivarint(out, at.wrapping_sub(previous));
-            previous = *at;
-        }
-    }
-
-    /// Reads runs and times; each row has at least `bytes_each` bytes of values behind them.
-    fn decode_head(cursor: &mut Cursor<'_>, bytes_each: usize) -> Result<Self, Malformed> {
-        let count = cursor.count(2)?;
-        let mut rows = Self::default();
-        let mut previous = 0i64;
-        let mut total = 0usize;
-        for _ in 0..count {
-            let number = previous.wrapping_add(cursor.ivarint()?);
-            let number = SeriesNumber::try_from(number)
-                .map_err(|_| cursor.malformed("a series number of 32 bits"))?;
-            let count = cursor.count(bytes_each)?;
-            rows.runs.push((number, count));
-            total = total.saturating_add(count);
-            previous = i64::from(number);
-        }
-        if total > cursor.remaining() / bytes_each {
-            return Err(cursor.malformed("as many values as rows"));
-        }
-        let tag = cursor.u8()?;
-        let mut at = 0i64;
-        if tag == ONE_INSTANT {
-            at = cursor.ivarint()?;
-        } else if tag != EACH_INSTANT {
-            return Err(cursor.malformed("a column of instants"));
-        }
-        for _ in 0..total {
-            if tag == EACH_INSTANT {
-                at = at.wrapping_add(cursor.ivarint()?);
-            }
-            rows.timestamps.push(at);
-        }
-        Ok(rows)
-    }
-}
-
-impl Record<'_> {
-    /// Appends the record.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+impl RecordWriter<'_> {
+    /// Appends the record; nothing where it says nothing.
+    pub(super) fn finish(self, out: &mut Vec<u8>) {
+        let start = out.len();
         out.push(VERSION);
         let mut section = Vec::new();
-        if !self.series.is_empty() {
-            put_uvarint(&mut section, self.series.len() as u64);
-            for (number, labels) in &self.series {
-                put_uvarint(&mut section, u64::from(*number));
-                put_bytes(&mut section, labels.as_encoded().as_bytes());
-            }
-            put_section(out, SERIES, &mut section);
+        if !self.names.is_empty() {
+            self.names.finish(&mut section);
+            put_section(out, NAMES, &mut section);
         }
-        if !self.floats.runs.is_empty() {
-            self.floats.encode_head(&mut section);
-            for value in &self.floats.values {
-                put_f64(&mut section, *value);
-            }
-            put_section(out, FLOATS, &mut section);
+        if !self.floats.is_empty() {
+            self.floats.write_head(&mut section);
+            let values = self.floats.values();
+            out.push(FLOATS);
+            put_uvarint(out, (section.len() + values.len()) as u64);
+            out.extend_from_slice(&section);
+            out.extend_from_slice(values);
+            section.clear();
         }
         if !self.histograms.runs.is_empty() {
             self.histograms.encode_head(&mut section);
@@ -177,6 +105,21 @@ impl Record<'_> {
             }
             put_section(out, HISTOGRAMS, &mut section);
         }
+        if !self.exemplars.is_empty() {
+            encode_exemplars(&self.exemplars, &mut section);
+            put_section(out, EXEMPLARS, &mut section);
+        }
+        if !self.families.is_empty() {
+            let named = self
+                .families
+                .iter()
+                .map(|of| (of.family.clone(), of.clone()));
+            section = families::encode(&named.collect());
+            put_section(out, FAMILIES, &mut section);
+        }
+        if out.len() == start + 1 {
+            out.truncate(start);
+        }
     }
 }
 
@@ -186,58 +129,117 @@ fn put_section(out: &mut Vec<u8>, tag: u8, section: &mut Vec<u8>) {
     section.clear();
 }
 
-/// What a record of the log held, in the order it was written.
-#[derive(Debug, Default)]
-pub(super) struct Decoded {
-    /// Series that are named here.
-    pub(super) series: Vec<(SeriesNumber, Labels)>,
-    /// Floats.
-    pub(super) floats: Rows<f64>,
-    /// Histograms.
-    pub(super) histograms: Rows<Histogram>,
+fn encode_exemplars(exemplars: &[(SeriesNumber, &Exemplar)], out: &mut Vec<u8>) {
+    put_uvarint(out, exemplars.len() as u64);
+    let mut previous = 0;
+    for (number, exemplar) in exemplars {
+        put_ivarint(out, i64::from(*number) - previous);
+        put_ivarint(out, exemplar.timestamp.unwrap_or_default().millis());
+        put_f64(out, exemplar.value);
+        put_bytes(out, exemplar.labels.as_encoded().as_bytes());
+        previous = i64::from(*number);
+    }
 }
 
-/// Reads a record.
-pub(super) fn decode(record: &[u8]) -> Result<Decoded, Malformed> {
-    let mut cursor = Cursor::new(record);
-    if cursor.u8()? != VERSION {
-        return Err(cursor.malformed("a record of version 1"));
-    }
-    let mut decoded = Decoded::default();
-    while !cursor.is_at_end() {
-        let tag = cursor.u8()?;
-        let mut section = Cursor::new(cursor.bytes()?);
-        match tag {
-            SERIES => decoded.series = decode_series(&mut section)?,
-            FLOATS => {
-                decoded.floats = Rows::decode_head(&mut section, 8)?;
-                for _ in 0..decoded.floats.timestamps.len() {
-                    decoded.floats.values.push(section.f64()?);
-                }
-            }
-            HISTOGRAMS => {
-                // Flags, a sum and two counts.
-                decoded.histograms = Rows::decode_head(&mut section, 11)?;
-                for _ in 0..decoded.histograms.timestamps.len() {
-                    let values = &mut decoded.histograms.values;
-                    values.push(histograms::decode(&mut section, values.last())?);
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(decoded)
-}
-
-fn decode_series(section: &mut Cursor<'_>) -> Result<Vec<(SeriesNumber, Labels)>, Malformed> {
-    let count = section.count(2)?;
-    let mut series = Vec::with_capacity(count);
+fn decode_exemplars(section: &mut Cursor<'_>) -> Result<Vec<(SeriesNumber, Exemplar)>, Malformed> {
+    let count = section.count(11)?;
+    let mut exemplars = Vec::with_capacity(count);
+    let mut previous = 0;
     for _ in 0..count {
-        let number = SeriesNumber::try_from(section.uvarint()?)
-            .map_err(|_| section.malformed("a series number of 32 bits"))?;
+        let number = series_number(section, previous)?;
+        previous = i64::from(number);
+        let timestamp = Some(Timestamp(section.ivarint()?));
+        let value = section.f64()?;
         let labels = Labels::from_encoded(section.text()?)
             .ok_or_else(|| section.malformed("a label set"))?;
-        series.push((number, labels));
+        let exemplar = Exemplar {
+            labels,
+            value,
+            timestamp,
+        };
+        exemplars.push((number, exemplar));
     }
-    Ok(series)
+    Ok(exemplars)
+}
+
+/// A number that is written as its change against another.
+fn series_number(cursor: &mut Cursor<'_>, against: i64) -> Result<SeriesNumber, Malformed> {
+    let number = against.wrapping_add(cursor.ivarint()?);
+    SeriesNumber::try_from(number).map_err(|_| cursor.malformed("a series number of 32 bits"))
+}
+
+/// How many series a record has floats of, and how many of each; stretch by stretch.
+pub(super) fn float_series(record: &[u8]) -> Option<impl Iterator<Item = (u64, u64)>> {
+    let mut cursor = Cursor::new(record);
+    cursor.u8().ok()?;
+    while !cursor.is_at_end() {
+        let tag = cursor.u8().ok()?;
+        let section = cursor.bytes().ok()?;
+        if tag == FLOATS {
+            let series = floats::series_of(Cursor::new(section)).ok()?;
+            return Some(series.into_iter());
+        }
+    }
+    None
+}
+
+/// A section of a record.
+pub(super) enum Section<'a> {
+    Names(NameReader<'a>),
+    Floats(FloatRows<'a>),
+    FloatsByRun(Rows<f64>),
+    Histograms(Rows<Histogram>),
+    Exemplars(Vec<(SeriesNumber, Exemplar)>),
+    Families(Vec<Metadata>),
+}
+
+/// The sections of a record, one after another.
+pub(super) struct RecordReader<'a> {
+    cursor: Cursor<'a>,
+}
+
+impl<'a> RecordReader<'a> {
+    pub(super) fn new(record: &'a [u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(record);
+        if !(VERSION_MIN..=VERSION).contains(&cursor.u8()?) {
+            return Err(cursor.malformed("a record of version 1 or 2"));
+        }
+        Ok(Self { cursor })
+    }
+
+    /// The next section this program knows.
+    pub(super) fn next(&mut self) -> Result<Option<Section<'a>>, Malformed> {
+        while !self.cursor.is_at_end() {
+            let tag = self.cursor.u8()?;
+            let mut section = Cursor::new(self.cursor.bytes()?);
+            return Ok(Some(match tag {
+                SERIES => Section::Names(NameReader::version_1(section)?),
+                NAMES => Section::Names(NameReader::new(section)?),
+                FLOATS => Section::Floats(FloatRows::new(section)?),
+                FLOATS_BY_RUN => {
+                    let mut floats = Rows::decode_head(&mut section, 8)?;
+                    for _ in 0..floats.timestamps.len() {
+                        floats.values.push(section.f64()?);
+                    }
+                    Section::FloatsByRun(floats)
+                }
+                HISTOGRAMS => {
+                    // Flags, a sum and two counts.
+                    let mut rows: Rows<Histogram> = Rows::decode_head(&mut section, 11)?;
+                    for _ in 0..rows.timestamps.len() {
+                        let values = &mut rows.values;
+                        values.push(histograms::decode(&mut section, values.last())?);
+                    }
+                    Section::Histograms(rows)
+                }
+                EXEMPLARS => Section::Exemplars(decode_exemplars(&mut section)?),
+                FAMILIES => {
+                    let bytes = section.take(section.remaining())?;
+                    Section::Families(families::decode(bytes)?)
+                }
+                _ => continue,
+            }));
+        }
+        Ok(None)
+    }
 }

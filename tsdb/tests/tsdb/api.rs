@@ -70,7 +70,8 @@ fn filled() -> Tsdb {
         metric_type: MetricType::Counter,
         help: "Hits.".to_owned(),
         unit: String::new(),
-    }]);
+    }])
+    .expect("stores");
     tsdb
 }
 

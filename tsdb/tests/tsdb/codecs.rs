@@ -3,7 +3,9 @@
 use model::histogram::Histogram;
 use proptest::prelude::*;
 use storage::codec::Cursor;
+use storage::index::LabelIndex as _;
 use storage::table::{Density, Memtable as _, Shard};
+use tsdb::ingest::batch::Batch;
 use tsdb::store::codec::{BLOCK_SAMPLES_MAX, exemplars, histograms, starts, timestamps, values};
 use tsdb::store::memtable::MetricsMemtable;
 
@@ -155,7 +157,7 @@ proptest! {
     fn a_damaged_record_is_applied_without_a_panic(number in 0..20u64, at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
         let mut memtable = MetricsMemtable::default();
         let mut record = Vec::new();
-        memtable.encode(&batch(number), Shard::WHOLE, &mut record);
+        memtable.encode(&Batch::of(&batch(number)), Shard::WHOLE, &mut record);
         let at = at.index(record.len());
         record[at] = byte;
         let _ = memtable.apply(&record);
@@ -170,7 +172,7 @@ fn a_lost_record_never_lends_its_rows_to_another_series() {
     let mut records = Vec::new();
     for number in 0..6 {
         let mut record = Vec::new();
-        writer.encode(&batch(number), Shard::WHOLE, &mut record);
+        writer.encode(&Batch::of(&batch(number)), Shard::WHOLE, &mut record);
         writer.apply(&record).expect("own record");
         records.push(record);
     }
@@ -181,11 +183,13 @@ fn a_lost_record_never_lends_its_rows_to_another_series() {
                 let _ = memtable.apply(record);
             }
         }
-        for (number, labels) in memtable.index().series().iter().enumerate() {
-            let found = memtable
-                .columns(number as u32)
-                .expect("a series has columns");
-            let place = writer.index().get(labels).expect("the writer knows it");
+        let index = memtable.index();
+        for number in 0..index.len() {
+            let labels = index.labels(number).expect("a series has labels");
+            let Some(found) = memtable.columns(number) else {
+                continue;
+            };
+            let place = writer.index().get(&labels).expect("the writer knows it");
             let whole = writer.columns(place).expect("a series has columns");
             for at in &found.floats.timestamps {
                 assert!(

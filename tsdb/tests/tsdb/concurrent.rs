@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use storage::disk::sim::SimDisk;
 use storage::wal::sync::FsyncPolicy;
+use tsdb::ingest::batch::Batch;
 
 use crate::support::{Bits, floats, labels, open, read_all};
 
@@ -43,7 +44,7 @@ fn a_read_sees_what_was_acknowledged_while_it_moves_from_log_to_part_to_part() {
         });
         for number in 0..SAMPLES {
             let batch = [floats(7, &[(number as i64, number as f64)])];
-            store.append(&batch).expect("writes");
+            store.append(&Batch::of(&batch)).expect("writes");
             acknowledged.store(number + 1, Ordering::SeqCst);
         }
         done.store(true, Ordering::SeqCst);

@@ -6,6 +6,7 @@ use storage::crash::{self, Subject};
 use storage::disk::sim::SimDisk;
 use storage::store::Store;
 use storage::wal::sync::FsyncPolicy;
+use tsdb::ingest::batch::Batch;
 use tsdb::store::{MetricStore, Metrics};
 
 use crate::support::{batch, open, read_all, state_after};
@@ -30,7 +31,7 @@ impl Subject for Samples {
     }
 
     fn write(&self, number: u64) -> bool {
-        self.0.append(&batch(number)).is_ok()
+        self.0.append(&Batch::of(&batch(number))).is_ok()
     }
 
     fn holds(&self, count: u64) -> bool {

@@ -4,6 +4,7 @@ use ::model::matcher::{MatchOp, Matcher};
 use ::model::time::TimeRange;
 use storage::disk::sim::SimDisk;
 use storage::wal::sync::FsyncPolicy;
+use tsdb::ingest::batch::Batch;
 
 use crate::support::{batch, open, state_after, try_read};
 
@@ -12,7 +13,7 @@ fn a_flipped_bit_anywhere_in_a_part_is_named_and_quarantined() {
     let whole = SimDisk::new(3);
     let (store, _) = open(&whole, FsyncPolicy::Always).expect("opens");
     for number in 0..6 {
-        store.append(&batch(number)).expect("writes");
+        store.append(&Batch::of(&batch(number))).expect("writes");
     }
     store.flush().expect("flushes");
     drop(store);

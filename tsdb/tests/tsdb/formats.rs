@@ -19,6 +19,7 @@ use storage::index::LabelIndex as _;
 use storage::part::reader::PartFile;
 use storage::store::StoreOptions;
 use storage::wal::sync::FsyncPolicy;
+use tsdb::ingest::batch::Batch;
 use tsdb::store::MetricStore;
 use tsdb::store::part_reader::MetricsPart;
 
@@ -83,7 +84,7 @@ fn write_fixture(path: &Path) {
             .samples
             .retain(|sample| sample.timestamp.millis() >= 0);
     }
-    store.append(&samples).expect("writes");
+    store.append(&Batch::of(&samples)).expect("writes");
     store.flush().expect("flushes");
     let part = disk
         .files()

@@ -9,6 +9,7 @@ use ::model::time::{TimeRange, Timestamp};
 use proptest::prelude::*;
 use storage::disk::sim::SimDisk;
 use storage::wal::sync::FsyncPolicy;
+use tsdb::ingest::batch::Batch;
 use tsdb::store::MetricStore;
 
 use crate::support::{Rows, any_float, any_histogram, apply, floats, open, read_all, try_read};
@@ -81,7 +82,7 @@ proptest! {
             let mut present = store.take().expect("open");
             match operation {
                 Operation::Append(batch) => {
-                    present.append(&batch).expect("writes");
+                    present.append(&Batch::of(&batch)).expect("writes");
                     apply(&mut expected, &batch);
                 }
                 Operation::Flush => present.flush().expect("flushes"),
@@ -126,7 +127,7 @@ fn long_series_are_cut_into_blocks_and_come_back() {
             .map(|i| ((part * 6000 + i) * 1000, (i % 17) as f64 * 0.01))
             .collect();
         let batch: Vec<SeriesSamples> = (0..200).step_by(100).map(|n| floats(n, &pairs)).collect();
-        store.append(&batch).expect("writes");
+        store.append(&Batch::of(&batch)).expect("writes");
         apply(&mut expected, &batch);
         store.flush().expect("flushes");
     }

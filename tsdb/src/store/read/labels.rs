@@ -82,13 +82,15 @@ impl Reader {
         }
         for memory in &view.memtables {
             let table = memory.table.read();
+            let index = table.index();
             for matchers in query.matchers {
                 guard.check()?;
-                let found =
-                    select(table.index(), matchers).map_err(|error| self.failed(None, &error))?;
+                let found = select(&index, matchers).map_err(|error| self.failed(None, &error))?;
                 for number in found {
-                    if let Some(labels) = table.index().labels(number) {
-                        insert(labels.clone());
+                    if table.holds(number)
+                        && let Some(labels) = index.labels(number)
+                    {
+                        insert(labels);
                     }
                 }
             }
@@ -120,9 +122,10 @@ impl Reader {
         }
         for memory in &view.memtables {
             let table = memory.table.read();
+            let index = table.index();
             for matchers in sets {
                 guard.check()?;
-                visit(table.index(), matchers).map_err(|error| self.failed(None, &error))?;
+                visit(&index, matchers).map_err(|error| self.failed(None, &error))?;
             }
         }
         Ok(())

@@ -70,9 +70,11 @@ impl Source for Reader {
             guard.check()?;
             let table = memory.table.read();
             let index = table.index();
-            for number in select(index, matchers).map_err(|error| self.failed(None, &error))? {
-                if let Some(labels) = index.labels(number) {
-                    found.push((labels.clone(), (source, number)));
+            for number in select(&index, matchers).map_err(|error| self.failed(None, &error))? {
+                if table.holds(number)
+                    && let Some(labels) = index.labels(number)
+                {
+                    found.push((labels, (source, number)));
                 }
             }
         }
@@ -147,7 +149,9 @@ impl ViewReader<'_> {
         let memory = memory.and_then(|memory| selection.memtables.get(memory));
         let columns = memory.and_then(|memory| {
             let table = memory.table.read();
-            table.columns(number).map(|columns| columns.copy_of(range))
+            let mut columns = table.columns(number)?;
+            columns.restrict(range);
+            Some(columns)
         });
         Ok(columns.unwrap_or_default())
     }

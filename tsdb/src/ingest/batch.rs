@@ -1,0 +1,206 @@
+//! A write on its way into the store: series as they are stored, samples side by side.
+//!
+//! A request repeats the labels of every series in full, so what a write costs is mostly what its
+//! labels cost. They are kept in their durable form (see [`model::labels`]), one set behind another in
+//! one text, each with its fingerprint: nothing is allocated for a series, and the store finds one it
+//! knows by the fingerprint and a comparison of bytes.
+//!
+//! A batch holds what may be stored. What may not is left out where the batch is built
+//! ([`super::build`]), but for one thing that only the store knows: whether a series is new. So a batch
+//! may carry a [`Census`], which the store asks before it takes a new series in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::labels::Labels;
+use model::sample::{Exemplar, HistogramSample, Metadata, Sample, SeriesSamples};
+use parking_lot::Mutex;
+
+use super::census::{Census, TurnedAway};
+use super::refusal::Refused;
+
+/// A write.
+#[derive(Debug, Default)]
+pub struct Batch {
+    text: String,
+    series: Vec<Entry>,
+    pub(super) floats: Vec<Sample>,
+    pub(super) histograms: Vec<HistogramSample>,
+    pub(super) exemplars: Vec<Exemplar>,
+    pub(super) metadata: Vec<Metadata>,
+    census: Option<Arc<Census>>,
+    /// By shard: one that had to wait is asked again.
+    refused: Mutex<BTreeMap<u32, (Refused, TurnedAway)>>,
+}
+
+/// A series; where what it has ends.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    hash: u64,
+    text_end: usize,
+    floats_end: usize,
+    histograms_end: usize,
+    exemplars_end: usize,
+}
+
+/// What an entry takes in memory.
+pub(super) const SERIES_BYTES: usize = size_of::<Entry>();
+
+/// A series of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchSeries<'a> {
+    /// Its labels, in their durable form.
+    pub labels: &'a str,
+    /// Their fingerprint.
+    pub hash: u64,
+    /// Its floats, in any order.
+    pub floats: &'a [Sample],
+    /// Its native histograms, in any order.
+    pub histograms: &'a [HistogramSample],
+    /// Its exemplars.
+    pub exemplars: &'a [Exemplar],
+}
+
+impl BatchSeries<'_> {
+    /// Whether there is nothing to store of it.
+    pub const fn is_empty(&self) -> bool {
+        self.floats.is_empty() && self.histograms.is_empty() && self.exemplars.is_empty()
+    }
+
+    /// Samples of the series in the batch.
+    pub const fn samples(&self) -> usize {
+        self.floats.len() + self.histograms.len()
+    }
+}
+
+impl Batch {
+    /// The batch of these series, none of which is checked.
+    pub fn of(series: &[SeriesSamples]) -> Self {
+        let mut batch = Self::default();
+        for series in series {
+            batch.floats.extend(&series.samples);
+            batch.histograms.extend_from_slice(&series.histograms);
+            batch.exemplars.extend_from_slice(&series.exemplars);
+            batch.end_series(series.labels.as_encoded(), series.labels.fingerprint());
+        }
+        batch
+    }
+
+    /// Has the store ask `census` before it takes in a series that is new.
+    pub(crate) fn counted_by(&mut self, census: Arc<Census>) {
+        self.census = Some(census);
+    }
+
+    /// Whom to ask before a new series is taken in.
+    pub(crate) const fn census(&self) -> Option<&Arc<Census>> {
+        self.census.as_ref()
+    }
+
+    /// Notes what a shard of the store did not take in.
+    pub(crate) fn refuse(&self, shard: u32, refused: Refused, turned_away: TurnedAway) {
+        self.refused.lock().insert(shard, (refused, turned_away));
+    }
+
+    /// What the store did not take in.
+    pub(crate) fn take_refused(&self) -> (Refused, TurnedAway) {
+        let (mut all, mut turned_away) = (Refused::default(), TurnedAway::default());
+        for (refused, of_shard) in std::mem::take(&mut *self.refused.lock()).into_values() {
+            all.extend(refused);
+            turned_away.total += of_shard.total;
+            turned_away.per_target += of_shard.per_target;
+        }
+        (all, turned_away)
+    }
+
+    /// What was gathered since the last series is of a series with these labels.
+    pub(super) fn end_series(&mut self, labels: &str, hash: u64) {
+        self.text.push_str(labels);
+        self.series.push(Entry {
+            hash,
+            text_end: self.text.len(),
+            floats_end: self.floats.len(),
+            histograms_end: self.histograms.len(),
+            exemplars_end: self.exemplars.len(),
+        });
+    }
+
+    /// Floats, histograms and exemplars of the series that are ended.
+    pub(super) fn ended(&self) -> (usize, usize, usize) {
+        let last = self.series.last().copied().unwrap_or_default();
+        (last.floats_end, last.histograms_end, last.exemplars_end)
+    }
+
+    /// Forgets what was gathered since the last series.
+    pub(super) fn drop_series(&mut self) {
+        let (floats, histograms, exemplars) = self.ended();
+        self.floats.truncate(floats);
+        self.histograms.truncate(histograms);
+        self.exemplars.truncate(exemplars);
+    }
+
+    /// How many series there are.
+    pub const fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Whether there is no series.
+    pub const fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// Samples of all series.
+    pub const fn samples(&self) -> usize {
+        self.floats.len() + self.histograms.len()
+    }
+
+    /// Takes what is known of metric families out.
+    pub(crate) fn take_metadata(&mut self) -> Vec<Metadata> {
+        std::mem::take(&mut self.metadata)
+    }
+
+    /// Says what is known of metric families.
+    pub(crate) fn describe(&mut self, metadata: Vec<Metadata>) {
+        self.metadata = metadata;
+    }
+
+    /// What is known of metric families.
+    pub fn metadata(&self) -> &[Metadata] {
+        &self.metadata
+    }
+
+    /// The series, in the order they came.
+    pub fn iter(&self) -> impl Iterator<Item = BatchSeries<'_>> {
+        let mut before = Entry::default();
+        self.series.iter().map(move |entry| {
+            let start = std::mem::replace(&mut before, *entry);
+            BatchSeries {
+                labels: slice(self.text.get(start.text_end..entry.text_end)),
+                hash: entry.hash,
+                floats: slice(self.floats.get(start.floats_end..entry.floats_end)),
+                histograms: slice(
+                    self.histograms
+                        .get(start.histograms_end..entry.histograms_end),
+                ),
+                exemplars: slice(self.exemplars.get(start.exemplars_end..entry.exemplars_end)),
+            }
+        })
+    }
+
+    /// The series with everything they own, for tests and messages.
+    pub fn to_series(&self) -> Vec<SeriesSamples> {
+        self.iter()
+            .map(|series| SeriesSamples {
+                labels: Labels::from_encoded(series.labels).unwrap_or_default(),
+                samples: series.floats.to_vec(),
+                histograms: series.histograms.to_vec(),
+                exemplars: series.exemplars.to_vec(),
+            })
+            .collect()
+    }
+}
+
+/// Entries end where the columns did when they were made, so there is a slice.
+fn slice<T: Default>(slice: Option<T>) -> T {
+    debug_assert!(slice.is_some(), "an entry ends within its columns");
+    slice.unwrap_or_default()
+}
