@@ -35,7 +35,9 @@ mod record;
 mod rows;
 mod scan;
 
+use model::matcher::Matcher;
 use model::time::{TimeRange, TimestampNs};
+use storage::index::select::select;
 use storage::part::PartError;
 use storage::part::reader::PartFile;
 use storage::part::writer::PartWriter;
@@ -60,6 +62,10 @@ impl Table for LogTable {
 
     fn open(file: PartFile) -> Result<LogPart, PartError> {
         LogPart::open(file)
+    }
+
+    fn may_hold(part: &LogPart, matchers: &[Matcher]) -> Result<bool, PartError> {
+        Ok(!select(part.index(), matchers)?.is_empty())
     }
 
     fn flush(

@@ -7,8 +7,13 @@
 //!
 //! ```text
 //! taffrail-manifest 1 <crc32c of the rest, eight hex digits>\n
-//! { "table": …, "wal_floor": …, "next_part": …, "parts": [ … ] }
+//! { "table": …, "wal_floor": …, "next_part": …, "parts": [ … ], "erasures": [ … ] }
 //! ```
+//!
+//! Version 2 added what is optional: `erasures`, and of a part `erased` and `density`. A manifest of
+//! version 1 has none of them and is read like any other.
+
+pub mod erasure;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,11 +22,12 @@ use model::time::{TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
-use crate::table::Partition;
+use crate::table::{Density, Partition};
 use crate::wal::SegmentId;
+use erasure::{ErasureId, ErasureRecord};
 
 /// The version of the format of everything in a store's folder.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// The manifest's file name.
 pub const FILE_NAME: &str = "MANIFEST";
 const MAGIC: &str = "taffrail-manifest";
@@ -66,6 +72,12 @@ pub struct PartRecord {
     pub start_ms: i64,
     /// Milliseconds of its last row.
     pub end_ms: i64,
+    /// What it was written for.
+    #[serde(default, skip_serializing_if = "Density::is_hot")]
+    pub density: Density,
+    /// The deletions of a greater number that left nothing of theirs in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erased: Vec<ErasureId>,
 }
 
 impl PartRecord {
@@ -88,10 +100,13 @@ pub struct Manifest {
     pub partition_ms: i64,
     /// The first segment of the log whose rows are in no part.
     pub wal_floor: SegmentId,
-    /// The number of the next part; also the next sequence.
+    /// The number of the next part or deletion; also the next sequence.
     pub next_part: u64,
     /// The parts, in the order of partition and sequence.
     pub parts: Vec<PartRecord>,
+    /// The deletions that some part is subject to, from the oldest to the newest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erasures: Vec<ErasureRecord>,
 }
 
 /// Why a manifest cannot be read or written.
@@ -135,6 +150,7 @@ impl Manifest {
             wal_floor: SegmentId(1),
             next_part: 1,
             parts: Vec::new(),
+            erasures: Vec::new(),
         }
     }
 

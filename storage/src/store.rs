@@ -30,6 +30,8 @@
 mod append;
 pub mod background;
 mod budget;
+mod change;
+mod erase;
 mod error;
 mod flush;
 mod lazy;
@@ -57,6 +59,7 @@ use append::ShardLog;
 use budget::Budget;
 use view::View;
 
+pub use erase::{Deleted, ERASURES_MAX};
 pub use error::{AppendError, MaintainError, OpenError};
 pub use options::{SHARDS_MAX, StoreOptions};
 pub use recover::Recovered;

@@ -111,7 +111,7 @@ pub trait Memtable: Default + Send + Sync + 'static {
 }
 
 /// Rows that were deleted: those of the series that pass every matcher, within a range.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erasure {
     /// Which series; at least one matcher.
     pub matchers: Vec<Matcher>,
@@ -119,13 +119,22 @@ pub struct Erasure {
     pub range: TimeRange,
 }
 
-/// What a merged part is written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a part is written for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Density {
-    /// It will soon be merged again: written and read fast.
+    /// It will soon be merged: written and read fast.
+    #[default]
     Hot,
     /// It stays: as small as it can be.
     Settled,
+}
+
+impl Density {
+    /// Whether it will soon be merged.
+    pub fn is_hot(&self) -> bool {
+        *self == Self::Hot
+    }
 }
 
 /// A part that is merged, and the deletions that it does not know of yet.
@@ -158,6 +167,12 @@ pub trait Table: Send + Sync + Sized + 'static {
 
     /// Opens a part.
     fn open(file: PartFile) -> Result<Self::Part, PartError>;
+
+    /// Whether the part may hold rows of the series that pass every matcher, to spare it being written
+    /// anew where it holds none.
+    fn may_hold(_part: &Self::Part, _matchers: &[Matcher]) -> Result<bool, PartError> {
+        Ok(true)
+    }
 
     /// Writes the rows of `memtables` that lie in `range`; there is at least one. The memtables
     /// are the shards of one: no series is in two of them.

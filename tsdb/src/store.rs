@@ -42,7 +42,9 @@ mod record;
 pub mod registry;
 mod times;
 
+use model::matcher::Matcher;
 use model::time::TimeRange;
+use storage::index::select::select;
 use storage::part::PartError;
 use storage::part::reader::PartFile;
 use storage::part::writer::PartWriter;
@@ -67,6 +69,10 @@ impl Table for Metrics {
 
     fn open(file: PartFile) -> Result<MetricsPart, PartError> {
         MetricsPart::open(file)
+    }
+
+    fn may_hold(part: &MetricsPart, matchers: &[Matcher]) -> Result<bool, PartError> {
+        Ok(!select(part.index(), matchers)?.is_empty())
     }
 
     fn flush(

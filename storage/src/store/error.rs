@@ -4,6 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::erase::ERASURES_MAX;
 use crate::manifest::ManifestError;
 use crate::part::PartError;
 
@@ -94,6 +95,14 @@ pub enum MaintainError {
     /// The manifest cannot be replaced.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A deletion that does not say of what.
+    #[error("a deletion needs at least one matcher; name the series to delete")]
+    NoMatchers,
+    /// Merges are behind with what was deleted before.
+    #[error(
+        "{ERASURES_MAX} deletions wait to be applied; try again when merges have caught up, or delete more series at once"
+    )]
+    TooManyErasures,
     /// The log cannot go on in a new segment, or the folder cannot be synced.
     #[error("{}: {source}", path.display())]
     Io {

@@ -3,13 +3,16 @@
 //! Only parts that are neighbours in the order of writing are merged, so that the merged part
 //! takes their place and "the later write wins" stays a matter of order. Within a partition a run of
 //! `merge_fan_in` parts of one level becomes one of the next; a partition that has ended
-//! becomes one part.
+//! becomes one settled part. What was deleted is left out on the way, and where no merge comes by a part
+//! is written anew for it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::change::NewPart;
+use super::view::View;
 use super::{MaintainError, Store};
-use crate::manifest::{PartId, PartRecord};
+use crate::manifest::{Manifest, PartId, PartRecord};
 use crate::part::PartError;
 use crate::table::{Density, MergeInput, MergePlan, Table};
 
@@ -27,21 +30,43 @@ impl<T: Table> Store<T> {
             let range = record.partition.range(self.options.partition_ms);
             range.end.millis().saturating_add(SETTLE_MS) < now
         };
-        let view = self.view();
-        let records: Vec<PartRecord> = view.parts.iter().map(|part| part.record.clone()).collect();
-        let Some(chosen) = choose(&records, self.options.merge_fan_in, ended) else {
+        // Both under the manifest's lock, so that the view is what the manifest says.
+        let (manifest, view) = {
+            let manifest = self.manifest.lock();
+            (manifest.clone(), self.view())
+        };
+        let has_erasures = |part: &PartRecord| manifest.erasures_of(part).next().is_some();
+        let fan_in = self.options.merge_fan_in;
+        let Some(chosen) = choose(&manifest.parts, fan_in, ended, has_erasures) else {
             return Ok(false);
         };
         let Some(newest) = chosen.last() else {
             return Ok(false);
         };
-        let ids: Vec<PartId> = chosen.iter().map(|record| record.id).collect();
-        let level = chosen.iter().map(|record| record.level).max().unwrap_or(0) + 1;
+        let level = chosen.iter().map(|record| record.level).max().unwrap_or(0);
+        let level = if chosen.len() > 1 { level + 1 } else { level };
         let density = if level > 1 || ended(newest) {
             Density::Settled
         } else {
             Density::Hot
         };
+        self.merge_parts(&manifest, &view, chosen, level, density)?;
+        Ok(true)
+    }
+
+    /// Writes one part in place of `chosen`, which are neighbours of one partition.
+    fn merge_parts(
+        &self,
+        manifest: &Manifest,
+        view: &View<T>,
+        chosen: &[PartRecord],
+        level: u32,
+        density: Density,
+    ) -> Result<(), MaintainError> {
+        let Some(newest) = chosen.last() else {
+            return Ok(());
+        };
+        let ids: Vec<PartId> = chosen.iter().map(|record| record.id).collect();
         let inputs = view
             .parts
             .iter()
@@ -49,16 +74,13 @@ impl<T: Table> Store<T> {
             .map(|part| {
                 Ok(MergeInput {
                     part: Arc::clone(part.part()?),
-                    erasures: Arc::from([]),
+                    erasures: Arc::clone(&part.erasures),
                 })
             })
             .collect::<Result<_, PartError>>()?;
         let plan = MergePlan { inputs, density };
-        let sequence = Some(newest.sequence);
-        let merged = self.write_part(newest.partition, level, sequence, |writer| {
-            T::merge(&plan, writer)
-        });
-        let merged = match merged {
+        let merged = self.write_part(newest.partition, density, |writer| T::merge(&plan, writer));
+        let mut merged = match merged {
             Err(MaintainError::Part(error)) => {
                 let culprit = ids.iter().find(|id| self.part_path(**id) == *error.path());
                 if let Some(culprit) = culprit {
@@ -68,6 +90,13 @@ impl<T: Table> Store<T> {
             }
             merged => merged?,
         };
+        if let Some(NewPart { record, .. }) = &mut merged {
+            record.level = level;
+            record.sequence = newest.sequence;
+            // Of a part that is older than a deletion all inputs are, and the plan named it for each.
+            let applied = manifest.erasures.iter().map(|erasure| erasure.id);
+            record.erased = applied.filter(|id| id.0 > newest.sequence).collect();
+        }
         let merged_id: Vec<PartId> = merged.iter().map(|new| new.record.id).collect();
         if self.replace_parts(&ids, merged.into_iter().collect(), None)? {
             self.counters.merges.fetch_add(1, Ordering::Relaxed);
@@ -75,7 +104,7 @@ impl<T: Table> Store<T> {
         } else {
             self.remove_files(&merged_id);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Drops the parts whose every row is older than the retention. Returns how many.
@@ -108,26 +137,30 @@ impl<T: Table> Store<T> {
     }
 }
 
-/// The neighbours to merge, from the oldest to the newest.
+/// The neighbours to merge, from the oldest to the newest: a run of one level, else a partition that has
+/// ended and is not one settled part, else a part with rows that were deleted.
 fn choose(
     parts: &[PartRecord],
     fan_in: usize,
     ended: impl Fn(&PartRecord) -> bool,
+    has_erasures: impl Fn(&PartRecord) -> bool,
 ) -> Option<&[PartRecord]> {
     let by_partition = || parts.chunk_by(|a, b| a.partition == b.partition);
     let run = by_partition()
         .flat_map(|partition| partition.chunk_by(|a, b| a.level == b.level))
         .find(|run| run.len() >= fan_in.max(2));
+    let is_settled = |partition: &[PartRecord]| match partition {
+        [only] => !only.density.is_hot(),
+        parts => parts.iter().map(|record| record.bytes).sum::<u64>() > MERGED_BYTES_MAX,
+    };
     run.or_else(|| {
-        by_partition().find(|partition| {
-            partition.len() > 1
-                && partition.iter().all(&ended)
-                && partition.iter().map(|record| record.bytes).sum::<u64>() <= MERGED_BYTES_MAX
-        })
+        by_partition().find(|partition| partition.iter().all(&ended) && !is_settled(partition))
     })
+    .or_else(|| parts.chunks(1).find(|part| part.iter().any(&has_erasures)))
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)] // tests know their own parts
 mod tests {
     use super::*;
     use crate::table::Partition;
@@ -145,15 +178,18 @@ mod tests {
                 bytes: 1,
                 start_ms: 0,
                 end_ms: 0,
+                density: Density::Hot,
+                erased: Vec::new(),
             })
             .collect()
     }
 
     #[test]
-    fn runs_of_one_level_and_ended_partitions_are_chosen() {
+    fn runs_then_ended_partitions_then_deletions_are_chosen() {
         let check = |levels: &[(i64, u32)], ended_before: i64, expected: Option<&[u64]>| {
             let parts = parts(levels);
-            let chosen = choose(&parts, 3, |record| record.partition.0 < ended_before);
+            let ended = |record: &PartRecord| record.partition.0 < ended_before;
+            let chosen = choose(&parts, 3, ended, |record| record.level == 9);
             let chosen: Option<Vec<u64>> =
                 chosen.map(|chosen| chosen.iter().map(|record| record.id.0).collect());
             assert_eq!(chosen.as_deref(), expected, "{levels:?}");
@@ -168,5 +204,20 @@ mod tests {
         );
         check(&[(1, 0), (2, 0), (2, 0), (3, 0)], 0, None);
         check(&[(1, 1), (1, 0), (2, 0)], 2, Some(&[0, 1]));
+        check(&[(1, 1), (2, 0)], 2, Some(&[0]));
+        check(&[(1, 0), (1, 9), (2, 0)], 0, Some(&[1]));
+        check(
+            &[(1, 0), (1, 9), (2, 0), (2, 0), (2, 0)],
+            0,
+            Some(&[2, 3, 4]),
+        );
+    }
+
+    #[test]
+    fn an_ended_partition_of_one_settled_part_is_left_alone() {
+        let mut parts = parts(&[(1, 1)]);
+        assert!(choose(&parts, 3, |_| true, |_| false).is_some());
+        parts[0].density = Density::Settled;
+        assert!(choose(&parts, 3, |_| true, |_| false).is_none());
     }
 }

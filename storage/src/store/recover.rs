@@ -232,7 +232,8 @@ fn open_parts<T: Table>(
         match PartFile::open(disk, &path).and_then(T::open) {
             Ok(part) => parts.push(Arc::new(StoredPart {
                 record: record.clone(),
-                part: LazyPart::Open(Arc::new(part)),
+                part: Arc::new(LazyPart::Open(Arc::new(part))),
+                erasures: manifest.erasures_of(record).cloned().collect(),
             })),
             Err(error) if error.is_corruption() || is_missing(&error) => {
                 tracing::error!(table = T::NAME, %error, "a part cannot be read; it is moved to quarantine and the rest is served");

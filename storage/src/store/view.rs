@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use super::lazy::LazyPart;
 use crate::manifest::PartRecord;
 use crate::part::PartError;
-use crate::table::{Memtable as _, Table};
+use crate::table::{Erasure, Memtable as _, Table};
 use crate::wal::SegmentId;
 
 /// An immutable list of the parts and memtables of a store. Rows that are in a part are in no
@@ -28,7 +28,9 @@ pub struct StoredPart<T: Table> {
     /// What the manifest says of it.
     pub record: PartRecord,
     /// The table's own reader, or how to get it.
-    pub(super) part: LazyPart<T>,
+    pub(super) part: Arc<LazyPart<T>>,
+    /// What was deleted of it and is still in it. Whoever reads the part leaves these rows out.
+    pub erasures: Arc<[Erasure]>,
 }
 
 impl<T: Table> StoredPart<T> {

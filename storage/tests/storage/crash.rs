@@ -1,12 +1,16 @@
 //! A crash at every disk operation of a workload in turn, then a look at what is there.
 
+use ::model::matcher::{MatchOp, Matcher};
+use ::model::time::{TimeRange, Timestamp};
 use storage::crash::{self, Subject, workload};
 use storage::disk::sim::{Fault, SimDisk};
 use storage::store::{Store, StoreOptions};
+use storage::table::Erasure;
 use storage::wal::sync::FsyncPolicy;
 
 use crate::toy::{
-    Toy, batch, count_all, is_between, open, open_with, options, read_all, state_after,
+    Rows, Toy, WIDTH_MS, batch, count_all, is_between, is_erased, open, open_with, options,
+    read_all, state_after,
 };
 
 struct ToyStore<const SHARDS: u32>(Store<Toy>);
@@ -37,19 +41,45 @@ impl<const SHARDS: u32> Subject for ToyStore<SHARDS> {
     }
 
     fn write(&self, number: u64) -> bool {
-        self.0.append(&batch(number)).is_ok()
+        match erasure(number) {
+            Some(erasure) => self.0.delete(erasure).is_ok(),
+            None => self.0.append(&batch(number)).is_ok(),
+        }
     }
 
     fn holds(&self, count: u64) -> bool {
-        read_all(&self.0) == state_after(count)
+        read_all(&self.0) == after_steps(count)
     }
 
     fn holds_between(&self, least: u64, most: u64) -> bool {
+        let states: Vec<Rows> = (least..=most).map(after_steps).collect();
         match SHARDS {
-            1 => (least..=most).any(|count| self.holds(count)),
-            _ => is_between(&read_all(&self.0), least, most),
+            1 => states.contains(&read_all(&self.0)),
+            _ => is_between(&read_all(&self.0), &states),
         }
     }
+}
+
+/// What the workload deletes instead of writing a batch: some keys, and the row that every batch
+/// overwrites.
+fn erasure(number: u64) -> Option<Erasure> {
+    let matcher = Matcher::new(MatchOp::Regex, "key", ".*[37]|1000000").expect("a matcher");
+    (number % 5 == 4).then(|| Erasure {
+        matchers: vec![matcher],
+        range: TimeRange::new(Timestamp(3), Timestamp(WIDTH_MS + 50)),
+    })
+}
+
+/// What the store must hold after the first `count` steps of the workload.
+fn after_steps(count: u64) -> Rows {
+    let mut rows = Rows::new();
+    for number in 0..count {
+        match erasure(number) {
+            Some(erasure) => rows.retain(|row, _| !is_erased(*row, &erasure)),
+            None => rows.extend(batch(number)),
+        }
+    }
+    rows
 }
 
 #[test]

@@ -11,6 +11,7 @@
 mod budget;
 mod crash;
 mod damage;
+mod delete;
 mod faults;
 mod model;
 mod real;

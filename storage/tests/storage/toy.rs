@@ -18,7 +18,7 @@ use storage::part::PartError;
 use storage::part::reader::PartFile;
 use storage::part::writer::PartWriter;
 use storage::store::{OpenError, Recovered, Store, StoreOptions};
-use storage::table::{Memtable, MergePlan, PartSummary, Partition, Shard, Table};
+use storage::table::{Erasure, Memtable, MergePlan, PartSummary, Partition, Shard, Table};
 use storage::wal::sync::FsyncPolicy;
 
 pub(crate) type Rows = BTreeMap<(u32, i64), u64>;
@@ -89,6 +89,10 @@ impl Table for Toy {
         Ok(ToyPart { rows, index })
     }
 
+    fn may_hold(part: &ToyPart, matchers: &[Matcher]) -> Result<bool, PartError> {
+        Ok(!select(&part.index, matchers)?.is_empty())
+    }
+
     fn flush(
         memtables: &[&ToyMemtable],
         range: TimeRange,
@@ -105,20 +109,31 @@ impl Table for Toy {
     ) -> Result<Option<PartSummary>, PartError> {
         let mut rows = Rows::new();
         for input in &plan.inputs {
-            let kept = input.part.rows.iter().filter(|((key, at), _)| {
-                let labels = labels(*key);
-                !input.erasures.iter().any(|erasure| {
-                    erasure.range.contains(Timestamp(*at))
-                        && erasure.matchers.iter().all(|m| m.matches_labels(&labels))
-                })
-            });
-            rows.extend(kept);
+            rows.extend(input.part.kept(&input.erasures));
         }
         if rows.is_empty() {
             return Ok(None);
         }
         write(&rows, writer).map(Some)
     }
+}
+
+impl ToyPart {
+    /// What deletions leave of it.
+    fn kept<'a>(
+        &'a self,
+        erasures: &'a [Erasure],
+    ) -> impl Iterator<Item = (&'a (u32, i64), &'a u64)> {
+        let rows = self.rows.iter();
+        rows.filter(|(row, _)| !erasures.iter().any(|erasure| is_erased(**row, erasure)))
+    }
+}
+
+/// Whether a deletion concerns a row.
+pub(crate) fn is_erased((key, at): (u32, i64), erasure: &Erasure) -> bool {
+    let labels = labels(key);
+    erasure.range.contains(Timestamp(at))
+        && erasure.matchers.iter().all(|m| m.matches_labels(&labels))
 }
 
 fn write(rows: &Rows, writer: &mut PartWriter) -> Result<PartSummary, PartError> {
@@ -198,7 +213,7 @@ pub(crate) fn read_all(store: &Store<Toy>) -> Rows {
             let found = select(&opened.index, &[matcher]).expect("index");
             assert_eq!(found.iter().collect::<Vec<_>>(), [position as u32]);
         }
-        rows.extend(&opened.rows);
+        rows.extend(opened.kept(&part.erasures));
     }
     for memory in &view.memtables {
         rows.extend(&memory.table.read().0);
@@ -212,7 +227,7 @@ pub(crate) fn count_all(store: &Store<Toy>) -> usize {
     let parts = view
         .parts
         .iter()
-        .map(|part| part.part().expect("opens").rows.len());
+        .map(|part| part.part().expect("opens").kept(&part.erasures).count());
     let memtables = view.memtables.iter();
     parts.sum::<usize>()
         + memtables
@@ -239,9 +254,8 @@ pub(crate) fn state_after(count: u64) -> Rows {
     rows
 }
 
-/// Whether each row is as after some number of batches from `least` to `most`.
-pub(crate) fn is_between(rows: &Rows, least: u64, most: u64) -> bool {
-    let states: Vec<Rows> = (least..=most).map(state_after).collect();
+/// Whether each row is as in one of `states`.
+pub(crate) fn is_between(rows: &Rows, states: &[Rows]) -> bool {
     let keys = states.iter().flat_map(Rows::keys).chain(rows.keys());
     keys.collect::<BTreeSet<_>>()
         .into_iter()
