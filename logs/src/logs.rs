@@ -89,7 +89,7 @@ impl Logs {
         dir: &Path,
         options: LogsOptions,
     ) -> Result<(Self, Recovered), OpenError> {
-        let (store, recovered) = Store::open(disk, Arc::clone(&clock), dir, options.store)?;
+        let (store, recovered) = Store::open(disk, Arc::clone(&clock), dir, options.store.clone())?;
         let engine = Engine::new(EngineOptions {
             limits: options.query.clone(),
         });

@@ -10,7 +10,7 @@
 //! { "table": …, "wal_floor": …, "next_part": …, "parts": [ … ], "erasures": [ … ] }
 //! ```
 //!
-//! Version 2 added what is optional: `erasures`, and of a part `erased` and `density`. A manifest of
+//! Version 2 added what is optional: `erasures`, and of a part `erased`, `ruled` and `density`. A manifest of
 //! version 1 has none of them and is read like any other.
 
 pub mod erasure;
@@ -78,7 +78,15 @@ pub struct PartRecord {
     /// The deletions of a greater number that left nothing of theirs in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub erased: Vec<ErasureId>,
+    /// The retention rules that left nothing of theirs in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ruled: Vec<RuleId>,
 }
+
+/// What a retention rule is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RuleId(pub u64);
 
 impl PartRecord {
     /// The instants of the first and the last row.

@@ -38,6 +38,7 @@ mod lazy;
 mod merge;
 mod options;
 mod recover;
+mod retain;
 pub mod view;
 
 use std::any::Any;
@@ -61,7 +62,7 @@ use view::View;
 
 pub use erase::{Deleted, ERASURES_MAX};
 pub use error::{AppendError, MaintainError, OpenError};
-pub use options::{SHARDS_MAX, StoreOptions};
+pub use options::{RetentionRule, SHARDS_MAX, StoreOptions};
 pub use recover::Recovered;
 
 /// Counters of a store, since it was opened.
@@ -79,6 +80,8 @@ pub struct StoreCounters {
     pub flushes: AtomicU64,
     /// Merges that were committed.
     pub merges: AtomicU64,
+    /// Parts that retention dropped.
+    pub expired: AtomicU64,
     /// Flushes, merges and syncs that failed.
     pub maintenance_errors: AtomicU64,
     /// Parts that were quarantined.

@@ -60,6 +60,7 @@ impl<T: Table> Store<T> {
                     end_ms: summary.range.end.millis(),
                     density,
                     erased: Vec::new(),
+                    ruled: Vec::new(),
                 },
                 part,
             })),

@@ -1,4 +1,4 @@
-//! Parts become fewer and older ones go.
+//! Parts become fewer.
 //!
 //! Only parts that are neighbours in the order of writing are merged, so that the merged part
 //! takes their place and "the later write wins" stays a matter of order. Within a partition a run of
@@ -9,9 +9,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use model::time::Timestamp;
+
 use super::change::NewPart;
 use super::view::View;
-use super::{MaintainError, Store};
+use super::{MaintainError, RetentionRule, Store};
 use crate::manifest::{Manifest, PartId, PartRecord};
 use crate::part::PartError;
 use crate::table::{Density, MergeInput, MergePlan, Table};
@@ -21,21 +23,36 @@ const SETTLE_MS: i64 = 3_600_000;
 /// Parts of an ended partition that together are larger stay apart.
 const MERGED_BYTES_MAX: u64 = 4 << 30;
 
+/// What a merge makes of its parts.
+#[derive(Clone, Copy)]
+struct Target {
+    level: u32,
+    density: Density,
+    /// The rules that are due at this instant are applied.
+    now: Timestamp,
+}
+
 impl<T: Table> Store<T> {
     /// Does the most useful merge, if there is one. Returns whether there was.
     pub fn merge_once(&self) -> Result<bool, MaintainError> {
         let _merging = self.merging.lock();
-        let now = self.clock.now().millis();
+        let now = self.clock.now();
         let ended = |record: &PartRecord| {
             let range = record.partition.range(self.options.partition_ms);
-            range.end.millis().saturating_add(SETTLE_MS) < now
+            range.end.saturating_add(SETTLE_MS) < now
         };
         // Both under the manifest's lock, so that the view is what the manifest says.
         let (manifest, view) = {
             let manifest = self.manifest.lock();
             (manifest.clone(), self.view())
         };
-        let has_erasures = |part: &PartRecord| manifest.erasures_of(part).next().is_some();
+        if self.mark_ruled(&view, now)? {
+            return Ok(true);
+        }
+        let has_erasures = |part: &PartRecord| {
+            let mut rules = self.rules_due(part, now);
+            manifest.erasures_of(part).next().is_some() || rules.next().is_some()
+        };
         let fan_in = self.options.merge_fan_in;
         let Some(chosen) = choose(&manifest.parts, fan_in, ended, has_erasures) else {
             return Ok(false);
@@ -50,7 +67,12 @@ impl<T: Table> Store<T> {
         } else {
             Density::Hot
         };
-        self.merge_parts(&manifest, &view, chosen, level, density)?;
+        let target = Target {
+            level,
+            density,
+            now,
+        };
+        self.merge_parts(&manifest, &view, chosen, target)?;
         Ok(true)
     }
 
@@ -60,9 +82,13 @@ impl<T: Table> Store<T> {
         manifest: &Manifest,
         view: &View<T>,
         chosen: &[PartRecord],
-        level: u32,
-        density: Density,
+        target: Target,
     ) -> Result<(), MaintainError> {
+        let Target {
+            level,
+            density,
+            now,
+        } = target;
         let Some(newest) = chosen.last() else {
             return Ok(());
         };
@@ -72,9 +98,13 @@ impl<T: Table> Store<T> {
             .iter()
             .filter(|part| ids.contains(&part.record.id))
             .map(|part| {
+                let ruled = self
+                    .rules_due(&part.record, now)
+                    .map(RetentionRule::erasure);
+                let erasures = part.erasures.iter().cloned();
                 Ok(MergeInput {
                     part: Arc::clone(part.part()?),
-                    erasures: Arc::clone(&part.erasures),
+                    erasures: erasures.chain(ruled).collect(),
                 })
             })
             .collect::<Result<_, PartError>>()?;
@@ -96,6 +126,7 @@ impl<T: Table> Store<T> {
             // Of a part that is older than a deletion all inputs are, and the plan named it for each.
             let applied = manifest.erasures.iter().map(|erasure| erasure.id);
             record.erased = applied.filter(|id| id.0 > newest.sequence).collect();
+            record.ruled = self.rules_applied(chosen, now);
         }
         let merged_id: Vec<PartId> = merged.iter().map(|new| new.record.id).collect();
         if self.replace_parts(&ids, merged.into_iter().collect(), None)? {
@@ -107,27 +138,9 @@ impl<T: Table> Store<T> {
         Ok(())
     }
 
-    /// Drops the parts whose every row is older than the retention. Returns how many.
-    pub fn expire(&self) -> Result<usize, MaintainError> {
-        let oldest = self.oldest_kept();
-        let expired: Vec<PartId> = self
-            .view()
-            .parts
-            .iter()
-            .filter(|part| part.record.range().end < oldest)
-            .map(|part| part.record.id)
-            .collect();
-        if expired.is_empty() || !self.replace_parts(&expired, Vec::new(), None)? {
-            // Nothing to do, or a merge has just replaced one of them: the next look finds it.
-            return Ok(0);
-        }
-        self.remove_files(&expired);
-        Ok(expired.len())
-    }
-
     /// Removes the files of parts that the manifest no longer names. Queries that still read them
     /// have them open.
-    fn remove_files(&self, parts: &[PartId]) {
+    pub(super) fn remove_files(&self, parts: &[PartId]) {
         for part in parts {
             let path = self.part_path(*part);
             if let Err(error) = self.disk.remove(&path) {
@@ -180,6 +193,7 @@ mod tests {
                 end_ms: 0,
                 density: Density::Hot,
                 erased: Vec::new(),
+                ruled: Vec::new(),
             })
             .collect()
     }

@@ -1,12 +1,15 @@
 //! What whoever opens a store decides.
 
+use model::matcher::Matcher;
+
+use crate::manifest::RuleId;
 use crate::wal::sync::FsyncPolicy;
 
 /// The most shards a store has.
 pub const SHARDS_MAX: u32 = 64;
 
 /// How a store behaves. Every field has a default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
     /// Width of a time partition.
     pub partition_ms: i64,
@@ -25,6 +28,10 @@ pub struct StoreOptions {
     pub overload_wait_ms: u64,
     /// Parts whose newest row is older than this are dropped.
     pub retention_ms: Option<i64>,
+    /// Bytes that all parts together may take; beyond it the oldest partitions are dropped.
+    pub retention_bytes: Option<u64>,
+    /// Series that are kept for a shorter time than the others.
+    pub retention_rules: Vec<RetentionRule>,
     /// How many parts of one level become one of the next.
     pub merge_fan_in: usize,
 }
@@ -40,7 +47,34 @@ impl Default for StoreOptions {
             memory_bytes_max: 256 << 20,
             overload_wait_ms: 5_000,
             retention_ms: None,
+            retention_bytes: None,
+            retention_rules: Vec::new(),
             merge_fan_in: 8,
         }
+    }
+}
+
+/// Series that are kept for a shorter time than the others. They go when the whole of a partition is older
+/// than that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionRule {
+    /// Which series: those that pass every matcher.
+    pub matchers: Vec<Matcher>,
+    /// How long they are kept.
+    pub keep_ms: i64,
+}
+
+impl RetentionRule {
+    /// What the manifest knows the rule by: a number of its matchers. A rule with another time is the same rule
+    /// and is due at another time.
+    pub(super) fn id(&self) -> RuleId {
+        // FNV-1a, which is the same in every version of the program.
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for matcher in &self.matchers {
+            for byte in format!("{matcher},").bytes() {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        }
+        RuleId(hash)
     }
 }

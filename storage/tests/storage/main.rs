@@ -15,4 +15,5 @@ mod delete;
 mod faults;
 mod model;
 mod real;
+mod retention;
 mod toy;

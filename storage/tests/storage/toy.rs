@@ -195,7 +195,14 @@ pub(crate) fn open_with(
     options: StoreOptions,
 ) -> Result<(Store<Toy>, Recovered), OpenError> {
     // Early, so that no partition has ended.
-    let clock = Arc::new(ManualClock::new(Timestamp(0)));
+    open_at(disk, options, Arc::new(ManualClock::new(Timestamp(0))))
+}
+
+pub(crate) fn open_at(
+    disk: &SimDisk,
+    options: StoreOptions,
+    clock: Arc<ManualClock>,
+) -> Result<(Store<Toy>, Recovered), OpenError> {
     let disk = Arc::new(disk.clone());
     Store::open(disk, clock, Path::new("/data"), options)
 }
