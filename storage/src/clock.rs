@@ -1,7 +1,7 @@
 //! The time, handed in, so that a test can be at any instant and a failure can be replayed.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::time::Timestamp;
 
@@ -9,6 +9,11 @@ use model::time::Timestamp;
 pub trait Clock: Send + Sync + 'static {
     /// The present instant.
     fn now(&self) -> Timestamp;
+
+    /// Returns when that much time has passed.
+    fn wait(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
 }
 
 /// The machine's wall clock.
@@ -24,7 +29,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is set.
+/// A clock that stands still until it is set, or somebody waits: that moves it on at once.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicI64);
 
@@ -43,5 +48,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    fn wait(&self, duration: Duration) {
+        let passed = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        self.0.fetch_add(passed, Ordering::SeqCst);
     }
 }

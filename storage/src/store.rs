@@ -37,6 +37,7 @@ mod flush;
 mod lazy;
 mod merge;
 mod options;
+mod pace;
 mod recover;
 mod retain;
 pub mod view;
@@ -58,11 +59,13 @@ use crate::part::PartError;
 use crate::table::Table;
 use append::ShardLog;
 use budget::Budget;
+use pace::MergePace;
 use view::View;
 
 pub use erase::{Deleted, ERASURES_MAX};
 pub use error::{AppendError, MaintainError, OpenError};
 pub use options::{RetentionRule, SHARDS_MAX, StoreOptions};
+pub use pace::Reading;
 pub use recover::Recovered;
 
 /// Counters of a store, since it was opened.
@@ -107,6 +110,7 @@ pub struct Store<T: Table> {
     flushing: Mutex<()>,
     /// Held by the one merge that runs.
     merging: Mutex<()>,
+    pace: Arc<MergePace>,
     /// Held while parts are named or forgotten.
     manifest: Mutex<Manifest>,
     counters: StoreCounters,
@@ -138,6 +142,11 @@ impl<T: Table> Store<T> {
     /// What there is to read at this moment.
     pub fn view(&self) -> Arc<View<T>> {
         self.view.load_full()
+    }
+
+    /// Says that a query runs: merges give way until what is returned is dropped.
+    pub fn reading(&self) -> Reading {
+        Reading::new(&self.pace)
     }
 
     /// How the store behaves.
@@ -187,6 +196,7 @@ impl<T: Table> Store<T> {
     pub fn close(&self) -> Result<(), MaintainError> {
         self.closed.store(true, Ordering::Release);
         self.budget.wake_all();
+        self.pace.hurry();
         self.flush()
     }
 

@@ -11,6 +11,15 @@ use crate::disk::{Disk, WriteFile};
 /// Bytes gathered before they go to the disk.
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// Bytes after which the pace is asked again.
+const PACE_BYTES: u64 = 64 << 10;
+
+/// Whoever says how fast a part may be written.
+pub trait Pace: Send + Sync {
+    /// Returns when the `bytes` that were just written may have been.
+    fn pass(&self, bytes: u64);
+}
+
 /// A part that is being written.
 pub struct PartWriter {
     path: PathBuf,
@@ -18,6 +27,9 @@ pub struct PartWriter {
     buffer: Vec<u8>,
     offset: u64,
     sections: Vec<(String, BlockHandle)>,
+    pace: Option<Arc<dyn Pace>>,
+    /// Bytes since the pace was asked.
+    unpaced: u64,
 }
 
 impl PartWriter {
@@ -33,9 +45,16 @@ impl PartWriter {
             buffer: Vec::new(),
             offset: 0,
             sections: Vec::new(),
+            pace: None,
+            unpaced: 0,
         };
         writer.put(&PART_MAGIC)?;
         Ok(writer)
+    }
+
+    /// Writes the rest at a pace.
+    pub fn set_pace(&mut self, pace: Arc<dyn Pace>) {
+        self.pace = Some(pace);
     }
 
     /// Appends a block and says where it is.
@@ -92,6 +111,10 @@ impl PartWriter {
         self.offset += bytes.len() as u64;
         if self.buffer.len() >= BUFFER_BYTES {
             self.write_out()?;
+        }
+        self.unpaced += bytes.len() as u64;
+        if let Some(pace) = self.pace.as_ref().filter(|_| self.unpaced >= PACE_BYTES) {
+            pace.pass(std::mem::take(&mut self.unpaced));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! becomes one settled part. What was deleted is left out on the way, and where no merge comes by a part
 //! is written anew for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,6 +17,7 @@ use super::view::View;
 use super::{MaintainError, RetentionRule, Store};
 use crate::manifest::{Manifest, PartId, PartRecord};
 use crate::part::PartError;
+use crate::part::writer::Pace;
 use crate::table::{Density, MergeInput, MergePlan, Table};
 
 /// A partition has ended when its last instant is this long ago.
@@ -30,6 +32,16 @@ struct Target {
     density: Density,
     /// The rules that are due at this instant are applied.
     now: Timestamp,
+    haste: Haste,
+}
+
+/// Whether a merge gives way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    /// It keeps to the pace.
+    Paced,
+    /// Somebody waits for it.
+    Urgent,
 }
 
 impl<T: Table> Store<T> {
@@ -41,11 +53,7 @@ impl<T: Table> Store<T> {
             let range = record.partition.range(self.options.partition_ms);
             range.end.saturating_add(SETTLE_MS) < now
         };
-        // Both under the manifest's lock, so that the view is what the manifest says.
-        let (manifest, view) = {
-            let manifest = self.manifest.lock();
-            (manifest.clone(), self.view())
-        };
+        let (manifest, view) = self.named();
         if self.mark_ruled(&view, now)? {
             return Ok(true);
         }
@@ -71,9 +79,51 @@ impl<T: Table> Store<T> {
             level,
             density,
             now,
+            haste: Haste::Paced,
         };
         self.merge_parts(&manifest, &view, chosen, target)?;
         Ok(true)
+    }
+
+    /// Flushes, and makes one settled part of each partition, be it over or not, as fast as the machine can.
+    pub fn merge_all(&self) -> Result<(), MaintainError> {
+        self.flush()?;
+        let _merging = self.merging.lock();
+        let now = self.clock.now();
+        let (manifest, _) = self.named();
+        let partitions: BTreeSet<_> = manifest.parts.iter().map(|part| part.partition).collect();
+        for partition in partitions {
+            // Anew for each: retention and flushes go on.
+            let (manifest, view) = self.named();
+            let parts = manifest.parts.iter();
+            let chosen: Vec<PartRecord> = parts
+                .filter(|part| part.partition == partition)
+                .cloned()
+                .collect();
+            let is_done = match chosen.as_slice() {
+                [] => true,
+                [only] => !only.density.is_hot() && manifest.erasures_of(only).next().is_none(),
+                _ => false,
+            };
+            if is_done {
+                continue;
+            }
+            let level = chosen.iter().map(|record| record.level).max().unwrap_or(0);
+            let target = Target {
+                level: level + 1,
+                density: Density::Settled,
+                now,
+                haste: Haste::Urgent,
+            };
+            self.merge_parts(&manifest, &view, &chosen, target)?;
+        }
+        Ok(())
+    }
+
+    /// What the manifest names, and the view of the same moment.
+    fn named(&self) -> (Manifest, Arc<View<T>>) {
+        let manifest = self.manifest.lock();
+        (manifest.clone(), self.view())
     }
 
     /// Writes one part in place of `chosen`, which are neighbours of one partition.
@@ -88,6 +138,7 @@ impl<T: Table> Store<T> {
             level,
             density,
             now,
+            haste,
         } = target;
         let Some(newest) = chosen.last() else {
             return Ok(());
@@ -109,7 +160,12 @@ impl<T: Table> Store<T> {
             })
             .collect::<Result<_, PartError>>()?;
         let plan = MergePlan { inputs, density };
-        let merged = self.write_part(newest.partition, density, |writer| T::merge(&plan, writer));
+        let merged = self.write_part(newest.partition, density, |writer| {
+            if haste == Haste::Paced {
+                writer.set_pace(Arc::clone(&self.pace) as Arc<dyn Pace>);
+            }
+            T::merge(&plan, writer)
+        });
         let mut merged = match merged {
             Err(MaintainError::Part(error)) => {
                 let culprit = ids.iter().find(|id| self.part_path(**id) == *error.path());

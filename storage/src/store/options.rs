@@ -34,6 +34,8 @@ pub struct StoreOptions {
     pub retention_rules: Vec<RetentionRule>,
     /// How many parts of one level become one of the next.
     pub merge_fan_in: usize,
+    /// How fast merges write; as fast as they can where nothing is said.
+    pub merge_bytes_per_second: Option<u64>,
 }
 
 impl Default for StoreOptions {
@@ -50,6 +52,7 @@ impl Default for StoreOptions {
             retention_bytes: None,
             retention_rules: Vec::new(),
             merge_fan_in: 8,
+            merge_bytes_per_second: Some(64 << 20),
         }
     }
 }

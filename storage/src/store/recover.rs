@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use super::append::ShardLog;
 use super::budget::Budget;
 use super::lazy::LazyPart;
+use super::pace::MergePace;
 use super::view::{Generation, Memory, StoredPart, View};
 use super::{OpenError, SHARDS_MAX, Store, StoreCounters, StoreOptions, Wake};
 use crate::clock::Clock;
@@ -139,6 +140,7 @@ impl<T: Table> Store<T> {
         let bytes_of =
             |memories: &[Arc<Memory<T>>]| memories.iter().map(|memory| memory.bytes()).sum();
         let budget = Budget::new(options.memory_bytes_max, bytes_of(&view.memtables));
+        let pace = MergePace::new(Arc::clone(&clock), options.merge_bytes_per_second);
         let store = Self {
             dir: dir.to_owned(),
             options,
@@ -151,6 +153,7 @@ impl<T: Table> Store<T> {
             view: ArcSwap::from_pointee(view),
             flushing: Mutex::new(()),
             merging: Mutex::new(()),
+            pace: Arc::new(pace),
             manifest: Mutex::new(manifest),
             counters: StoreCounters::default(),
             wake: Wake::default(),

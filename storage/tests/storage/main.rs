@@ -13,6 +13,7 @@ mod crash;
 mod damage;
 mod delete;
 mod faults;
+mod merge;
 mod model;
 mod real;
 mod retention;
