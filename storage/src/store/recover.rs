@@ -44,6 +44,16 @@ pub struct Recovered {
     pub quarantined: Vec<String>,
 }
 
+impl Recovered {
+    fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.rows += other.rows;
+        self.torn_bytes += other.torn_bytes;
+        self.damage.extend(other.damage);
+        self.quarantined.extend(other.quarantined);
+    }
+}
+
 pub(super) fn parts_dir(dir: &Path) -> PathBuf {
     dir.join("parts")
 }
@@ -114,9 +124,9 @@ impl<T: Table> Store<T> {
         let before_floor = SegmentId(floor.0.saturating_sub(1));
         let newest = segments.last().copied().unwrap_or(before_floor);
         let mut memtables: Vec<Arc<Memory<T>>> = Vec::new();
-        for (generation, segment) in (0..).map(Generation).zip(segments) {
-            let table = replay::<T>(disk.as_ref(), &wal_path, segment, &mut recovered)
-                .map_err(io(&wal_path))?;
+        let replayed = replay_all::<T>(disk.as_ref(), &wal_path, &segments, &mut recovered)
+            .map_err(io(&wal_path))?;
+        for ((generation, segment), table) in (0..).map(Generation).zip(segments).zip(replayed) {
             if table.rows() > 0 {
                 memtables.push(Arc::new(Memory::new(segment, generation, now, table)));
             }
@@ -262,14 +272,43 @@ fn is_missing(error: &crate::part::PartError) -> bool {
     matches!(error, crate::part::PartError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
-/// Reads a segment into a memtable of its own.
+/// Reads every segment into a memtable of its own, as many at a time as there are cores.
+fn replay_all<T: Table>(
+    disk: &dyn Disk,
+    wal_dir: &Path,
+    segments: &[SegmentId],
+    recovered: &mut Recovered,
+) -> io::Result<Vec<T::Memtable>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut tables = Vec::with_capacity(segments.len());
+    for at_once in segments.chunks(cores) {
+        let replayed: Vec<_> = std::thread::scope(|scope| {
+            let replay = |segment| move || replay::<T>(disk, wal_dir, segment);
+            let threads = at_once.iter().map(|segment| scope.spawn(replay(*segment)));
+            let threads: Vec<_> = threads.collect();
+            let results = threads.into_iter().map(|thread| match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            results.collect()
+        });
+        for result in replayed {
+            let (table, found) = result?;
+            recovered.add(found);
+            tables.push(table);
+        }
+    }
+    Ok(tables)
+}
+
+/// Reads a segment into a memtable.
 fn replay<T: Table>(
     disk: &dyn Disk,
     wal_dir: &Path,
     segment: SegmentId,
-    recovered: &mut Recovered,
-) -> io::Result<T::Memtable> {
+) -> io::Result<(T::Memtable, Recovered)> {
     let mut table = T::Memtable::default();
+    let mut recovered = Recovered::default();
     let replayed = reader::replay(disk, wal_dir, segment, |offset, record| {
         if let Err(malformed) = table.apply(record) {
             tracing::error!(table = T::NAME, segment = %segment.file_name(), offset, %malformed, "a record of the log cannot be read in full");
@@ -283,9 +322,9 @@ fn replay<T: Table>(
     for damage in &replayed.damage {
         tracing::error!(table = T::NAME, %damage, "the log is damaged");
     }
-    recovered.rows += table.rows();
-    recovered.records += replayed.frames;
-    recovered.torn_bytes += replayed.torn_bytes;
+    recovered.rows = table.rows();
+    recovered.records = replayed.frames;
+    recovered.torn_bytes = replayed.torn_bytes;
     recovered.damage.extend(replayed.damage);
-    Ok(table)
+    Ok((table, recovered))
 }
