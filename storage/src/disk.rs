@@ -39,6 +39,10 @@ pub trait Disk: Send + Sync + Debug + 'static {
     /// `WouldBlock` says that somebody else holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
 
+    /// Gives a file another name, durably but for the name: by a hard link, or by a copy where the two
+    /// lie on file systems apart.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// A whole file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let file = self.open(path)?;

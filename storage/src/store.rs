@@ -40,6 +40,7 @@ mod options;
 mod pace;
 mod recover;
 mod retain;
+mod snapshot;
 pub mod view;
 
 use std::any::Any;
@@ -60,6 +61,7 @@ use crate::table::Table;
 use append::ShardLog;
 use budget::Budget;
 use pace::MergePace;
+use snapshot::Removals;
 use view::View;
 
 pub use erase::{Deleted, ERASURES_MAX};
@@ -67,6 +69,7 @@ pub use error::{AppendError, MaintainError, OpenError};
 pub use options::{RetentionRule, SHARDS_MAX, StoreOptions};
 pub use pace::Reading;
 pub use recover::Recovered;
+pub use snapshot::SnapshotReport;
 
 /// Counters of a store, since it was opened.
 #[derive(Debug, Default)]
@@ -111,6 +114,7 @@ pub struct Store<T: Table> {
     /// Held by the one merge that runs.
     merging: Mutex<()>,
     pace: Arc<MergePace>,
+    removals: Removals,
     /// Held while parts are named or forgotten.
     manifest: Mutex<Manifest>,
     counters: StoreCounters,

@@ -60,6 +60,22 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        use io::ErrorKind::{CrossesDevices, PermissionDenied, Unsupported};
+        match fs::hard_link(from, to) {
+            // The last two are what file systems without hard links say.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    CrossesDevices | Unsupported | PermissionDenied
+                ) =>
+            {
+                copy(from, to)
+            }
+            linked => linked,
+        }
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
         let file = OpenOptions::new()
             .write(true)
@@ -72,6 +88,13 @@ impl Disk for RealDisk {
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
     }
+}
+
+/// Copies a file, durably.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut copy = OpenOptions::new().write(true).create_new(true).open(to)?;
+    io::copy(&mut File::open(from)?, &mut copy)?;
+    copy.sync_all()
 }
 
 struct RealFile(File);
@@ -97,5 +120,33 @@ impl ReadFile for RealFile {
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(buffer, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_its_bytes_under_its_other_name_be_it_a_link_or_a_copy() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("file"), b"bytes").expect("writes");
+        RealDisk
+            .hard_link(&path("file"), &path("link"))
+            .expect("links");
+        copy(&path("file"), &path("copy")).expect("copies");
+        fs::remove_file(path("file")).expect("removes");
+        for name in ["link", "copy"] {
+            assert_eq!(
+                RealDisk.read(&path(name)).expect("reads"),
+                b"bytes",
+                "{name}"
+            );
+            assert!(
+                copy(&path("link"), &path(name)).is_err(),
+                "never over another"
+            );
+        }
     }
 }

@@ -30,6 +30,8 @@ pub enum Fault {
     SyncError(u64),
     /// From that operation on the medium is full, until [`SimDisk::heal`].
     Full(u64),
+    /// From that operation on the file system is read-only, until [`SimDisk::heal`].
+    ReadOnly(u64),
 }
 
 /// A disk in memory.
@@ -237,6 +239,9 @@ impl State {
                 Fault::Full(from) if from <= number && takes_room => {
                     return Ok(Allowed::Prefix(io::ErrorKind::StorageFull.into()));
                 }
+                Fault::ReadOnly(from) if from <= number => {
+                    return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+                }
                 _ => {}
             }
         }
@@ -301,6 +306,17 @@ impl Disk for SimDisk {
         apply_name(&mut state.names, from.to_owned(), None);
         state.set_name(to.to_owned(), Some(id));
         state.pending_names.push((from.to_owned(), None));
+        Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.atomic(false, true)?;
+        let id = *state.names.get(from).ok_or_else(|| not_found(from))?;
+        if state.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        state.set_name(to.to_owned(), Some(id));
         Ok(())
     }
 

@@ -103,6 +103,12 @@ pub enum MaintainError {
         "{ERASURES_MAX} deletions wait to be applied; try again when merges have caught up, or delete more series at once"
     )]
     TooManyErasures,
+    /// There is something where the snapshot should be.
+    #[error("{}: there is something already; choose another folder for the snapshot, or empty this one", path.display())]
+    SnapshotExists {
+        /// The snapshot's folder.
+        path: PathBuf,
+    },
     /// The log cannot go on in a new segment, or the folder cannot be synced.
     #[error("{}: {source}", path.display())]
     Io {
@@ -121,6 +127,11 @@ impl AppendError {
                 Self::DiskFull { path, source }
             }
             io::ErrorKind::InvalidInput => Self::TooLarge(source),
+            kind @ io::ErrorKind::ReadOnlyFilesystem => {
+                let told = "the file system is read-only; make it writable again; writes go on by themselves";
+                let source = io::Error::new(kind, told);
+                Self::Io { path, source }
+            }
             _ => Self::Io { path, source },
         }
     }

@@ -193,17 +193,6 @@ impl<T: Table> Store<T> {
         }
         Ok(())
     }
-
-    /// Removes the files of parts that the manifest no longer names. Queries that still read them
-    /// have them open.
-    pub(super) fn remove_files(&self, parts: &[PartId]) {
-        for part in parts {
-            let path = self.part_path(*part);
-            if let Err(error) = self.disk.remove(&path) {
-                tracing::warn!(path = %path.display(), %error, "a part that is not needed any more could not be removed; the next start sweeps it");
-            }
-        }
-    }
 }
 
 /// The neighbours to merge, from the oldest to the newest: a run of one level, else a partition that has

@@ -18,6 +18,7 @@ use super::append::ShardLog;
 use super::budget::Budget;
 use super::lazy::LazyPart;
 use super::pace::MergePace;
+use super::snapshot::Removals;
 use super::view::{Generation, Memory, StoredPart, View};
 use super::{OpenError, SHARDS_MAX, Store, StoreCounters, StoreOptions, Wake};
 use crate::clock::Clock;
@@ -164,6 +165,7 @@ impl<T: Table> Store<T> {
             flushing: Mutex::new(()),
             merging: Mutex::new(()),
             pace: Arc::new(pace),
+            removals: Removals::default(),
             manifest: Mutex::new(manifest),
             counters: StoreCounters::default(),
             wake: Wake::default(),

@@ -1,11 +1,19 @@
 //! A disk that fails and works again: what was acknowledged stays, what was refused may be retried,
 //! and the store needs no restart.
 
+use std::path::Path;
+
+use ::model::matcher::Matcher;
+use ::model::time::TimeRange;
 use storage::disk::sim::{Fault, SimDisk};
 use storage::store::{AppendError, OpenError, Recovered, Store, StoreOptions};
+use storage::table::Erasure;
 use storage::wal::sync::FsyncPolicy;
 
-use crate::toy::{Toy, batch, is_between, open, open_with, options, read_all, state_after};
+use crate::toy::{
+    Rows, Toy, batch, is_between, is_erased, open, open_snapshot, open_with, options, read_all,
+    state_after,
+};
 
 const BATCHES: u64 = 12;
 
@@ -147,4 +155,80 @@ fn a_folder_in_use_is_named() {
         panic!("opened twice");
     };
     assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+}
+
+/// Everything that writes, as far as it goes. What was acknowledged is in `expected` afterwards.
+fn everything(store: &Store<Toy>, expected: &mut Rows, snapshot: &Path) -> bool {
+    let mut all = true;
+    for number in 0..6 {
+        if store.append(&batch(number)).is_ok() {
+            expected.extend(batch(number));
+        } else {
+            all = false;
+        }
+        all &= store.flush().is_ok();
+    }
+    let erasure = Erasure {
+        matchers: vec![Matcher::equal("key", "4")],
+        range: TimeRange::ALL,
+    };
+    let deleted = store.delete(erasure.clone()).is_ok();
+    if deleted {
+        expected.retain(|row, _| !is_erased(*row, &erasure));
+    }
+    let maintained = [
+        store.merge_once().is_ok(),
+        store.snapshot(snapshot).is_ok(),
+        store.expire().is_ok(),
+        store.merge_all().is_ok(),
+    ];
+    all && deleted && maintained.into_iter().all(|done| done)
+}
+
+#[test]
+fn a_disk_that_takes_nothing_costs_no_row_and_everything_goes_on_when_it_does() {
+    // A write whose fsync fails is refused and there; by interval it is one or the other.
+    let fsync = FsyncPolicy::Interval(100);
+    let first = Path::new("/snapshots/first");
+    let second = Path::new("/snapshots/second");
+    let whole = SimDisk::new(0);
+    let (store, _) = open(&whole, fsync).expect("opens");
+    let opened = whole.operations();
+    assert!(everything(&store, &mut Rows::new(), first));
+    for at in opened..whole.operations() {
+        for fault in [Fault::Full(at), Fault::ReadOnly(at)] {
+            let disk = SimDisk::new(at);
+            let (store, _) = open(&disk, fsync).expect("opens");
+            disk.inject(fault);
+            let mut expected = Rows::new();
+            everything(&store, &mut expected, first);
+            assert_eq!(read_all(&store), expected, "reads go on, {fault:?}");
+            disk.heal();
+            assert!(
+                everything(&store, &mut expected, second),
+                "goes on by itself, {fault:?}"
+            );
+            assert_eq!(read_all(&store), expected, "{fault:?}");
+            let snapshot = open_snapshot(&disk, second).expect("opens");
+            assert_eq!(read_all(&snapshot), expected, "snapshot, {fault:?}");
+            drop(store);
+            let (store, _) = open(&disk.after_power_loss(), fsync).expect("opens");
+            assert_eq!(read_all(&store), expected, "after a restart, {fault:?}");
+        }
+    }
+}
+
+#[test]
+fn a_read_only_disk_is_named_and_says_what_to_do() {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(&disk, FsyncPolicy::Always).expect("opens");
+    store.append(&batch(0)).expect("writes");
+    disk.inject(Fault::ReadOnly(disk.operations()));
+    let error = store.append(&batch(1)).expect_err("read-only").to_string();
+    assert!(error.starts_with("/data/wal/"), "{error}");
+    assert!(error.contains("make it writable again"), "{error}");
+    let error = store
+        .snapshot(Path::new("/snapshots/first"))
+        .expect_err("read-only");
+    assert!(error.to_string().starts_with("/data/"), "{error}");
 }

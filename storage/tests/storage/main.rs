@@ -17,4 +17,5 @@ mod merge;
 mod model;
 mod real;
 mod retention;
+mod snapshot;
 mod toy;

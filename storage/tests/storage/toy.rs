@@ -207,6 +207,14 @@ pub(crate) fn open_at(
     Store::open(disk, clock, Path::new("/data"), options)
 }
 
+/// Opens the store that a snapshot is.
+pub(crate) fn open_snapshot(disk: &SimDisk, dir: &Path) -> Result<Store<Toy>, OpenError> {
+    let clock = Arc::new(ManualClock::new(Timestamp(0)));
+    let options = options(FsyncPolicy::Always);
+    let opened = Store::open(Arc::new(disk.clone()), clock, dir, options);
+    opened.map(|(store, _)| store)
+}
+
 /// Everything the store holds. Panics where a row is in two places at once with the same sequence,
 /// or where the index of a part does not lead to its rows.
 pub(crate) fn read_all(store: &Store<Toy>) -> Rows {
