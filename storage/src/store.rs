@@ -2,18 +2,24 @@
 //!
 //! Invariants, each with a test in `tests/` that tries to break it:
 //!
-//! 1. **Acknowledged is durable.** [`Store::append`] returns when the kernel has the record (a killed
-//!    process loses nothing), with [`FsyncPolicy::Always`] when the medium has it. No
-//!    acknowledged row is lost or repeated by a crash at any point.
-//! 2. A part is written whole, synced, then named by the manifest, which changes by one atomic
-//!    rename together with the log's floor. Nothing is modified in place.
-//! 3. The log holds only what no part holds yet, and memtables are bounded: at the budget
-//!    `append` waits for the flush, and refuses with [`AppendError::Overloaded`] where that stays behind.
-//! 4. Every byte read is checksummed. Corruption names file and offset, quarantines that part, and
+//! 1. **Acknowledged is durable.** [`Store::append`] returns when the kernel has the records (a killed
+//!    process loses nothing), with `FsyncPolicy::Always` when the medium has them. No acknowledged row is
+//!    lost or repeated by a crash at any point. Of a batch that was refused some shards may have their rows.
+//! 2. **Parts are whole.** A part is written, synced, then named by the manifest, which changes by one
+//!    atomic rename together with the log's floor. Nothing is modified in place; what a crash leaves
+//!    half-done is swept at the start.
+//! 3. **Memory is bounded, the log is short.** The log holds only what no part holds yet. Room is taken of
+//!    the budget before a record is written; where there is none `append` waits for the flush, and refuses with
+//!    [`AppendError::Overloaded`] where that stays behind.
+//! 4. **Every byte read is checksummed.** Corruption names file and offset, quarantines that part, and
 //!    the rest goes on being served.
-//! 5. Any timestamp is accepted; of the same row written twice the later one wins.
-//! 6. A full disk refuses writes with a clear error and nothing else: reads go on, and writes go on
-//!    when room returns.
+//! 5. **Any timestamp is accepted;** of the same row written twice the later one wins.
+//! 6. **Deleted is gone.** When [`Store::delete`] has returned no reader sees the rows any more, nor does
+//!    any after a crash or a merge that ran meanwhile; what is written afterwards stays, even at the same
+//!    instants.
+//! 7. **A disk that takes no writes costs writes and nothing else.** Full or read-only, it is named, reads go
+//!    on, and everything goes on by itself when it takes them again.
+//! 8. **A snapshot is of one moment,** and opens as a store or not at all.
 //!
 //! Shape: memory and log are divided in shards, by series. A shard's writer lock orders its log and its
 //! memtable, so that replay repeats exactly what happened. The memtables of all shards are sealed and
@@ -22,10 +28,22 @@
 //! the store while they work; a memtable is behind its own lock, and once sealed is never written
 //! again. Flushes and merges each run one at a time, beside each other, and write their parts without a
 //! lock that others need; the manifest's lock is held only while parts are named, and the view changes
-//! in the same step. Locks are taken in the order flush or merge, manifest, writers by number.
+//! in the same step. Locks are taken in the order snapshot, flush or merge, manifest, writers by number.
 //!
-//! The store starts no thread by itself: [`background::Background`] does, and tests call the same
-//! methods by hand.
+//! The store starts no thread by itself but those that replay the log: [`background::Background`] does,
+//! and tests call the same methods by hand.
+//!
+//! Modules, in the order data flows:
+//!
+//! - `options`, `error`: what whoever opens a store decides, and why it does not do what it was asked.
+//! - `recover`: opening, replay of the log.
+//! - `append`, `budget`: a batch on its way into log and memory, and what memory there is.
+//! - [`view`], `lazy`: what there is to read at a moment.
+//! - `flush`: memtables become parts. `change`: the one step in which parts change.
+//! - `merge`, `pace`: parts become fewer, and give way meanwhile.
+//! - `erase`, `retain`: what was deleted, and what is old.
+//! - `snapshot`: a copy that costs no bytes.
+//! - [`background`]: the threads.
 
 mod append;
 pub mod background;
