@@ -20,11 +20,10 @@ pub(crate) fn open(dir: &Path, options: TsdbOptions) -> anyhow::Result<Tsdb> {
     Ok(Tsdb::open(Arc::new(RealDisk), Arc::new(SystemClock), dir, options)?.0)
 }
 
-/// Flushes, then merges until there is nothing to merge, as the server does by itself in time.
+/// Makes one settled part of each partition, as the server does by itself when the partition is over.
 pub(crate) fn settle(dir: &Path) -> anyhow::Result<()> {
     let tsdb = open(&store_dir(dir), TsdbOptions::default())?;
-    tsdb.store().flush().context("flush")?;
-    while tsdb.store().merge_once().context("merge")? {}
+    tsdb.store().merge_all().context("merge")?;
     tsdb.store().close()?;
     Ok(())
 }
