@@ -127,6 +127,16 @@ impl Collector for TsdbCollector {
             let to = encoder.encode_descriptor(&name, help, None, metric.metric_type())?;
             metric.encode(to)?;
         }
+        let active = store.view().memtables.clone();
+        let active = active.iter().rev().take(store.options().shards as usize);
+        let dropped = active.map(|memory| memory.table.read().exemplars_dropped());
+        let dropped = ConstCounter::new(dropped.sum::<u64>());
+        let (name, help) = (
+            "taffrail_tsdb_exemplars_dropped",
+            "Exemplars dropped for lack of room",
+        );
+        let to = encoder.encode_descriptor(name, help, None, dropped.metric_type())?;
+        dropped.encode(to)?;
         let refused = Family::<Vec<(&str, &str)>, Counter>::default();
         for (reason, counter) in [
             ("series_max", &own.series_refused_total),

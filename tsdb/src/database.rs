@@ -126,7 +126,8 @@ impl Tsdb {
         dir: &Path,
         options: TsdbOptions,
     ) -> Result<(Self, Recovered), OpenError> {
-        let (store, recovered) = MetricStore::open(disk, Arc::clone(&clock), dir, options.store.clone())?;
+        let (store, recovered) =
+            MetricStore::open(disk, Arc::clone(&clock), dir, options.store.clone())?;
         let inner = Inner {
             store: Arc::new(store),
             clock,

@@ -57,6 +57,7 @@ pub struct MetricsMemtable {
     floats: Rows,
     others: HashMap<SeriesRef, Others, Xxh3DefaultBuilder>,
     exemplars: usize,
+    exemplars_dropped: u64,
     families: BTreeMap<String, Metadata>,
     rows: u64,
     /// What histograms, exemplars and families take.
@@ -110,9 +111,23 @@ impl MetricsMemtable {
         Some(columns)
     }
 
+    /// The exemplars of a series in `range`, in the order of writing.
+    pub fn exemplars(&self, series: SeriesRef, range: TimeRange) -> Vec<Exemplar> {
+        let exemplars = self.others.get(&series).map(|others| &others.exemplars);
+        let lies_in =
+            |exemplar: &&Exemplar| exemplar.timestamp.is_some_and(|at| range.contains(at));
+        let exemplars = exemplars.into_iter().flatten();
+        exemplars.filter(lies_in).cloned().collect()
+    }
+
     /// What is known of metric families.
     pub fn families(&self) -> impl Iterator<Item = &Metadata> {
         self.families.values()
+    }
+
+    /// Exemplars that found no room, here and in the memtables before.
+    pub const fn exemplars_dropped(&self) -> u64 {
+        self.exemplars_dropped
     }
 
     /// The series that there is something of, in the order of their labels.
@@ -212,7 +227,9 @@ impl MetricsMemtable {
                 all_known = false;
                 continue;
             };
-            if self.exemplars < EXEMPLARS_MAX {
+            if self.exemplars >= EXEMPLARS_MAX {
+                self.exemplars_dropped += 1;
+            } else {
                 self.exemplars += 1;
                 self.other_bytes += size_of::<Exemplar>() + exemplar.labels.as_encoded().len();
                 self.others
@@ -313,10 +330,15 @@ impl Memtable for MetricsMemtable {
             }
             is_busy
         });
+        let exemplars_dropped = self.exemplars_dropped;
         if !is_busy {
-            return Self::default();
+            return Self {
+                exemplars_dropped,
+                ..Self::default()
+            };
         }
         Self {
+            exemplars_dropped,
             shared: Arc::clone(&self.shared),
             registry_bytes: (self.registry_bytes.1, self.registry_bytes.1),
             ..Self::default()

@@ -2,10 +2,12 @@
 //!
 //! - [`labels`]: names, values and label sets, for which no sample is read.
 //! - `selection`: samples, one series at a time.
+//! - `exemplars`: what stands for samples.
 //!
 //! A part whose bytes are wrong fails the one read that meets it: the part goes to quarantine, the
 //! error names its file and offset, and the next read is served from what is left.
 
+mod exemplars;
 pub mod labels;
 mod selection;
 

@@ -16,6 +16,7 @@ mod damage;
 mod export;
 mod formats;
 mod model;
+mod registry;
 mod support;
 mod transfer;
 mod write;

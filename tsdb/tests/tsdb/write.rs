@@ -248,3 +248,120 @@ async fn no_room_is_said_with_a_time_to_retry() {
     disk.heal();
     assert_eq!(write(&tsdb, body()).await.0, StatusCode::NO_CONTENT);
 }
+
+#[tokio::test]
+async fn a_series_too_many_is_refused_by_name_and_the_known_go_on() {
+    let options = TsdbOptions {
+        ingest: IngestLimits {
+            series_active_max: Some(4),
+            series_per_target_max: Some(2),
+            ..IngestLimits::default()
+        },
+        ..TsdbOptions::default()
+    };
+    let tsdb = open(&SimDisk::new(1), options);
+    let of = |name: &str, job: &str, at: i64| {
+        let labels = [("__name__", name), ("instance", "h:1"), ("job", job)];
+        series(&labels, &[(at, 1.0)])
+    };
+    let body = encoded(&[of("a", "x", NOW), of("b", "x", NOW), of("a", "y", NOW)]);
+    assert_eq!(write(&tsdb, body).await.0, StatusCode::NO_CONTENT);
+    for (name, job, why) in [
+        (
+            "c",
+            "x",
+            r#"its target job="x", instance="h:1" has 2 series"#,
+        ),
+        ("b", "y", ""),
+        ("a", "z", "there are 4 active series"),
+    ] {
+        let (status, text) =
+            write(&tsdb, encoded(&[of("a", "x", NOW + 1), of(name, job, NOW)])).await;
+        if why.is_empty() {
+            assert_eq!(status, StatusCode::NO_CONTENT, "{text}");
+        } else {
+            assert_eq!(status, StatusCode::BAD_REQUEST);
+            assert!(text.contains(why), "{text}");
+        }
+    }
+    let mut registry = Registry::default();
+    tsdb.register(&mut registry);
+    let mut exposition = String::new();
+    encode(&mut exposition, &registry).expect("encodes");
+    for line in [
+        "taffrail_tsdb_active_series 4",
+        r#"taffrail_tsdb_series_refused_total{reason="series_max"} 1"#,
+        r#"taffrail_tsdb_series_refused_total{reason="series_per_target_max"} 1"#,
+        "taffrail_tsdb_refused_samples_total 2",
+    ] {
+        assert!(
+            exposition.lines().any(|found| found == line),
+            "{line}: {exposition}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn metadata_survives_a_restart_in_the_log_and_in_a_part() {
+    let disk = SimDisk::new(1);
+    let metadata = |family: &str| ::model::sample::Metadata {
+        family: family.to_owned(),
+        metric_type: ::model::sample::MetricType::Counter,
+        help: format!("What {family} counts."),
+        unit: "things".to_owned(),
+    };
+    let families = [metadata("a_total"), metadata("b_total")];
+    let body = remote_write::encode(&[up(&[(NOW, 1.0)])], &families).expect("encodes");
+    let mut tsdb = open(&disk, TsdbOptions::default());
+    assert_eq!(write(&tsdb, body).await.0, StatusCode::NO_CONTENT);
+    for flush in [false, true, false] {
+        if flush {
+            tsdb.store().flush().expect("flushes");
+        }
+        drop(tsdb);
+        tsdb = open(&disk, TsdbOptions::default());
+        for family in &families {
+            let found = tsdb.metadata().of(&family.family);
+            assert_eq!(found, std::slice::from_ref(family));
+        }
+    }
+}
+
+#[tokio::test]
+async fn exemplars_are_kept_once_in_the_log_and_in_a_part() {
+    let disk = SimDisk::new(1);
+    let exemplar = |at: i64| ::model::sample::Exemplar {
+        labels: ::model::labels::Labels::from_pairs([("trace_id", "t")]),
+        value: 0.5,
+        timestamp: Some(::model::time::Timestamp(at)),
+    };
+    let body = encoded(&[SeriesSamples {
+        exemplars: vec![exemplar(NOW), exemplar(NOW + 1), exemplar(NOW)],
+        ..up(&[(NOW, 1.0), (NOW + 2, 1.0)])
+    }]);
+    let mut tsdb = open(&disk, TsdbOptions::default());
+    assert_eq!(write(&tsdb, body.clone()).await.0, StatusCode::NO_CONTENT);
+    let expected = [(up(&[]).labels, vec![exemplar(NOW), exemplar(NOW + 1)])];
+    let range = ::model::time::TimeRange::new(
+        ::model::time::Timestamp(NOW),
+        ::model::time::Timestamp(NOW + 10),
+    );
+    let matchers = [::model::matcher::Matcher::equal("job", "x")];
+    for flush in [false, true, false] {
+        if flush {
+            tsdb.store().flush().expect("flushes");
+            assert_eq!(write(&tsdb, body.clone()).await.0, StatusCode::NO_CONTENT);
+        }
+        drop(tsdb);
+        tsdb = open(&disk, TsdbOptions::default());
+        let found = tsdb
+            .reader()
+            .exemplars(&matchers, range, &crate::support::guard());
+        assert!(
+            found
+                .expect("reads")
+                .into_iter()
+                .eq(expected.iter().cloned())
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! Exemplars: traces that stand for samples, by series.
+
+use std::collections::BTreeMap;
+
+use model::labels::Labels;
+use model::matcher::Matcher;
+use model::sample::Exemplar;
+use model::time::TimeRange;
+use storage::index::select::select;
+use storage::part::PartError;
+
+use super::Reader;
+use crate::query::{Guard, SelectError};
+use crate::store::columns::Columns;
+
+impl Reader {
+    /// The exemplars in `range` of the series that pass every matcher, each once, in the order of
+    /// labels and of time.
+    pub fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        guard: &Guard,
+    ) -> Result<BTreeMap<Labels, Vec<Exemplar>>, SelectError> {
+        let mut found: BTreeMap<Labels, Columns> = BTreeMap::new();
+        let mut add = |labels: Labels, exemplars: Vec<Exemplar>| {
+            if !exemplars.is_empty() {
+                found.entry(labels).or_default().write_exemplars(exemplars);
+            }
+        };
+        let view = self.store.view();
+        for stored in view.parts_in(range) {
+            guard.check()?;
+            let failed = |error: PartError| self.failed(Some(stored.record.id), &error);
+            let part = stored.part().map_err(failed)?;
+            let mut series = Vec::new();
+            let selected = select(part.index(), matchers).map_err(failed)?;
+            let note = |number, labels| series.push((number, labels));
+            part.index().labels_of(&selected, note).map_err(failed)?;
+            let mut scan = part.scan();
+            for (number, labels) in series {
+                add(labels, scan.exemplars(number, range).map_err(failed)?);
+            }
+        }
+        for memory in &view.memtables {
+            guard.check()?;
+            let table = memory.table.read();
+            let index = table.index();
+            for number in select(&index, matchers).map_err(|error| self.failed(None, &error))? {
+                let exemplars = table.exemplars(number, range);
+                if let (false, Some(labels)) = (exemplars.is_empty(), index.labels(number)) {
+                    add(labels, exemplars);
+                }
+            }
+        }
+        let exemplars = found.into_iter();
+        Ok(exemplars
+            .map(|(labels, columns)| (labels, columns.exemplars))
+            .collect())
+    }
+}
