@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use storage::clock::Clock;
 use storage::disk::Disk;
 use storage::store::background::Background;
-use storage::store::{AppendError, OpenError, Recovered, Store, StoreOptions};
+use storage::store::{AppendError, MaintainError, OpenError, Recovered, Store, StoreOptions};
 
 use crate::api;
 use crate::ingest::{self, IngestLimits, Push, Window};
@@ -132,6 +132,11 @@ impl Logs {
     /// What there is to read at this moment.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::new(&self.store)
+    }
+
+    /// Makes a snapshot of the store in the folder `to`, which must not hold anything yet.
+    pub fn snapshot_to(&self, to: &Path) -> Result<(), MaintainError> {
+        self.store.snapshot(to).map(|_| ())
     }
 
     /// Answers queries over a snapshot, under the limits of the options.

@@ -12,8 +12,10 @@
 //! - [`labels`]: `labels`, `label/NAME/values`, `series`.
 //! - [`metadata`]: `metadata`, `status/buildinfo`.
 //! - [`write`]: `write`, remote write 1.0.
+//! - [`admin`]: `admin/tsdb/…`: snapshot, deletion.
 //! - [`export`]: `export`, every sample as JSON lines.
 
+pub mod admin;
 mod export;
 mod labels;
 mod metadata;
@@ -32,6 +34,7 @@ use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
 use crate::database::Tsdb;
+use admin::AdminApi;
 
 /// What the API may do at once. Every field has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +87,7 @@ impl Api {
 }
 
 /// The routes below `/api/v1`.
-pub(crate) fn router(tsdb: Tsdb) -> Router {
+pub(crate) fn router(tsdb: Tsdb, admin: AdminApi) -> Router {
     let options = tsdb.options();
     let form_bytes_max = options.api.form_bytes_max;
     let request_bytes_max = options.ingest.request_bytes_max;
@@ -113,5 +116,6 @@ pub(crate) fn router(tsdb: Tsdb) -> Router {
         .route("/api/v1/status/buildinfo", get(metadata::buildinfo))
         .layer(DefaultBodyLimit::max(form_bytes_max))
         .merge(write)
-        .with_state(api)
+        .with_state(api.clone())
+        .merge(admin::router(api, admin))
 }

@@ -17,6 +17,7 @@ use storage::disk::Disk;
 use storage::store::background::Background;
 use storage::store::{AppendError, OpenError, Recovered, StoreOptions};
 
+use crate::api::admin::AdminApi;
 use crate::api::{self, ApiOptions};
 use crate::counters::{Counters, TsdbCollector};
 use crate::ingest;
@@ -254,9 +255,14 @@ impl Tsdb {
         self.append_batch(batch, Refused::default()).map(|_| ())
     }
 
-    /// The HTTP API, everything below `/api/v1`.
+    /// The HTTP API, everything below `/api/v1`; what administers it is refused.
     pub fn router(&self) -> axum::Router {
-        api::router(self.clone())
+        self.router_with(AdminApi::Disabled)
+    }
+
+    /// The HTTP API, everything below `/api/v1`.
+    pub fn router_with(&self, admin: AdminApi) -> axum::Router {
+        api::router(self.clone(), admin)
     }
 
     /// Makes the store's counters part of what `registry` exposes, under `taffrail_tsdb_`.
