@@ -4,6 +4,8 @@
 //! be an environment variable or a key of the configuration file. A flag wins over its variable, and both win over the
 //! file.
 
+pub(crate) mod moving;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -45,6 +47,12 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// Ask LogQL
     Logs(LogsArgs),
+    /// Load samples into a store: JSON lines, OpenMetrics, Prometheus' blocks
+    Import(moving::ImportArgs),
+    /// Write out samples of a store, bit for bit
+    Export(moving::ExportArgs),
+    /// Have a server make a snapshot of all it stores; prints its name below DATA/snapshots
+    Snapshot(moving::SnapshotArgs),
     /// Work with admission policies
     #[command(subcommand)]
     Policy(PolicyCommand),

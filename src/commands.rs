@@ -1,10 +1,15 @@
-//! What the commands do that are not roles: they ask a server, or judge files, and print.
+//! What the commands do that are not roles: they ask a server, judge files, move data, and print.
 //!
 //! Exit status: 0 when it worked, 1 when it did not (with one message on standard error), 2 for a
 //! wrong command line; `policy check` also exits with 1 when a manifest is refused.
 
 pub(crate) mod ask;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod logs;
 pub(crate) mod policy;
+mod progress;
 pub(crate) mod query;
+pub(crate) mod snapshot;
+mod store;
 pub(crate) mod table;

@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) series_max: Option<u64>,
     /// Series of one target that may be active.
     pub(crate) series_per_target_max: Option<u64>,
+    /// Whether snapshots and deletions are answered over HTTP.
+    pub(crate) admin_api: bool,
     /// How long lines are kept.
     pub(crate) logs_retention_ms: Option<i64>,
     /// The node agent.
@@ -140,6 +142,8 @@ impl From<ConfigFile> for Config {
         directory.get_or_insert_with(|| file.data.join("admission"));
         Self {
             http: file.http,
+            // Nothing is authenticated: whoever reaches the port may ask.
+            admin_api: (file.metrics.admin_api).unwrap_or_else(|| file.http.ip().is_loopback()),
             data: file.data,
             shutdown_deadline: file.shutdown_deadline,
             fsync: file.storage.fsync,

@@ -6,15 +6,17 @@
 //! - [`cli`]: the command line as it is written.
 //! - [`config`]: what was written, checked whole, and what it means.
 //! - [`run`]: the roles: what is started, in which order, and how it stops.
+//! - [`snapshots`]: snapshots of a data folder.
 //! - [`wiring`]: how the members, which do not know each other, reach one another.
 //! - [`http`]: the one port for HTTP.
-//! - [`commands`]: what the other commands do: ask a server, judge files, print.
+//! - [`commands`]: what the other commands do: ask a server, judge files, move data, print.
 
 mod cli;
 mod commands;
 mod config;
 mod http;
 mod run;
+mod snapshots;
 mod wiring;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -105,6 +107,17 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         ),
         Some(Command::Query(args)) => print(runtime()?.block_on(commands::query::query(&args))?),
         Some(Command::Logs(args)) => print(runtime()?.block_on(commands::logs::logs(&args))?),
+        Some(Command::Import(args)) => {
+            commands::import::import(&args, &runtime()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Export(args)) => {
+            commands::export::export(&args, &runtime()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Snapshot(args)) => {
+            print(runtime()?.block_on(commands::snapshot::snapshot(&args))?)
+        }
         Some(Command::Policy(PolicyCommand::Check(args))) => {
             let judged = commands::policy::check(&args)?;
             print(judged.text)?;

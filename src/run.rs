@@ -33,9 +33,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tsdb::Tsdb;
+use tsdb::api::admin::AdminApi;
 
 use crate::config::Config;
 use crate::http::{self, Readiness, SharedRegistry};
+use crate::snapshots::DataSnapshots;
 use crate::wiring::{RemoteDecisions, Stores};
 
 /// What a process is.
@@ -126,7 +128,13 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
     let apis = stores.as_ref().map(|stores| {
         stores.tsdb.register(&mut registry);
         stores.logs.register(&mut registry);
-        stores.tsdb.router().merge(stores.logs.router())
+        let admin = if config.admin_api {
+            AdminApi::Enabled(Arc::new(DataSnapshots::new(&config.data, stores.clone())))
+        } else {
+            AdminApi::Disabled
+        };
+        let metrics = stores.tsdb.router_with(admin);
+        metrics.merge(stores.logs.router())
     });
     let router = http::router(apis, readiness.clone(), Arc::clone(&shared_registry));
     let stop_http = CancellationToken::new();
@@ -225,7 +233,7 @@ impl OpenStores {
 }
 
 /// One process for one data folder, whatever its role.
-fn lock_data(data: &Path) -> anyhow::Result<Box<dyn Any + Send + Sync>> {
+pub(crate) fn lock_data(data: &Path) -> anyhow::Result<Box<dyn Any + Send + Sync>> {
     let disk = RealDisk;
     disk.create_dir_all(data)
         .with_context(|| format!("cannot make the data folder {}", data.display()))?;

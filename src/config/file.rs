@@ -49,6 +49,8 @@ pub(crate) struct MetricsSection {
     pub(crate) series_max: Option<u64>,
     /// The same of one target, which is a `job` and an `instance`.
     pub(crate) series_per_target_max: Option<u64>,
+    /// Whether snapshots and deletions are answered over HTTP; where nothing is said, on a loopback address only.
+    pub(crate) admin_api: Option<bool>,
 }
 
 /// The log store.
@@ -101,6 +103,7 @@ impl Default for MetricsSection {
             retention: Retention(Some(400 * DAY_MS)),
             series_max: None,
             series_per_target_max: None,
+            admin_api: None,
         }
     }
 }
