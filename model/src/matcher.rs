@@ -168,11 +168,7 @@ impl fmt::Display for Matcher {
 
 /// Compiles `pattern` so that it must match a whole value.
 pub fn anchored(pattern: &str) -> Result<Regex, MatcherError> {
-    let translated = translate(pattern).map_err(|reason| MatcherError::Syntax {
-        pattern: pattern.to_owned(),
-        reason: reason.to_owned(),
-    })?;
-    RegexBuilder::new(&format!("^(?s:{translated})$"))
+    RegexBuilder::new(&anchored_text(pattern)?)
         .size_limit(REGEX_BYTES_MAX)
         .build()
         .map_err(|error| match error {
@@ -184,6 +180,15 @@ pub fn anchored(pattern: &str) -> Result<Regex, MatcherError> {
                 reason: last_line(&error.to_string()),
             },
         })
+}
+
+/// The expression that [`anchored`] compiles, as the `regex` crate reads it.
+pub fn anchored_text(pattern: &str) -> Result<String, MatcherError> {
+    let translated = translate(pattern).map_err(|reason| MatcherError::Syntax {
+        pattern: pattern.to_owned(),
+        reason: reason.to_owned(),
+    })?;
+    Ok(format!("^(?s:{translated})$"))
 }
 
 /// The regex crate draws the expression over several lines; the last says what is wrong.

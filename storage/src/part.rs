@@ -17,6 +17,7 @@
 //! Invariants: a part is written whole and synced before the manifest names it, and nothing in it
 //! changes afterwards; every byte that is read is covered by a checksum that was verified.
 
+pub mod cache;
 pub mod reader;
 pub mod writer;
 

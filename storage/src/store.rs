@@ -75,6 +75,7 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::manifest::{Manifest, PartId};
 use crate::part::PartError;
+use crate::part::cache::PartCache;
 use crate::table::Table;
 use append::ShardLog;
 use budget::Budget;
@@ -117,6 +118,7 @@ pub struct Store<T: Table> {
     dir: PathBuf,
     options: StoreOptions,
     disk: Arc<dyn Disk>,
+    cache: Arc<PartCache>,
     clock: Arc<dyn Clock>,
     view: ArcSwap<View<T>>,
     /// In the order of their numbers, which is the order in which they are locked.

@@ -2,7 +2,8 @@
 //!
 //! A series passes if every matcher passes, and a label it lacks counts as the empty text. So a
 //! matcher that refuses the empty text *keeps* the union of the postings of the values it accepts;
-//! one that accepts it *drops* the union of the postings of the values it refuses. That is all of
+//! one that accepts it *drops* the union of the postings of the values it refuses. What a negation
+//! accepts among the series that have the label is what its opposite leaves of them. That is all of
 //! `=`, `!=`, `=~` and `!~`, and no series is ever looked at.
 
 use std::collections::BTreeSet;
@@ -11,21 +12,57 @@ use model::matcher::{MatchOp, Matcher};
 use roaring::RoaringBitmap;
 
 use super::LabelIndex;
+use super::pattern::{Kind, Pattern};
+use super::values::{Listed, Values};
 use crate::part::PartError;
 
 /// The series that pass every matcher.
 pub fn select(index: &dyn LabelIndex, matchers: &[Matcher]) -> Result<RoaringBitmap, PartError> {
+    index.select(matchers)
+}
+
+/// Adds the values of `name` that series passing `matchers` have.
+pub fn label_values(
+    index: &dyn LabelIndex,
+    name: &str,
+    matchers: &[Matcher],
+    values: &mut BTreeSet<String>,
+) -> Result<(), PartError> {
+    let mut found = index.label_values(name, matchers)?;
+    while let Some(value) = found.next()? {
+        if !values.contains(value) {
+            values.insert(value.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Adds the label names that series passing `matchers` have.
+pub fn label_names(
+    index: &dyn LabelIndex,
+    matchers: &[Matcher],
+    names: &mut BTreeSet<String>,
+) -> Result<(), PartError> {
+    names.extend(index.label_names_of(matchers)?);
+    Ok(())
+}
+
+/// The series that pass every matcher, from postings.
+pub(super) fn by_postings<I: LabelIndex + ?Sized>(
+    index: &I,
+    matchers: &[Matcher],
+) -> Result<RoaringBitmap, PartError> {
     let mut selected: Option<RoaringBitmap> = None;
     // The cheap ones first: they make the others' work, or need for it, smaller.
     let mut ordered: Vec<&Matcher> = matchers.iter().collect();
     ordered.sort_by_key(|matcher| (matcher.matches_empty(), matcher.op() != MatchOp::Equal));
     for matcher in ordered {
         if matcher.matches_empty() {
-            let refused = union_of_values(index, matcher, false)?;
+            let refused = having(index, matcher, false)?;
             let kept = selected.get_or_insert_with(|| all(index));
             *kept -= refused;
         } else {
-            let accepted = union_of_values(index, matcher, true)?;
+            let accepted = having(index, matcher, true)?;
             match &mut selected {
                 Some(kept) => *kept &= accepted,
                 None => selected = Some(accepted),
@@ -38,117 +75,91 @@ pub fn select(index: &dyn LabelIndex, matchers: &[Matcher]) -> Result<RoaringBit
     Ok(selected.unwrap_or_else(|| all(index)))
 }
 
-/// The values of `name` that series passing `matchers` have, in order.
-pub fn label_values(
-    index: &dyn LabelIndex,
+/// The values that series passing every matcher have, from postings.
+pub(super) fn values_by_postings<'a, I: LabelIndex + ?Sized>(
+    index: &'a I,
     name: &str,
     matchers: &[Matcher],
-    values: &mut BTreeSet<String>,
-) -> Result<(), PartError> {
-    if matchers.is_empty() {
-        return index.each_value(name, "", &mut |value, _| {
-            values.insert(value.to_owned());
-            Ok(())
-        });
-    }
-    let selected = select(index, matchers)?;
-    index.each_value(name, "", &mut |value, postings| {
-        if !values.contains(value) && !postings()?.is_disjoint(&selected) {
-            values.insert(value.to_owned());
-        }
-        Ok(())
-    })
-}
-
-/// The label names that series passing `matchers` have.
-pub fn label_names(
-    index: &dyn LabelIndex,
-    matchers: &[Matcher],
-    names: &mut BTreeSet<String>,
-) -> Result<(), PartError> {
-    if matchers.is_empty() {
-        names.extend(index.label_names()?);
-        return Ok(());
-    }
-    let selected = select(index, matchers)?;
-    for name in index.label_names()? {
-        if names.contains(&name) {
-            continue;
-        }
-        let mut found = false;
-        index.each_value(&name, "", &mut |_, postings| {
-            found = found || !postings()?.is_disjoint(&selected);
-            Ok(())
-        })?;
-        if found {
-            names.insert(name);
-        }
-    }
-    Ok(())
-}
-
-fn all(index: &dyn LabelIndex) -> RoaringBitmap {
-    (0..index.len()).collect()
-}
-
-/// The series whose value of the matcher's label is there and passes (or fails) it.
-fn union_of_values(
-    index: &dyn LabelIndex,
-    matcher: &Matcher,
-    passes: bool,
-) -> Result<RoaringBitmap, PartError> {
-    let positive = passes != matcher.op().is_negative();
-    if matcher.regex().is_none() && positive {
-        return index.postings(matcher.name(), matcher.value());
-    }
-    if positive && let Some(literals) = literal_alternatives(matcher.value()) {
-        let mut union = RoaringBitmap::new();
-        for literal in literals {
-            union |= index.postings(matcher.name(), literal)?;
-        }
-        return Ok(union);
-    }
-    let prefix = if positive {
-        literal_prefix(matcher.value())
+) -> Result<Box<dyn Values + 'a>, PartError> {
+    let mut values = Vec::new();
+    let selected = if matchers.is_empty() {
+        None
     } else {
-        ""
+        Some(index.select(matchers)?)
     };
-    let mut union = RoaringBitmap::new();
-    index.each_value(matcher.name(), prefix, &mut |value, postings| {
-        if matcher.matches(value) == passes {
-            union |= postings()?;
+    index.each_value(name, "", &mut |value, postings| {
+        let has_it = match &selected {
+            None => true,
+            Some(selected) => !postings()?.is_disjoint(selected),
+        };
+        if has_it {
+            values.push(value.to_owned());
         }
         Ok(())
     })?;
+    Ok(Box::new(Listed::new(values)))
+}
+
+/// The label names that series passing every matcher have, from postings.
+pub(super) fn names_by_postings<I: LabelIndex + ?Sized>(
+    index: &I,
+    matchers: &[Matcher],
+) -> Result<Vec<String>, PartError> {
+    let mut names = index.label_names()?;
+    if matchers.is_empty() {
+        return Ok(names);
+    }
+    let selected = index.select(matchers)?;
+    let mut kept = Vec::new();
+    for name in names.drain(..) {
+        if !index.presence(&name)?.is_disjoint(&selected) {
+            kept.push(name);
+        }
+    }
+    Ok(kept)
+}
+
+fn all<I: LabelIndex + ?Sized>(index: &I) -> RoaringBitmap {
+    let mut all = RoaringBitmap::new();
+    all.insert_range(0..index.len());
+    all
+}
+
+/// The series that have the matcher's label and pass (or fail) it.
+fn having<I: LabelIndex + ?Sized>(
+    index: &I,
+    matcher: &Matcher,
+    passes: bool,
+) -> Result<RoaringBitmap, PartError> {
+    let matching = matching(index, matcher)?;
+    if passes == matcher.op().is_negative() {
+        Ok(index.presence(matcher.name())? - matching)
+    } else {
+        Ok(matching)
+    }
+}
+
+/// The series whose value of the matcher's label is there and matches, before any negation.
+fn matching<I: LabelIndex + ?Sized>(
+    index: &I,
+    matcher: &Matcher,
+) -> Result<RoaringBitmap, PartError> {
+    let name = matcher.name();
+    let pattern = Pattern::new(matcher);
+    let mut union = RoaringBitmap::new();
+    match pattern.kind() {
+        Kind::Literals(texts) => {
+            for text in texts {
+                union |= index.postings(name, text)?;
+            }
+        }
+        Kind::Any => union = index.presence(name)?,
+        Kind::Prefixed(_) => index.each_match(name, &pattern, &mut |_, postings| {
+            union |= postings()?;
+            Ok(())
+        })?,
+    }
     Ok(union)
-}
-
-/// Characters with a meaning in a regular expression.
-const META: &[char] = &[
-    '\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$',
-];
-
-/// `a|b|c` without anything else in it: the texts themselves. What Grafana's variables send.
-fn literal_alternatives(pattern: &str) -> Option<impl Iterator<Item = &str>> {
-    let is_plain = !pattern.contains(|c| c != '|' && META.contains(&c));
-    is_plain.then(|| pattern.split('|'))
-}
-
-/// The literal text that every match of `pattern` starts with.
-fn literal_prefix(pattern: &str) -> &str {
-    let Some(end) = pattern.find(META) else {
-        return pattern;
-    };
-    if pattern.contains('|') {
-        return "";
-    }
-    let (prefix, rest) = pattern.split_at(end);
-    // `ab*` need not have the b: the last character belongs to what repeats it.
-    if rest.starts_with(['*', '?', '{']) {
-        let last = prefix.chars().next_back().map_or(0, char::len_utf8);
-        return prefix.get(..prefix.len() - last).unwrap_or_default();
-    }
-    prefix
 }
 
 #[cfg(test)]

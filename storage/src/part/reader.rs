@@ -1,11 +1,13 @@
 //! Reading a part.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cache::{FileRef, PartCache};
 use super::{
     BlockHandle, CHECKSUM_BYTES, PART_MAGIC, PartError, TRAILER_BYTES, TRAILER_MAGIC,
     block_checksum,
@@ -24,6 +26,18 @@ struct Inner {
     file: Arc<dyn ReadFile>,
     bytes: u64,
     sections: BTreeMap<String, BlockHandle>,
+    cache: Arc<PartCache>,
+    /// The file's number in the cache.
+    number: FileRef,
+}
+
+/// What a part keeps decoded where it has no store.
+const ALONE_CACHE_BYTES: usize = 8 << 20;
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.cache.forget(self.number);
+    }
 }
 
 impl fmt::Debug for PartFile {
@@ -33,17 +47,35 @@ impl fmt::Debug for PartFile {
 }
 
 impl PartFile {
-    /// Opens a part and reads its directory.
+    /// Opens a part that has a small cache to itself.
     pub fn open(disk: &dyn Disk, path: &Path) -> Result<Self, PartError> {
+        Self::open_with(disk, path, &Arc::new(PartCache::new(ALONE_CACHE_BYTES)))
+    }
+
+    /// Opens a part and reads its directory. What is decoded of it is kept in `cache`.
+    pub fn open_with(
+        disk: &dyn Disk,
+        path: &Path,
+        cache: &Arc<PartCache>,
+    ) -> Result<Self, PartError> {
         let file = disk.open(path).map_err(|source| PartError::Io {
             path: path.to_owned(),
             source,
         })?;
-        Self::over(file, path)
+        Self::over_with(file, path, cache)
+    }
+
+    /// Opens a part that lies in an open file, with a small cache to itself.
+    pub fn over(file: Arc<dyn ReadFile>, path: &Path) -> Result<Self, PartError> {
+        Self::over_with(file, path, &Arc::new(PartCache::new(ALONE_CACHE_BYTES)))
     }
 
     /// Reads the directory of a part that lies in an open file. Errors will name it as `path`.
-    pub fn over(file: Arc<dyn ReadFile>, path: &Path) -> Result<Self, PartError> {
+    pub fn over_with(
+        file: Arc<dyn ReadFile>,
+        path: &Path,
+        cache: &Arc<PartCache>,
+    ) -> Result<Self, PartError> {
         let bytes = file.len().map_err(|source| PartError::Io {
             path: path.to_owned(),
             source,
@@ -53,6 +85,8 @@ impl PartFile {
             file,
             bytes,
             sections: BTreeMap::new(),
+            cache: Arc::clone(cache),
+            number: cache.file(),
         };
         let whole = 0..inner.bytes;
         inner.sections = inner.twice(whole, || inner.read_directory())?;
@@ -91,6 +125,23 @@ impl PartFile {
     /// Whether there is a section of this name.
     pub fn has_section(&self, name: &str) -> bool {
         self.inner.sections.contains_key(name)
+    }
+
+    /// What `decode` makes of a block, or made of it lately; it also says how many bytes that takes.
+    /// A block is always decoded to the same type.
+    pub fn cached<T: Any + Send + Sync>(
+        &self,
+        handle: BlockHandle,
+        decode: impl FnOnce(&[u8]) -> Result<(T, usize), PartError>,
+    ) -> Result<Arc<T>, PartError> {
+        let Inner { cache, number, .. } = &*self.inner;
+        if let Some(held) = cache.get(*number, handle.offset) {
+            return Ok(held);
+        }
+        let (value, bytes) = decode(&self.block(handle)?)?;
+        let value = Arc::new(value);
+        cache.put(*number, handle.offset, &value, bytes);
+        Ok(value)
     }
 
     /// A named section, verified.

@@ -44,7 +44,7 @@ impl<T: Table> Store<T> {
             };
             let bytes = writer.finish()?;
             // Reading back what was written is the assertion that it can be read.
-            let part = T::open(PartFile::open(disk, &path)?)?;
+            let part = T::open(PartFile::open_with(disk, &path, &self.cache)?)?;
             Ok(Some((summary, bytes, part)))
         });
         match written {

@@ -36,6 +36,8 @@ pub struct StoreOptions {
     pub merge_fan_in: usize,
     /// How fast merges write; as fast as they can where nothing is said.
     pub merge_bytes_per_second: Option<u64>,
+    /// What is kept in memory of the parts' indexes while nobody reads them.
+    pub cache_bytes_max: usize,
 }
 
 impl Default for StoreOptions {
@@ -53,6 +55,7 @@ impl Default for StoreOptions {
             retention_rules: Vec::new(),
             merge_fan_in: 8,
             merge_bytes_per_second: Some(64 << 20),
+            cache_bytes_max: 128 << 20,
         }
     }
 }

@@ -24,6 +24,7 @@ use super::{OpenError, SHARDS_MAX, Store, StoreCounters, StoreOptions, Wake};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::manifest::{Manifest, PartId};
+use crate::part::cache::PartCache;
 use crate::part::reader::PartFile;
 use crate::table::{Memtable as _, Shard, Table};
 use crate::wal::SegmentId;
@@ -117,7 +118,8 @@ impl<T: Table> Store<T> {
         };
         sweep(disk.as_ref(), dir, &manifest);
         let mut recovered = Recovered::default();
-        let parts = open_parts::<T>(disk.as_ref(), dir, &mut manifest, &mut recovered)?;
+        let cache = Arc::new(PartCache::new(options.cache_bytes_max));
+        let parts = open_parts::<T>(disk.as_ref(), &cache, dir, &mut manifest, &mut recovered)?;
 
         let now = clock.now();
         let floor = manifest.wal_floor;
@@ -156,6 +158,7 @@ impl<T: Table> Store<T> {
             dir: dir.to_owned(),
             options,
             disk,
+            cache,
             clock,
             shards,
             next_shard: AtomicUsize::new(0),
@@ -236,6 +239,7 @@ fn sweep(disk: &dyn Disk, dir: &Path, manifest: &Manifest) {
 
 fn open_parts<T: Table>(
     disk: &dyn Disk,
+    cache: &Arc<PartCache>,
     dir: &Path,
     manifest: &mut Manifest,
     recovered: &mut Recovered,
@@ -244,7 +248,7 @@ fn open_parts<T: Table>(
     let mut corrupt = Vec::new();
     for record in &manifest.parts {
         let path = parts_dir(dir).join(record.id.file_name());
-        match PartFile::open(disk, &path).and_then(T::open) {
+        match PartFile::open_with(disk, &path, cache).and_then(T::open) {
             Ok(part) => parts.push(Arc::new(StoredPart {
                 record: record.clone(),
                 part: Arc::new(LazyPart::Open(Arc::new(part))),

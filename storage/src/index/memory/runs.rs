@@ -35,18 +35,25 @@ impl Runs {
         (self.words.capacity() - before) * size_of::<u32>()
     }
 
+    /// The runs: first and last.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SeriesRef, SeriesRef)> {
+        let mut words = self.words.iter().peekable();
+        std::iter::from_fn(move || {
+            let first = *words.next()?;
+            let last = words.next_if(|word| **word & LAST != 0);
+            Some((first, last.map_or(first, |last| last & !LAST)))
+        })
+    }
+
     /// The series as a set.
     pub(super) fn to_bitmap(&self) -> RoaringBitmap {
         let mut bitmap = RoaringBitmap::new();
-        let mut first = 0;
-        for word in &self.words {
-            let series = word & !LAST;
-            if word & LAST == 0 {
-                // Words only grow, so this is always the greatest.
-                let _ = bitmap.try_push(series);
-                first = series;
+        for (first, last) in self.iter() {
+            if first == last {
+                // Numbers only grow, so this is the greatest.
+                let _ = bitmap.try_push(first);
             } else {
-                bitmap.insert_range(first..=series);
+                bitmap.insert_range(first..=last);
             }
         }
         bitmap
