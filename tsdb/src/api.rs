@@ -11,6 +11,7 @@
 //! - [`query`]: `query`, `query_range`, `format_query`.
 //! - [`labels`]: `labels`, `label/NAME/values`, `series`.
 //! - [`metadata`]: `metadata`, `status/buildinfo`.
+//! - `status`: `status/tsdb`.
 //! - [`write`]: `write`, remote write 1.0.
 //! - [`admin`]: `admin/tsdb/…`: snapshot, deletion.
 //! - [`export`]: `export`, every sample as JSON lines.
@@ -22,6 +23,7 @@ mod metadata;
 mod params;
 mod query;
 mod response;
+mod status;
 mod work;
 mod write;
 
@@ -113,6 +115,7 @@ pub(crate) fn router(tsdb: Tsdb, admin: AdminApi) -> Router {
         .route("/api/v1/series", get(labels::series).post(labels::series))
         .route("/api/v1/export", get(export::lines).post(export::lines))
         .route("/api/v1/metadata", get(metadata::metadata))
+        .route("/api/v1/status/tsdb", get(status::tsdb))
         .route("/api/v1/status/buildinfo", get(metadata::buildinfo))
         .layer(DefaultBodyLimit::max(form_bytes_max))
         .merge(write)

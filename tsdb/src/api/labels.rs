@@ -1,7 +1,5 @@
 //! `labels`, `label/NAME/values`, `series`.
 
-use std::collections::BTreeSet;
-
 use axum::extract::{Path, State};
 use model::vector::{write_labels, write_text};
 
@@ -40,7 +38,8 @@ pub(super) async fn values(
     api.run_query(None, move |api, guard| {
         let matchers = &matchers;
         let query = LabelQuery { matchers, range };
-        let values = api.tsdb.reader().label_values(&name, query, guard)?;
+        let reader = api.tsdb.reader();
+        let values = reader.label_values(&name, query, limit, guard)?;
         Ok(listed(&values, limit, |out, value| write_text(out, value)))
     })
     .await
@@ -61,14 +60,16 @@ pub(super) async fn series(State(api): State<Api>, params: Params) -> Result<Suc
     .await
 }
 
-fn listed<T>(
-    items: &BTreeSet<T>,
+fn listed<'a, T: 'a>(
+    items: impl IntoIterator<Item = &'a T, IntoIter: ExactSizeIterator>,
     limit: Option<usize>,
     mut write: impl FnMut(&mut String, &T),
 ) -> Success {
-    let shown = limit.map_or(items.len(), |limit| limit.min(items.len()));
+    let items = items.into_iter();
+    let found = items.len();
+    let shown = limit.map_or(found, |limit| limit.min(found));
     let mut data = String::from("[");
-    for (index, item) in items.iter().take(shown).enumerate() {
+    for (index, item) in items.take(shown).enumerate() {
         if index > 0 {
             data.push(',');
         }
@@ -76,7 +77,7 @@ fn listed<T>(
     }
     data.push(']');
     let mut success = Success::new(data);
-    if shown < items.len() {
+    if shown < found {
         success.warnings.push(TRUNCATED.to_owned());
     }
     success

@@ -1,12 +1,14 @@
 //! Reading everything a view holds: parts from the oldest to the newest, then memtables.
 //!
 //! - [`labels`]: names, values and label sets, for which no sample is read.
+//! - [`cardinality`]: how many there are, and what makes them so many.
 //! - `selection`: samples, one series at a time.
 //! - `exemplars`: what stands for samples.
 //!
 //! A part whose bytes are wrong fails the one read that meets it: the part goes to quarantine, the
 //! error names its file and offset, and the next read is served from what is left.
 
+pub mod cardinality;
 mod exemplars;
 pub mod labels;
 mod selection;

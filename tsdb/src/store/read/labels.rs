@@ -9,7 +9,8 @@ use model::labels::Labels;
 use model::matcher::Matcher;
 use model::time::TimeRange;
 use storage::index::LabelIndex;
-use storage::index::select::{label_names, label_values, select};
+use storage::index::select::{label_names, select};
+use storage::index::values::{Listed, Values, merge};
 use storage::part::PartError;
 
 use super::Reader;
@@ -23,6 +24,21 @@ pub struct LabelQuery<'a> {
     pub matchers: &'a [Vec<Matcher>],
     /// When the series are to have samples, to the granularity of parts.
     pub range: TimeRange,
+}
+
+/// How many values are read between two looks at the guard.
+const VALUES_PER_CHECK: usize = 1024;
+
+impl LabelQuery<'_> {
+    /// The sets of matchers; one that every series passes where none is given.
+    fn sets(&self) -> &[Vec<Matcher>] {
+        const EVERYTHING: &[Vec<Matcher>] = &[Vec::new()];
+        if self.matchers.is_empty() {
+            EVERYTHING
+        } else {
+            self.matchers
+        }
+    }
 }
 
 impl Reader {
@@ -39,17 +55,56 @@ impl Reader {
         Ok(names)
     }
 
-    /// The values of a label, in order.
+    /// The values of a label, in order. With a limit, at most one more than it, so that the caller
+    /// can tell that some are left out; what lies behind them is not read.
     pub fn label_values(
         &self,
         name: &str,
         query: LabelQuery<'_>,
+        limit: Option<usize>,
         guard: &Guard,
-    ) -> Result<BTreeSet<String>, SelectError> {
-        let mut values = BTreeSet::new();
-        self.each_index(query, guard, |index, matchers| {
-            label_values(index, name, matchers, &mut values)
-        })?;
+    ) -> Result<Vec<String>, SelectError> {
+        let most = limit.unwrap_or(usize::MAX).saturating_add(1);
+        let view = self.store.view();
+        let mut sources: Vec<Box<dyn Values + '_>> = Vec::new();
+        let mut parts = Vec::new();
+        for part in view.parts_in(query.range) {
+            for matchers in query.sets() {
+                guard.check()?;
+                let failed = |error| self.failed(Some(part.record.id), &error);
+                let index = part.part().map_err(failed)?.index();
+                sources.push(index.label_values(name, matchers).map_err(failed)?);
+                parts.push(part.record.id);
+            }
+        }
+        for memory in &view.memtables {
+            let table = memory.table.read();
+            let index = table.index();
+            for matchers in query.sets() {
+                guard.check()?;
+                let found = index.label_values(name, matchers);
+                let mut found = found.map_err(|error| self.failed(None, &error))?;
+                // Taken out, so that writers do not wait for parts to be read.
+                let mut values = Vec::new();
+                while values.len() < most
+                    && let Some(value) = found.next().map_err(|e| self.failed(None, &e))?
+                {
+                    values.push(value.to_owned());
+                }
+                sources.push(Box::new(Listed::new(values)));
+            }
+        }
+        let mut values = Vec::new();
+        let mut interrupted = Ok(());
+        merge(&mut sources, |value| {
+            values.push(value.to_owned());
+            if values.len().is_multiple_of(VALUES_PER_CHECK) {
+                interrupted = guard.check();
+            }
+            interrupted.is_ok() && values.len() < most
+        })
+        .map_err(|(source, error)| self.failed(parts.get(source).copied(), &error))?;
+        interrupted?;
         Ok(values)
     }
 
@@ -105,15 +160,9 @@ impl Reader {
         guard: &Guard,
         mut visit: impl FnMut(&dyn LabelIndex, &[Matcher]) -> Result<(), PartError>,
     ) -> Result<(), SelectError> {
-        let everything = [Vec::new()];
-        let sets = if query.matchers.is_empty() {
-            &everything
-        } else {
-            query.matchers
-        };
         let view = self.store.view();
         for part in view.parts_in(query.range) {
-            for matchers in sets {
+            for matchers in query.sets() {
                 guard.check()?;
                 part.part()
                     .and_then(|part| visit(part.index(), matchers))
@@ -123,7 +172,7 @@ impl Reader {
         for memory in &view.memtables {
             let table = memory.table.read();
             let index = table.index();
-            for matchers in sets {
+            for matchers in query.sets() {
                 guard.check()?;
                 visit(&index, matchers).map_err(|error| self.failed(None, &error))?;
             }
