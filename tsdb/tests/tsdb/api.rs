@@ -317,3 +317,31 @@ async fn errors_are_upstreams() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn cardinality_counts_each_series_once() {
+    let tsdb = filled();
+    let (status, text) = get(&tsdb, "/api/v1/status/tsdb?match[]=hits_total&limit=1").await;
+    assert_eq!(status, 200, "{text}");
+    // They are in a part and in memory.
+    assert!(
+        text.contains(r#""numSeries":2,"numLabelPairs":3,"#),
+        "{text}"
+    );
+    for list in [
+        r#""seriesCountByMetricName":[{"name":"hits_total","value":2}]"#,
+        r#""labelValueCountByLabelName":[{"name":"job","value":2}]"#,
+        r#""memoryInBytesByLabelName":[{"name":"__name__","value":20}]"#,
+        r#""seriesCountByLabelValuePair":[{"name":"__name__=hits_total","value":2}]"#,
+    ] {
+        assert!(text.contains(list), "{list} in {text}");
+    }
+    for (limit, message) in [
+        ("0", "limit must be a positive number"),
+        ("x", "limit must be a positive number"),
+        ("10001", "limit must not exceed 10000"),
+    ] {
+        let uri = format!("/api/v1/status/tsdb?limit={limit}");
+        check(&tsdb, &uri, 400, &error("bad_data", message)).await;
+    }
+}
