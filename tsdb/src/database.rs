@@ -29,6 +29,7 @@ use crate::ingest::refusal::Refused;
 use crate::ingest::remote_write::{self, DecodeError, Unpacked};
 use crate::query::{Engine, EngineOptions};
 use crate::store::read::Reader;
+use crate::store::read::cache::BlockCache;
 use crate::store::{MetricStore, Metrics};
 
 /// How the metrics store behaves. Every field has a default.
@@ -40,6 +41,8 @@ pub struct TsdbOptions {
     pub ingest: IngestLimits,
     /// What a query may cost.
     pub query: EngineOptions,
+    /// What reading may keep.
+    pub read: ReadOptions,
     /// What the HTTP API may do at once.
     pub api: ApiOptions,
 }
@@ -63,7 +66,23 @@ impl Default for TsdbOptions {
             },
             ingest: IngestLimits::default(),
             query: EngineOptions::default(),
+            read: ReadOptions::default(),
             api: ApiOptions::default(),
+        }
+    }
+}
+
+/// What reading keeps in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    /// Decoded blocks, for the next query; 0 keeps none.
+    pub cache_bytes: usize,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 << 20,
         }
     }
 }
@@ -99,6 +118,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     options: TsdbOptions,
     engine: Engine,
+    cache: Arc<BlockCache>,
     metadata: MetadataStore,
     census: Arc<Census>,
     /// Room that writes unpack into, for as many as were under way at once.
@@ -133,6 +153,7 @@ impl Tsdb {
             store: Arc::new(store),
             clock,
             engine: Engine::new(options.query.clone()),
+            cache: Arc::new(BlockCache::new(options.read.cache_bytes)),
             metadata: MetadataStore::new(options.ingest.families_max),
             census: Arc::new(Census::new(
                 options.ingest.series_active_max,
@@ -272,7 +293,7 @@ impl Tsdb {
 
     /// What the evaluator and the label API read from.
     pub fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.inner.store))
+        Reader::new(Arc::clone(&self.inner.store)).with_cache(Arc::clone(&self.inner.cache))
     }
 
     /// The evaluator.

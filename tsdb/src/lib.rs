@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: samples are ingested, stored, selected by a query, and answered over HTTP.
 //! Each stage knows only the one before it. The evaluator in particular knows the store as a
-//! [`query::Source`], a trait with one method: it can be tested from data files, run over any
+//! [`query::Source`], a small trait: it can be tested from data files, run over any
 //! snapshot, and asked by siblings that the binary wires to it, without a server in between.
 //!
 //! Modules, in the order data flows:
@@ -23,4 +23,4 @@ pub mod query;
 pub mod store;
 pub mod transfer;
 
-pub use database::{Appended, Tsdb, TsdbOptions};
+pub use database::{Appended, ReadOptions, Tsdb, TsdbOptions};

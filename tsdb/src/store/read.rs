@@ -2,15 +2,18 @@
 //!
 //! - [`labels`]: names, values and label sets, for which no sample is read.
 //! - [`cardinality`]: how many there are, and what makes them so many.
-//! - `selection`: samples, one series at a time.
+//! - `selection`: samples, one series at a time; `row` is the common case of that.
 //! - `exemplars`: what stands for samples.
+//! - [`cache`]: blocks that were decoded.
 //!
 //! A part whose bytes are wrong fails the one read that meets it: the part goes to quarantine, the
 //! error names its file and offset, and the next read is served from what is left.
 
+pub mod cache;
 pub mod cardinality;
 mod exemplars;
 pub mod labels;
+mod row;
 mod selection;
 
 use std::sync::Arc;
@@ -18,6 +21,7 @@ use std::sync::Arc;
 use storage::manifest::PartId;
 use storage::part::PartError;
 
+use self::cache::BlockCache;
 use super::MetricStore;
 use crate::query::SelectError;
 
@@ -25,6 +29,7 @@ use crate::query::SelectError;
 #[derive(Clone)]
 pub struct Reader {
     store: Arc<MetricStore>,
+    cache: Option<Arc<BlockCache>>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -36,7 +41,14 @@ impl std::fmt::Debug for Reader {
 impl Reader {
     /// A reader of a store.
     pub const fn new(store: Arc<MetricStore>) -> Self {
-        Self { store }
+        Self { store, cache: None }
+    }
+
+    /// The same reader with a cache, which must be of this store alone.
+    #[must_use]
+    pub fn with_cache(self, cache: Arc<BlockCache>) -> Self {
+        let cache = Some(cache);
+        Self { cache, ..self }
     }
 
     /// Takes a corrupt part out, and says what happened.

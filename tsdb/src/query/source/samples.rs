@@ -67,6 +67,18 @@ impl<T> Run<T> {
     }
 }
 
+impl<T: PartialEq> Run<T> {
+    /// Whether both hold the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        if let (Some((a, of_a)), Some((b, of_b))) = (&self.shared, &other.shared)
+            && Arc::ptr_eq(a, b)
+        {
+            return of_a == of_b;
+        }
+        **self == **other
+    }
+}
+
 impl<T: Copy> Run<T> {
     /// Its own buffer, with what was shared copied into it.
     pub fn make_own(&mut self) -> &mut Vec<T> {

@@ -9,20 +9,23 @@
 //! runs. No lock of the store is held while parts are read; a memtable is locked while the samples
 //! of one series are copied.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use model::labels::Labels;
 use model::matcher::Matcher;
-use model::time::TimeRange;
+use model::time::{TimeRange, Timestamp};
 use storage::index::SeriesRef;
 use storage::index::select::select;
 use storage::manifest::PartId;
 use storage::part::PartError;
 use storage::store::view::Memory;
+use storage::table::Erasure;
 
 use super::Reader;
-use crate::query::{Guard, ReadSeries, Samples, SelectError, Selection, Source};
+use super::row::Row;
+use crate::query::{Bounds, Guard, ReadSeries, Samples, SelectError, Selection, Source};
 use crate::store::Metrics;
+use crate::store::chunk::ChunkKind;
 use crate::store::columns::Columns;
 use crate::store::part_reader::{MetricsPart, PartScan};
 
@@ -31,18 +34,26 @@ use crate::store::part_reader::{MetricsPart, PartScan};
 type Place = (u32, SeriesRef);
 
 /// What a view holds of a range for a set of matchers.
-struct ViewSelection {
-    reader: Reader,
-    range: TimeRange,
+pub(super) struct ViewSelection {
+    pub(super) reader: Reader,
+    pub(super) range: TimeRange,
     guard: Guard,
     /// The parts of the range.
-    parts: Vec<(PartId, Arc<MetricsPart>)>,
+    parts: Vec<SelectedPart>,
     memtables: Vec<Arc<Memory<Metrics>>>,
     labels: Vec<Labels>,
     /// The places of all series, one behind another.
     places: Vec<Place>,
     /// Where the places of each series end.
     ends: Vec<usize>,
+}
+
+/// A part of a selection.
+struct SelectedPart {
+    id: PartId,
+    part: Arc<MetricsPart>,
+    /// What was deleted of it since it was written.
+    erasures: Arc<[Erasure]>,
 }
 
 impl Source for Reader {
@@ -63,7 +74,11 @@ impl Source for Reader {
             let series = select(index, matchers).map_err(failed)?;
             let note = |number, labels| found.push((labels, (source, number)));
             index.labels_of(&series, note).map_err(failed)?;
-            parts.push((stored.record.id, Arc::clone(part)));
+            parts.push(SelectedPart {
+                id: stored.record.id,
+                part: Arc::clone(part),
+                erasures: Arc::default(),
+            });
         }
         let memtables = view.memtables.clone();
         for (source, memory) in (parts.len() as u32..).zip(&memtables) {
@@ -119,6 +134,20 @@ impl Selection for ViewSelection {
 }
 
 impl ViewSelection {
+    fn labels_of(&self, series: usize) -> &Labels {
+        static NONE: LazyLock<Labels> = LazyLock::new(Labels::empty);
+        self.labels.get(series).unwrap_or(&NONE)
+    }
+
+    /// Whether something was deleted of what a part holds of a series in the range.
+    fn erases(&self, part: &SelectedPart, series: usize) -> bool {
+        let labels = self.labels_of(series);
+        part.erasures.iter().any(|erasure| {
+            erasure.range.overlaps(&self.range)
+                && erasure.matchers.iter().all(|m| m.matches_labels(labels))
+        })
+    }
+
     fn places_of(&self, series: usize) -> &[Place] {
         let start = series
             .checked_sub(1)
@@ -135,47 +164,167 @@ struct ViewReader<'s> {
     scans: Vec<Option<PartScan<'s>>>,
 }
 
-impl ViewReader<'_> {
-    fn columns_at(&mut self, (source, number): Place) -> Result<Columns, SelectError> {
-        let selection = self.selection;
-        let (parts, range) = (&selection.parts, selection.range);
-        let source = source as usize;
-        if let (Some((id, part)), Some(scan)) = (parts.get(source), self.scans.get_mut(source)) {
-            let scan = scan.get_or_insert_with(|| part.scan());
-            let columns = scan.read(number, range);
-            return columns.map_err(|error| selection.reader.failed(Some(*id), &error));
-        }
-        let memory = source.checked_sub(parts.len());
-        let memory = memory.and_then(|memory| selection.memtables.get(memory));
-        let columns = memory.and_then(|memory| {
-            let table = memory.table.read();
-            let mut columns = table.columns(number)?;
-            columns.restrict(range);
-            Some(columns)
-        });
-        Ok(columns.unwrap_or_default())
-    }
+/// Where a place leads to.
+enum Found<'r, 's> {
+    Part(&'s SelectedPart, &'r mut PartScan<'s>),
+    Memtable(&'s Memory<Metrics>),
 }
 
-impl ReadSeries for ViewReader<'_> {
-    fn read(&mut self, series: usize, samples: &mut Samples) -> Result<(), SelectError> {
+impl<'s> ViewReader<'s> {
+    fn source(&mut self, source: u32) -> Option<Found<'_, 's>> {
+        let source = source as usize;
+        let parts = &self.selection.parts;
+        if let (Some(part), Some(scan)) = (parts.get(source), self.scans.get_mut(source)) {
+            let scan = scan.get_or_insert_with(|| part.part.scan());
+            return Some(Found::Part(part, scan));
+        }
+        let memory = source.checked_sub(parts.len());
+        let memory = memory.and_then(|memory| self.selection.memtables.get(memory))?;
+        Some(Found::Memtable(memory))
+    }
+
+    /// Everything of a series, whatever it is and wherever it lies: the later over the earlier.
+    fn read_overlaid(&mut self, series: usize, samples: &mut Samples) -> Result<(), SelectError> {
+        let selection = self.selection;
         let mut columns = Columns::default();
-        for place in self.selection.places_of(series) {
-            self.selection.guard.check()?;
-            columns.overlay(self.columns_at(*place)?);
+        for (source, number) in selection.places_of(series) {
+            let newer = match self.source(*source) {
+                Some(Found::Part(part, scan)) => {
+                    let read = scan.read(*number, selection.range);
+                    let mut columns =
+                        read.map_err(|error| selection.reader.failed(Some(part.id), &error))?;
+                    columns.erase(selection.labels_of(series), &part.erasures);
+                    columns
+                }
+                Some(Found::Memtable(memory)) => {
+                    let held = memory.table.read().columns(*number);
+                    let mut columns = held.unwrap_or_default();
+                    columns.restrict(selection.range);
+                    columns
+                }
+                None => Columns::default(),
+            };
+            columns.overlay(newer);
         }
         samples.clear();
         samples.timestamps = columns.floats.timestamps.into();
         samples.values = columns.floats.values.into();
         samples.start_timestamps = columns.floats.starts;
-        samples.histogram_start_timestamps = columns.histogram_starts;
         let histograms = columns.histograms.into_iter();
         let histograms = histograms.map(|sample| (sample.timestamp, Arc::new(sample.histogram)));
         samples.histograms.extend(histograms);
+        samples.histogram_start_timestamps = columns.histogram_starts;
+        Ok(())
+    }
+
+    /// A series whose pieces are floats alone and follow each other, or nothing if it is none such.
+    fn read_in_a_row(
+        &mut self,
+        series: usize,
+        samples: &mut Samples,
+    ) -> Result<Option<()>, SelectError> {
+        let selection = self.selection;
+        let places = selection.places_of(series);
+        let mut row = Row::new(samples, selection);
+        for (source, number) in places {
+            let went_on = match self.source(*source) {
+                Some(Found::Part(part, scan)) => {
+                    if selection.erases(part, series) {
+                        return Ok(None);
+                    }
+                    row.append_chunks(part.id, scan, *number)
+                        .map_err(|error| selection.reader.failed(Some(part.id), &error))?
+                }
+                Some(Found::Memtable(memory)) => {
+                    let held = memory.table.read().columns(*number);
+                    held.map_or(Some(()), |held| row.append_columns(&held))
+                }
+                None => Some(()),
+            };
+            if went_on.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    }
+}
+
+impl ReadSeries for ViewReader<'_> {
+    fn read(&mut self, series: usize, samples: &mut Samples) -> Result<(), SelectError> {
+        self.selection.guard.check()?;
+        if self.read_in_a_row(series, samples)?.is_none() {
+            self.read_overlaid(series, samples)?;
+        }
         let limit = self.selection.guard.samples_max;
         if samples.budget_size() > limit {
             return Err(SelectError::TooManySamples { limit });
         }
         Ok(())
     }
+
+    fn bounds(&mut self, series: usize) -> Result<Option<Bounds>, SelectError> {
+        let selection = self.selection;
+        selection.guard.check()?;
+        let mut bounds = NO_BOUNDS;
+        for (source, number) in selection.places_of(series) {
+            let told = match self.source(*source) {
+                Some(Found::Part(part, scan)) => {
+                    bounds_of_chunks(scan, *number, selection.range)
+                        .map_err(|error| selection.reader.failed(Some(part.id), &error))?
+                }
+                Some(Found::Memtable(memory)) => {
+                    let held = memory.table.read().columns(*number);
+                    held.map_or(Some(NO_BOUNDS), |held| bounds_of(&held, selection.range))
+                }
+                None => None,
+            };
+            let Some(told) = told else {
+                return Ok(None);
+            };
+            bounds.min = bounds.min.min(told.min);
+            bounds.max = bounds.max.max(told.max);
+        }
+        Ok(Some(bounds))
+    }
+}
+
+/// The bounds of nothing.
+const NO_BOUNDS: Bounds = Bounds {
+    min: f64::INFINITY,
+    max: f64::NEG_INFINITY,
+};
+
+/// Bounds of what is in memory; none where there are histograms.
+fn bounds_of(columns: &Columns, range: TimeRange) -> Option<Bounds> {
+    if !columns.histograms.is_empty() {
+        return None;
+    }
+    let floats = columns.floats.timestamps.iter().zip(&columns.floats.values);
+    let inside = floats.filter(|(at, _)| range.contains(Timestamp(**at)));
+    Some(inside.fold(NO_BOUNDS, |bounds, (_, value)| Bounds {
+        min: bounds.min.min(*value),
+        max: bounds.max.max(*value),
+    }))
+}
+
+/// Bounds of the blocks of a series, where every one has a summary. What was deleted of them, or
+/// written over, only makes them wider than need be.
+fn bounds_of_chunks(
+    scan: &mut PartScan<'_>,
+    series: SeriesRef,
+    range: TimeRange,
+) -> Result<Option<Bounds>, PartError> {
+    let chunks = scan.chunks(series)?;
+    let chunks = chunks
+        .iter()
+        .filter(|header| header.kind != ChunkKind::Exemplars && header.range.overlaps(&range));
+    let mut bounds = NO_BOUNDS;
+    for header in chunks {
+        let (ChunkKind::Floats, Some(summary)) = (header.kind, header.summary) else {
+            return Ok(None);
+        };
+        bounds.min = bounds.min.min(summary.min);
+        bounds.max = bounds.max.max(summary.max);
+    }
+    Ok(Some(bounds))
 }

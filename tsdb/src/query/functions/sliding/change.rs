@@ -24,10 +24,12 @@ pub(super) fn column(
         find_resets(values, &mut resets);
     }
     let mut ahead = resets.as_slice();
-    let range_seconds = scratch.extrapolation.range_seconds;
-    let windows = scratch.windows().iter();
+    let Some(placement) = scratch.placed() else {
+        return Vec::new();
+    };
+    let windows = placement.windows.iter();
     let mut column = Vec::with_capacity(windows.len());
-    for ((low, high), stretch) in windows.zip(&scratch.extrapolation.stretches) {
+    for ((low, high), stretch) in windows.zip(&placement.stretches) {
         if high - low < 2 {
             column.push(stale_nan());
             continue;
@@ -46,7 +48,7 @@ pub(super) fn column(
         }
         let factor = factor(stretch, *first, rise, quantity);
         let factor = match per {
-            Per::Second => factor / range_seconds,
+            Per::Second => factor / placement.range_seconds,
             Per::Range => factor,
         };
         column.push(rise * factor);

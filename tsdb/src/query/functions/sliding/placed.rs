@@ -1,9 +1,11 @@
 //! Where windows lie among the timestamps of a series.
 //!
-//! Series of one scrape have the same timestamps, so the places are kept and used again for as
-//! long as the timestamps do not change; comparing them costs far less than finding them.
+//! Series of one scrape have the same timestamps, so the places among them are kept and used
+//! again; comparing timestamps costs far less than finding places.
 
 use model::sample::stale_nan;
+
+use crate::query::source::Run;
 
 /// Where windows lie in time: all of one length, each behind an instant that never goes back.
 #[derive(Clone, Debug)]
@@ -14,19 +16,33 @@ pub struct Ranges<I> {
     pub range_millis: i64,
 }
 
+/// Timestamps of which the places are known at once. Series come in the order of labels, in which
+/// those of one target need not be neighbours.
+const PLACEMENTS_MAX: usize = 16;
+
 /// What is kept from series to series: where the windows lie, and room to work in.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// The timestamps of which the places are known.
-    times: Vec<i64>,
-    is_placed: bool,
-    /// Where the windows begin and end among the samples.
-    windows: Vec<(u32, u32)>,
-    longest: usize,
-    pub(super) extrapolation: Extrapolation,
+    placements: Vec<Placement>,
+    /// The placement in use.
+    current: usize,
+    /// The one that makes room next.
+    oldest: usize,
     pub(super) best: Vec<(u32, f64)>,
     pub(super) positions: Vec<u32>,
     pub(super) prefix: Vec<i64>,
+}
+
+/// Where windows lie among timestamps.
+#[derive(Debug, Default)]
+pub(super) struct Placement {
+    times: Run<i64>,
+    /// Where the windows begin and end among the samples.
+    pub windows: Vec<(u32, u32)>,
+    longest: usize,
+    /// What rates need to know of each window.
+    pub stretches: Vec<Stretch>,
+    pub range_seconds: f64,
 }
 
 /// What a rate needs to know of the timestamps of a window, in seconds.
@@ -40,26 +56,69 @@ pub(super) struct Stretch {
     pub to_end: f64,
 }
 
-/// The stretches of all windows, and the length of the windows.
-#[derive(Debug, Default)]
-pub(super) struct Extrapolation {
-    pub stretches: Vec<Stretch>,
-    pub range_seconds: f64,
-}
-
 impl Scratch {
     /// Finds the windows among `times`. The ranges must be the same for one scratch.
-    pub fn place(&mut self, times: &[i64], ranges: Ranges<impl Iterator<Item = i64>>) {
-        if self.is_placed && self.times == times {
+    pub fn place(&mut self, times: &Run<i64>, ranges: Ranges<impl Iterator<Item = i64>>) {
+        let known = |placement: &Placement| placement.times.is_same(times);
+        if let Some(known) = self.placements.iter().position(known) {
+            self.current = known;
             return;
         }
-        self.is_placed = true;
-        self.times.clear();
-        self.times.extend_from_slice(times);
+        if self.placements.len() < PLACEMENTS_MAX {
+            self.current = self.placements.len();
+            self.placements.push(Placement::default());
+        } else {
+            self.current = self.oldest;
+            self.oldest = (self.oldest + 1) % PLACEMENTS_MAX;
+        }
+        if let Some(placement) = self.placements.get_mut(self.current) {
+            placement.find(times, ranges);
+        }
+    }
+
+    /// The most samples of a window.
+    pub fn longest(&self) -> usize {
+        self.placed().map_or(0, |placement| placement.longest)
+    }
+
+    pub(super) fn placed(&self) -> Option<&Placement> {
+        self.placements.get(self.current)
+    }
+
+    pub(super) fn windows(&self) -> &[(u32, u32)] {
+        self.placed().map_or(&[], |placement| &placement.windows)
+    }
+
+    /// A value for each window that has samples, between the first and the one behind the last.
+    pub(super) fn each(&self, of: impl Fn((usize, usize)) -> f64) -> Vec<f64> {
+        let value = |(low, high): &(u32, u32)| {
+            if low == high {
+                stale_nan()
+            } else {
+                of((*low as usize, *high as usize))
+            }
+        };
+        self.windows().iter().map(value).collect()
+    }
+
+    /// The time of a sample of each window that has some, in seconds.
+    pub(super) fn each_time(&self, of: impl Fn((usize, usize)) -> usize) -> Vec<f64> {
+        let times = self.placed().map(|placement| &placement.times);
+        self.each(|window| {
+            let at = times.and_then(|times| times.get(of(window)).copied());
+            at.unwrap_or_default() as f64 / 1000.0
+        })
+    }
+}
+
+impl Placement {
+    fn find(&mut self, times: &Run<i64>, ranges: Ranges<impl Iterator<Item = i64>>) {
+        self.times.clone_from(times);
         self.windows.clear();
+        self.stretches.clear();
         self.longest = 0;
-        self.extrapolation.stretches.clear();
-        self.extrapolation.range_seconds = ranges.range_millis as f64 / 1000.0;
+        self.range_seconds = ranges.range_millis as f64 / 1000.0;
+        let times: &[i64] = times;
         let (mut low, mut high) = (0_usize, 0_usize);
         for end in ranges.ends {
             let start = end.saturating_sub(ranges.range_millis);
@@ -72,38 +131,8 @@ impl Scratch {
             self.longest = self.longest.max(high - low);
             self.windows.push((low as u32, high as u32));
             let window = times.get(low..high).unwrap_or_default();
-            let stretch = Stretch::of(window, start, end);
-            self.extrapolation.stretches.push(stretch);
+            self.stretches.push(Stretch::of(window, start, end));
         }
-    }
-
-    /// The most samples of a window.
-    pub const fn longest(&self) -> usize {
-        self.longest
-    }
-
-    /// A value for each window that has samples, between the first and the one behind the last.
-    pub(super) fn each(&self, of: impl Fn((usize, usize)) -> f64) -> Vec<f64> {
-        let value = |(low, high): &(u32, u32)| {
-            if low == high {
-                stale_nan()
-            } else {
-                of((*low as usize, *high as usize))
-            }
-        };
-        self.windows.iter().map(value).collect()
-    }
-
-    /// The time of a sample of each window that has some, in seconds.
-    pub(super) fn each_time(&self, of: impl Fn((usize, usize)) -> usize) -> Vec<f64> {
-        self.each(|window| {
-            let at = self.times.get(of(window)).copied().unwrap_or_default();
-            at as f64 / 1000.0
-        })
-    }
-
-    pub(super) fn windows(&self) -> &[(u32, u32)] {
-        &self.windows
     }
 }
 

@@ -128,7 +128,7 @@ proptest! {
         for (sliding, run) in all() {
             // The second time the places are known already.
             let ranges = Ranges { ends: ends.iter().copied(), range_millis: range };
-            scratch.place(&times, ranges);
+            scratch.place(&times.clone().into(), ranges);
             let expected = one_by_one(run, &times, &values, &ends, range);
             let got = sliding.column(&values, &mut scratch);
             prop_assert_eq!(bits(&got), bits(&expected), "{:?}", sliding);
