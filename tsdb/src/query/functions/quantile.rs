@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-/// The quantile `q` of values, which are sorted; NaN is the smallest.
+/// The quantile `q` of values, which are put into another order; NaN is the smallest.
 pub fn quantile_of(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
         return f64::NAN;
@@ -17,18 +17,32 @@ pub fn quantile_of(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_unstable_by(|a, b| match (a.is_nan(), b.is_nan()) {
-        (true, true) => Ordering::Equal,
-        (true, false) => Ordering::Less,
-        (false, true) => Ordering::Greater,
-        (false, false) => a.total_cmp(b),
-    });
     let last = values.len() - 1;
     let rank = q * last as f64;
     let lower = (rank.floor() as usize).min(last);
     let weight = rank - rank.floor();
-    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    at(lower) * (1.0 - weight) + at((lower + 1).min(last)) * weight
+    let (low, high) = neighbours(values, lower);
+    low * (1.0 - weight) + high * weight
+}
+
+/// The values that would be at `lower` and behind it were they sorted; the last has none behind it
+/// but itself.
+fn neighbours(values: &mut [f64], lower: usize) -> (f64, f64) {
+    if values.iter().any(|value| value.is_nan()) {
+        // Which NaN is where is the sort's to say.
+        values.sort_unstable_by(|a, b| match (a.is_nan(), b.is_nan()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            (false, false) => a.total_cmp(b),
+        });
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+        return (at(lower), at((lower + 1).min(values.len() - 1)));
+    }
+    let (_, low, above) = values.select_nth_unstable_by(lower, f64::total_cmp);
+    let low = *low;
+    let high = above.iter().copied().min_by(f64::total_cmp);
+    (low, high.unwrap_or(low))
 }
 
 /// A bucket of a classic histogram.
