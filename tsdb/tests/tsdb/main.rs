@@ -16,6 +16,7 @@ mod damage;
 mod export;
 mod formats;
 mod model;
+mod queries;
 mod registry;
 mod support;
 mod transfer;
