@@ -10,7 +10,8 @@
 //! - [`call`]: all other functions; [`labels`], [`histograms`], [`info`] hold those with a life of
 //!   their own.
 //! - [`binary`], [`matching`], [`arithmetic`]: operators.
-//! - [`aggregate`], [`rank`]: aggregations that compute, and those that choose.
+//! - [`aggregate`], [`rank`]: aggregations that compute, and those that choose; [`contenders`]: what
+//!   extremes of extremes need not look at.
 //! - [`finish`]: names that no longer fit, and series that became one.
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ mod arithmetic;
 mod binary;
 mod call;
 mod column;
+mod contenders;
 mod finish;
 mod histograms;
 mod info;

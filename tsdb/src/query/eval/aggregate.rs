@@ -57,7 +57,10 @@ impl Evaluator<'_> {
             Some(param) => self.scalar(param, grid)?,
             None => Vec::new(),
         };
-        let series = self.vector(&node.expr, grid)?;
+        let series = match self.contenders(node, grid)? {
+            Some(contenders) => contenders,
+            None => self.vector(&node.expr, grid)?,
+        };
         if node.op.selects_series() {
             return self.choose(node, &params, series, grid);
         }

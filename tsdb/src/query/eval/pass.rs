@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use super::{EvalError, Evaluator, Grid, Result, Series};
 use crate::query::annotations::Annotations;
 use crate::query::functions::sliding::Scratch;
-use crate::query::source::{Guard, ReadSeries, Samples, Selection};
+use crate::query::source::{Bounds, Guard, ReadSeries, Samples, Selection};
 
 /// Series that a worker takes at once.
 const CHUNK_SERIES: usize = 64;
@@ -134,6 +134,14 @@ impl Worker<'_> {
         self.read(series)?;
         self.samples.drop_stale();
         Ok(())
+    }
+
+    /// Bounds of a series, where they can be told without reading it.
+    pub(super) fn bounds(&mut self, series: usize) -> Result<Option<Bounds>> {
+        match &mut self.reader {
+            OriginReader::Selection { reader, .. } => Ok(reader.bounds(series)?),
+            OriginReader::Subquery(..) => Ok(None),
+        }
     }
 
     /// Counts samples of a result.

@@ -217,6 +217,11 @@ impl Evaluator<'_> {
 }
 
 impl<'a> RangeCall<'a> {
+    /// The series the function runs on.
+    pub(super) const fn origin(&self) -> &Origin {
+        &self.argument.origin
+    }
+
     /// What the function makes of a series; nothing where that is no value.
     pub(super) fn column(&self, worker: &mut Worker<'_>, series: usize) -> Result<Option<Column>> {
         worker.read_present(series)?;
