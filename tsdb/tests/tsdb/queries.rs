@@ -10,6 +10,7 @@ use ::model::time::{TimeRange, Timestamp};
 use ::model::vector::QueryValue;
 use proptest::prelude::*;
 use storage::disk::sim::SimDisk;
+use storage::table::Erasure;
 use storage::wal::sync::FsyncPolicy;
 use tsdb::ingest::batch::Batch;
 use tsdb::query::functions::{Body, FUNCTIONS};
@@ -143,7 +144,7 @@ proptest! {
         }
         // By now everything that may be is in the cache.
         let read = |reader: &Reader| {
-            let all = reader.select(TimeRange::ALL, &[any.clone()], &guard()).expect("selects");
+            let all = reader.select(TimeRange::ALL, std::slice::from_ref(&any), &guard()).expect("selects");
             let all = all.read_all().expect("reads");
             let bits = all.into_iter().map(|series| {
                 let values: Vec<u64> = series.values.iter().map(|value| value.to_bits()).collect();
@@ -153,4 +154,38 @@ proptest! {
         };
         prop_assert_eq!(read(&cached), read(&reader(&store)));
     }
+}
+
+#[test]
+fn deleted_rows_are_not_read_and_later_ones_are() {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(&disk, FsyncPolicy::Always).expect("opens");
+    let write = |pairs: &[(i64, f64)]| {
+        let batch = [floats(1, pairs), floats(2, pairs)];
+        store.append(&Batch::of(&batch)).expect("appends");
+    };
+    write(&[(1, 1.0), (2, 2.0), (3, 3.0)]);
+    let erasure = Erasure {
+        matchers: vec![Matcher::equal("series", "1")],
+        range: TimeRange::new(Timestamp(2), Timestamp(3)),
+    };
+    store.delete(erasure).expect("deletes");
+    write(&[(3, 30.0)]);
+    let any = Matcher::new(MatchOp::Regex, "__name__", ".*").expect("valid");
+    let read = || {
+        let cached = reader(&store).with_cache(Arc::new(BlockCache::new(1 << 20)));
+        let all = cached.select(TimeRange::ALL, std::slice::from_ref(&any), &guard());
+        let all = all.expect("selects").read_all().expect("reads");
+        let values = all
+            .into_iter()
+            .map(|series| (series.timestamps, series.values));
+        values.collect::<Vec<_>>()
+    };
+    let expected = [
+        (vec![1, 2, 3], vec![1.0, 2.0, 30.0]),
+        (vec![1, 3], vec![1.0, 30.0]),
+    ];
+    assert_eq!(read(), expected);
+    store.flush().expect("flushes");
+    assert_eq!(read(), expected);
 }

@@ -18,6 +18,7 @@ use storage::index::SeriesRef;
 use storage::index::select::select;
 use storage::manifest::PartId;
 use storage::part::PartError;
+use storage::store::Reading;
 use storage::store::view::Memory;
 use storage::table::Erasure;
 
@@ -36,6 +37,8 @@ type Place = (u32, SeriesRef);
 /// What a view holds of a range for a set of matchers.
 pub(super) struct ViewSelection {
     pub(super) reader: Reader,
+    /// Has merges give way for as long as the selection is held.
+    _reading: Reading,
     pub(super) range: TimeRange,
     guard: Guard,
     /// The parts of the range.
@@ -63,6 +66,7 @@ impl Source for Reader {
         matchers: &[Matcher],
         guard: &Guard,
     ) -> Result<Arc<dyn Selection>, SelectError> {
+        let reading = self.store.reading();
         let view = self.store.view();
         let mut found: Vec<(Labels, Place)> = Vec::new();
         let mut parts = Vec::new();
@@ -77,7 +81,7 @@ impl Source for Reader {
             parts.push(SelectedPart {
                 id: stored.record.id,
                 part: Arc::clone(part),
-                erasures: Arc::default(),
+                erasures: Arc::clone(&stored.erasures),
             });
         }
         let memtables = view.memtables.clone();
@@ -98,6 +102,7 @@ impl Source for Reader {
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut selection = ViewSelection {
             reader: self.clone(),
+            _reading: reading,
             range,
             guard: guard.clone(),
             parts,
