@@ -8,7 +8,7 @@ use storage::manifest::ManifestError;
 use storage::store::OpenError;
 use storage::wal::sync::FsyncPolicy;
 
-use crate::toy::{Rows, batch, open, read_all, state_after};
+use crate::toy::{Rows, batch, open, read_all, read_or_damage, state_after};
 
 /// A store with two parts in one partition each way, and rows that are only in the log.
 fn filled() -> SimDisk {
@@ -42,11 +42,23 @@ fn a_flipped_bit_anywhere_never_yields_a_wrong_row() {
             let what = format!("bit {bit} of {}", path.display());
             match open(&disk, FsyncPolicy::Always) {
                 Ok((store, recovered)) => {
-                    let rows = read_all(&store);
+                    // An index is read when it is asked, so damage in it shows then.
+                    let mut met_damage = false;
+                    let rows = loop {
+                        match read_or_damage(&store) {
+                            Ok(rows) => break rows,
+                            Err((part, error)) => {
+                                assert!(error.is_corruption(), "{what}: {error}");
+                                store.quarantine(part, &error).expect("moves it aside");
+                                met_damage = true;
+                            }
+                        }
+                    };
                     let lost = truth
                         .iter()
                         .any(|(key, value)| rows.get(key) != Some(value));
-                    let noticed = !recovered.quarantined.is_empty()
+                    let noticed = met_damage
+                        || !recovered.quarantined.is_empty()
                         || !recovered.damage.is_empty()
                         || recovered.torn_bytes > 0;
                     assert!(!lost || noticed, "{what}: silently lost");

@@ -14,6 +14,7 @@ use storage::disk::sim::SimDisk;
 use storage::index::reader::IndexReader;
 use storage::index::select::select;
 use storage::index::writer::write_index;
+use storage::manifest::PartId;
 use storage::part::PartError;
 use storage::part::reader::PartFile;
 use storage::part::writer::PartWriter;
@@ -215,17 +216,23 @@ pub(crate) fn open_snapshot(disk: &SimDisk, dir: &Path) -> Result<Store<Toy>, Op
     opened.map(|(store, _)| store)
 }
 
-/// Everything the store holds. Panics where a row is in two places at once with the same sequence,
-/// or where the index of a part does not lead to its rows.
+/// Everything the store holds. Panics where a part cannot be read, or where its index does not lead to
+/// its rows.
 pub(crate) fn read_all(store: &Store<Toy>) -> Rows {
+    read_or_damage(store).expect("reads")
+}
+
+/// Everything the store holds, or the first part that cannot be read.
+pub(crate) fn read_or_damage(store: &Store<Toy>) -> Result<Rows, (PartId, PartError)> {
     let view = store.view();
     let mut rows = Rows::new();
     for part in &view.parts {
-        let opened = part.part().expect("opens");
+        let failed = |error| (part.record.id, error);
+        let opened = part.part().map_err(failed)?;
         let keys: BTreeSet<u32> = opened.rows.keys().map(|(key, _)| *key).collect();
         for (position, key) in keys.iter().enumerate() {
             let matcher = Matcher::equal("key", key.to_string());
-            let found = select(&opened.index, &[matcher]).expect("index");
+            let found = select(&opened.index, &[matcher]).map_err(failed)?;
             assert_eq!(found.iter().collect::<Vec<_>>(), [position as u32]);
         }
         rows.extend(opened.kept(&part.erasures));
@@ -233,7 +240,7 @@ pub(crate) fn read_all(store: &Store<Toy>) -> Rows {
     for memory in &view.memtables {
         rows.extend(&memory.table.read().0);
     }
-    rows
+    Ok(rows)
 }
 
 /// How many rows the store holds, counting one that is in two places twice.
