@@ -7,7 +7,8 @@
 //! - [`bits`]: single bits in a byte string.
 //! - [`timestamps`]: milliseconds, strictly ascending.
 //! - [`values`]: floats, any 64 bits.
-//! - [`xor`], [`decimal`]: two of the codecs of floats.
+//! - [`integers`]: floats by the integers they follow from; [`groups`] and [`pco`] write integers.
+//! - [`xor`], [`decimal`]: codecs of floats.
 //! - [`histograms`]: native histograms, each against the one before.
 //! - [`starts`]: when the counter behind each sample started.
 //! - [`exemplars`]: traces that stand for samples.
@@ -15,7 +16,10 @@
 mod bits;
 pub(super) mod decimal;
 pub mod exemplars;
+mod groups;
 pub mod histograms;
+mod integers;
+mod pco;
 pub mod starts;
 pub mod timestamps;
 pub mod values;

@@ -1,7 +1,9 @@
 //! Many parts become one.
 //!
 //! The parts are walked side by side in the order of labels, so that one series at a time is in
-//! memory, however large the parts are. Of two samples at one instant the later part's stays.
+//! memory, however large the parts are. Of two samples at one instant the later part's stays. A series
+//! that one part has alone is copied block by block, unless its blocks are small, something of it was
+//! deleted, or they were written for a part that would not stay and this one will.
 
 use std::collections::VecDeque;
 
@@ -10,14 +12,18 @@ use roaring::RoaringBitmap;
 use storage::index::{LabelIndex as _, SeriesRef};
 use storage::part::PartError;
 use storage::part::writer::PartWriter;
-use storage::table::{MergePlan, PartSummary};
+use storage::table::{Density, Erasure, MergePlan, PartSummary};
 
+use super::chunk::ChunkHeader;
+use super::codec::BLOCK_SAMPLES_MAX;
 use super::columns::Columns;
 use super::part_reader::{MetricsPart, PartScan};
 use super::part_writer::SeriesWriter;
 
 /// Series whose labels a walk reads at once.
 const SERIES_AT_ONCE: u32 = 1024;
+/// Samples of a block that is large enough to be copied although its series goes on.
+const FULL_SAMPLES_MIN: usize = BLOCK_SAMPLES_MAX / 2;
 
 /// Writes what the plan leaves of its parts.
 pub(super) fn merge(
@@ -38,16 +44,35 @@ pub(super) fn merge(
         let Some(labels) = ahead.min().cloned() else {
             return out.finish();
         };
+        let holds = |(walk, _): &&mut (Walk<'_>, &[Erasure])| walk.labels() == Some(&labels);
+        let mut holding: Vec<_> = walks.iter_mut().filter(holds).collect();
+        if let [(walk, erasures)] = holding.as_mut_slice()
+            && !erasures.iter().any(|erasure| erases(erasure, &labels))
+            && walk.copy(&labels, plan.density, &mut out)?
+        {
+            continue;
+        }
         let mut columns = Columns::default();
-        for (walk, erasures) in &mut walks {
-            if walk.labels() == Some(&labels) {
-                let mut taken = walk.take()?;
-                taken.erase(&labels, erasures);
-                columns.overlay(taken);
-            }
+        for (walk, erasures) in holding {
+            let mut taken = walk.take()?;
+            taken.erase(&labels, erasures);
+            columns.overlay(taken);
         }
         out.series(&labels, &columns)?;
     }
+}
+
+fn erases(erasure: &Erasure, labels: &Labels) -> bool {
+    erasure.matchers.iter().all(|m| m.matches_labels(labels))
+}
+
+/// Whether blocks are as large as they should be: of each kind all but the last.
+fn are_full(chunks: &[ChunkHeader]) -> bool {
+    let mut kinds = chunks.chunk_by(|a, b| a.kind == b.kind);
+    kinds.all(|chunks| {
+        let rest = chunks.split_last().map_or(chunks, |(_, rest)| rest);
+        rest.iter().all(|chunk| chunk.count >= FULL_SAMPLES_MIN)
+    })
 }
 
 /// A part on its way past the others.
@@ -80,12 +105,36 @@ impl<'a> Walk<'a> {
         for header in self.scan.chunks(self.next)?.iter() {
             self.scan.read_chunk(header, &mut columns)?;
         }
+        self.pass()?;
+        Ok(columns)
+    }
+
+    /// Copies the next series, which is left behind, if decoding and encoding it would gain nothing.
+    fn copy(
+        &mut self,
+        labels: &Labels,
+        density: Density,
+        out: &mut SeriesWriter<'_>,
+    ) -> Result<bool, PartError> {
+        if density == Density::Settled && self.part.density() != Density::Settled {
+            return Ok(false);
+        }
+        let chunks = self.scan.chunks(self.next)?;
+        if !are_full(&chunks) {
+            return Ok(false);
+        }
+        out.copy_series(labels, &chunks, &mut self.scan)?;
+        self.pass()?;
+        Ok(true)
+    }
+
+    fn pass(&mut self) -> Result<(), PartError> {
         self.ahead.pop_front();
         self.next += 1;
         if self.ahead.is_empty() {
             self.fill()?;
         }
-        Ok(columns)
+        Ok(())
     }
 
     fn fill(&mut self) -> Result<(), PartError> {

@@ -21,6 +21,7 @@ use storage::index::reader::IndexReader;
 use storage::index::{LabelIndex as _, SeriesRef};
 use storage::part::reader::PartFile;
 use storage::part::{BlockHandle, PartError};
+use storage::table::Density;
 
 use super::chunk::{ChunkHeader, ChunkKind, Place, TimesSpan};
 use super::codec::{exemplars, histograms, starts, timestamps, values};
@@ -28,10 +29,14 @@ use super::columns::Columns;
 use super::directory::version_1::CHUNKS_SECTION;
 use super::directory::{self, DirectoryBlock, SERIES_PER_BLOCK, SeriesChunks};
 use super::families;
-use super::part_writer::{DIRECTORY_SECTION, FAMILIES_SECTION, PAGES_SECTION, TIMES_SECTION};
+use super::part_writer::{
+    DIRECTORY_SECTION, FAMILIES_SECTION, PAGES_SECTION, SETTLED, TIMES_SECTION,
+};
 
 /// Pages a scan keeps: the one with values, and the one with the timestamps they share.
 const PAGES_KEPT: usize = 2;
+/// A block of the directory is at most as large: headers of 128 series, each of a few hundred chunks.
+const DIRECTORY_BLOCK_BYTES_MAX: usize = 64 << 20;
 /// Timestamps a scan keeps decoded.
 const TIMESTAMPS_KEPT_MAX: usize = 1 << 20;
 
@@ -49,8 +54,14 @@ pub struct MetricsPart {
 enum Directory {
     /// As the first version wrote them.
     Version1(Vec<BlockHandle>),
-    /// By column; with the places of the bodies of timestamps.
-    Columns(Vec<BlockHandle>, Vec<Place>),
+    /// By column.
+    Columns {
+        blocks: Vec<BlockHandle>,
+        /// The places of the bodies of timestamps.
+        times: Vec<Place>,
+        /// What the part was written for.
+        density: Density,
+    },
 }
 
 /// Timestamps of a block, which other blocks may share.
@@ -87,7 +98,20 @@ impl MetricsPart {
         let directory = if file.has_section(DIRECTORY_SECTION) {
             let times = directory::decode_places(&file.section(TIMES_SECTION)?)
                 .map_err(|malformed| file.malformed(TIMES_SECTION, malformed))?;
-            Directory::Columns(handles(DIRECTORY_SECTION)?, times)
+            let section = file.section(DIRECTORY_SECTION)?;
+            let (density, blocks) = section.split_first().unwrap_or((&SETTLED, &[]));
+            let blocks = decode_handles(blocks)
+                .map_err(|malformed| file.malformed(DIRECTORY_SECTION, malformed))?;
+            let density = if *density == SETTLED {
+                Density::Settled
+            } else {
+                Density::Hot
+            };
+            Directory::Columns {
+                blocks,
+                times,
+                density,
+            }
         } else {
             Directory::Version1(handles(CHUNKS_SECTION)?)
         };
@@ -130,10 +154,18 @@ impl MetricsPart {
         }
     }
 
+    /// What the part was written for.
+    pub(super) const fn density(&self) -> Density {
+        match &self.directory {
+            Directory::Version1(_) => Density::Hot,
+            Directory::Columns { density, .. } => *density,
+        }
+    }
+
     fn directory_blocks(&self) -> (&'static str, &[BlockHandle]) {
         match &self.directory {
             Directory::Version1(blocks) => (CHUNKS_SECTION, blocks),
-            Directory::Columns(blocks, _) => (DIRECTORY_SECTION, blocks),
+            Directory::Columns { blocks, .. } => (DIRECTORY_SECTION, blocks),
         }
     }
 
@@ -142,10 +174,12 @@ impl MetricsPart {
         let Some(handle) = blocks.get(number).copied() else {
             return Ok(DirectoryBlock::default());
         };
-        let bytes = self.file.block(handle)?;
         let block = match &self.directory {
-            Directory::Version1(_) => directory::version_1::decode(&bytes),
-            Directory::Columns(_, times) => directory::decode(&bytes, times),
+            Directory::Version1(_) => directory::version_1::decode(&self.file.block(handle)?),
+            Directory::Columns { times, .. } => {
+                let bytes = self.file.block_lz4(handle, DIRECTORY_BLOCK_BYTES_MAX)?;
+                directory::decode(&bytes, times)
+            }
         };
         block.map_err(|malformed| self.file.corrupt(handle.offset, malformed.to_string()))
     }
@@ -289,6 +323,11 @@ impl PartScan<'_> {
         }
         columns.restrict(range);
         Ok(columns.exemplars)
+    }
+
+    /// The bytes of a body.
+    pub(super) fn body(&mut self, place: Place) -> Result<&[u8], PartError> {
+        body_of(self.part, &mut self.pages, place)
     }
 
     /// Appends what a block holds.

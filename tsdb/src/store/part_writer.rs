@@ -20,12 +20,17 @@ use super::codec::{BLOCK_SAMPLES_MAX, exemplars, histograms, starts, timestamps,
 use super::columns::{Columns, Floats};
 use super::directory::{self, BlockWriter, Entry};
 use super::families;
+use super::part_reader::PartScan;
 use super::times::{Shared, SharedTimes};
 
 /// A page is written out when it has grown to this.
 const PAGE_BYTES: usize = 64 << 10;
 /// A block of histograms is closed when its values have grown to this.
 const HISTOGRAM_BODY_BYTES: usize = 256 << 10;
+/// What a part says of its density.
+const HOT: u8 = 0;
+/// As [`HOT`].
+pub(super) const SETTLED: u8 = 1;
 /// Name of the section with the places of the pages.
 pub(super) const PAGES_SECTION: &str = "pages";
 /// Name of the section with the places of the directory's blocks.
@@ -82,15 +87,69 @@ impl<'a> SeriesWriter<'a> {
         let Some(range) = columns.range() else {
             return Ok(());
         };
-        debug_assert!(self.series.last().is_none_or(|last| last < labels));
         let mut entries = Vec::new();
         self.float_chunks(&columns.floats, &mut entries)?;
         let starts = &columns.histogram_starts;
         self.histogram_chunks(&columns.histograms, starts, &mut entries)?;
         self.exemplar_chunks(&columns.exemplars, &mut entries)?;
-        self.headers.push(&entries);
+        self.end_series(labels, &entries, range)
+    }
+
+    /// Appends a series as another part has it, without decoding its values.
+    pub(super) fn copy_series(
+        &mut self,
+        labels: &Labels,
+        chunks: &[ChunkHeader],
+        scan: &mut PartScan<'_>,
+    ) -> Result<(), PartError> {
+        let mut entries = Vec::with_capacity(chunks.len());
+        let mut range: Option<TimeRange> = None;
+        for chunk in chunks {
+            let mut shared = Shared::default();
+            if chunk.kind != ChunkKind::Exemplars {
+                let times = scan.times(chunk)?;
+                shared = self.put_times(&times)?;
+                range = Some(range.map_or(chunk.range, |all| all.union(&chunk.range)));
+            }
+            let values = self.put(scan.body(chunk.values)?)?;
+            let starts = match chunk.starts {
+                Some(starts) => Some(self.put(scan.body(starts)?)?),
+                None => None,
+            };
+            let times = TimesSpan {
+                body: Place::default(),
+                skip: shared.skip,
+            };
+            entries.push(Entry {
+                header: ChunkHeader {
+                    times,
+                    values,
+                    starts,
+                    ..*chunk
+                },
+                times_body: shared.body,
+            });
+        }
+        // Of exemplars alone there is nothing to say but when they were.
+        let all = chunks.iter().map(|chunk| chunk.range);
+        let Some(range) = range.or_else(|| all.reduce(|a, b| a.union(&b))) else {
+            return Ok(());
+        };
+        self.end_series(labels, &entries, range)
+    }
+
+    fn end_series(
+        &mut self,
+        labels: &Labels,
+        entries: &[Entry],
+        range: TimeRange,
+    ) -> Result<(), PartError> {
+        debug_assert!(self.series.last().is_none_or(|last| last < labels));
+        self.headers.push(entries);
         self.series.push(labels.clone());
-        self.rows += columns.len() as u64;
+        let samples = entries.iter().map(|entry| &entry.header);
+        let samples = samples.filter(|header| header.kind != ChunkKind::Exemplars);
+        self.rows += samples.map(|header| header.count as u64).sum::<u64>();
         self.range = Some(self.range.map_or(range, |all| all.union(&range)));
         if self.headers.is_full() {
             self.end_directory_block()?;
@@ -114,7 +173,7 @@ impl<'a> SeriesWriter<'a> {
         self.writer
             .section(TIMES_SECTION, &directory::encode_places(&self.times))?;
         self.writer
-            .section(DIRECTORY_SECTION, &encode_handles(&self.directory))?;
+            .section(DIRECTORY_SECTION, &self.encode_directory())?;
         if !self.families.is_empty() {
             let families = families::encode(&self.families);
             self.writer.section(FAMILIES_SECTION, &families)?;
@@ -264,9 +323,18 @@ impl<'a> SeriesWriter<'a> {
     }
 
     fn end_directory_block(&mut self) -> Result<(), PartError> {
-        let block = self.headers.take();
+        let block = lz4_flex::compress_prepend_size(&self.headers.take());
         self.directory.push(self.writer.block(&block)?);
         Ok(())
+    }
+
+    fn encode_directory(&self) -> Vec<u8> {
+        let mut out = vec![match self.density {
+            Density::Hot => HOT,
+            Density::Settled => SETTLED,
+        }];
+        out.append(&mut encode_handles(&self.directory));
+        out
     }
 }
 

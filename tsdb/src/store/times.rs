@@ -17,7 +17,7 @@ const SEARCHED_MAX: usize = 64;
 const SHARED_MIN: usize = 256;
 
 /// Where timestamps are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shared {
     /// The number of the body.
     pub(super) body: u32,

@@ -9,55 +9,43 @@
 //! Integers and powers of ten up to 10^22 are exact floats and division rounds correctly, so a
 //! value that qualifies at one exponent also does at a larger one as long as `m` stays below 2^53:
 //! one pass finds the exponent of a block.
+//!
+//! Only the first version of the format wrote this body; today's is in [`integers`](super::integers).
 
-use storage::codec::{Cursor, Malformed, put_ivarint};
+use storage::codec::{Cursor, Malformed};
 
 use super::INTEGER_MAX;
-use super::bits::{BitReader, BitWriter};
+use super::bits::BitReader;
 
 /// Differences that share a width.
 const GROUP: usize = 128;
 /// Powers of ten that are tried: more digits than this behind the point are no decimals people wrote.
-const POWERS: [f64; 13] = [
+pub(super) const POWERS: [f64; 13] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12,
 ];
 
-/// Appends the floats, if each is an exact decimal. On `None` nothing was appended.
-pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) -> Option<()> {
-    let exponent = exponent_of(values)?;
-    let power = POWERS.get(exponent)?;
-    let mantissas: Vec<i64> = values
-        .iter()
-        .map(|value| (value * power).round() as i64)
-        .collect();
-    out.push(exponent as u8);
-    put_ivarint(out, mantissas.first().copied().unwrap_or_default());
-    // Two mantissas below 2^53 differ by less than 2^54: nothing overflows.
-    let deltas: Vec<i64> = mantissas
-        .iter()
-        .zip(mantissas.iter().skip(1))
-        .map(|(a, b)| b - a)
-        .collect();
-    for group in deltas.chunks(GROUP) {
-        let least = group.iter().min().copied().unwrap_or_default();
-        let most = group.iter().max().copied().unwrap_or_default();
-        let width = 64 - ((most - least) as u64).leading_zeros();
-        put_ivarint(out, least);
-        out.push(width as u8);
-        let mut bits = BitWriter::default();
-        for delta in group {
-            bits.put((delta - least) as u64, width);
-        }
-        out.extend_from_slice(&bits.finish());
-    }
-    Some(())
+/// The integer below 2^53 which over 10^`exponent` has the very bits of `value`.
+pub(super) fn mantissa(value: f64, exponent: usize) -> Option<i64> {
+    let power = *POWERS.get(exponent)?;
+    let scaled = value * power;
+    // Towards zero after a half: a rounding instruction is not on every machine. An integer is its own
+    // mantissa, and at 2^52 a half is no longer exact. Through an integer, for that has no `-0`.
+    let half = if exponent == 0 {
+        0.0
+    } else {
+        0.5f64.copysign(scaled)
+    };
+    let mantissa = (scaled + half) as i64;
+    let is_exact =
+        scaled.abs() < INTEGER_MAX && (mantissa as f64 / power).to_bits() == value.to_bits();
+    is_exact.then_some(mantissa)
 }
 
 /// The least exponent at which every value is an exact decimal, and the mantissas.
 pub(in crate::store) fn mantissas(values: &[f64]) -> Option<(u8, Vec<i64>)> {
-    let exponent = exponent_of(values)?;
-    let power = POWERS.get(exponent)?;
-    let mantissas = values.iter().map(|value| (value * power).round() as i64);
+    let is_exact = |exponent: &usize| values.iter().all(|v| mantissa(*v, *exponent).is_some());
+    let exponent = (0..POWERS.len()).find(is_exact)?;
+    let mantissas = values.iter().filter_map(|v| mantissa(*v, exponent));
     Some((exponent as u8, mantissas.collect()))
 }
 
@@ -66,28 +54,6 @@ pub(in crate::store) fn value_of(mantissa: i64, exponent: u8) -> Option<f64> {
     POWERS
         .get(usize::from(exponent))
         .map(|power| mantissa as f64 / power)
-}
-
-/// The least exponent at which every value is an integer over a power of ten.
-fn exponent_of(values: &[f64]) -> Option<usize> {
-    let mut exponent = 0;
-    for value in values {
-        while !is_exact(*value, *POWERS.get(exponent)?) {
-            exponent += 1;
-        }
-    }
-    let power = *POWERS.get(exponent)?;
-    // A later, larger exponent may have pushed an earlier value past 2^53.
-    values
-        .iter()
-        .all(|value| is_exact(*value, power))
-        .then_some(exponent)
-}
-
-fn is_exact(value: f64, power: f64) -> bool {
-    let mantissa = (value * power).round();
-    // Through an integer, as it is stored: it has no `-0`.
-    mantissa.abs() < INTEGER_MAX && (mantissa as i64 as f64 / power).to_bits() == value.to_bits()
 }
 
 /// Reads `count` floats.
