@@ -8,6 +8,7 @@
     clippy::print_stdout
 )]
 
+mod admin;
 mod api;
 mod codecs;
 mod concurrent;
