@@ -12,7 +12,6 @@ mod checkpoint;
 mod input;
 mod target;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -49,7 +48,7 @@ pub(crate) fn import(args: &ImportArgs, runtime: &Runtime) -> anyhow::Result<()>
         inputs.extend(found);
     }
     let (target, path, name) = if let Some(url) = &args.place.url {
-        let path = PathBuf::from("taffrail-import.json");
+        let path = std::env::current_dir()?.join("taffrail-import.json");
         (Target::server(url, runtime)?, path, url.clone())
     } else {
         let otherwise = "a server that runs there imports over HTTP:";
@@ -146,8 +145,9 @@ impl Run<'_> {
         let opened = input.open(self.args.format, start);
         let mut opened = opened.with_context(|| name.clone())?;
         let mut batch = Batch::default();
-        // Behind what is written, and behind what is written and durable.
-        let (mut position, mut noted_at) = (start, Instant::now());
+        // Behind what is read; once the batch is written, that is what may be noted.
+        let mut position = start;
+        let mut noted_at = Instant::now();
         let mut bytes_before = 0;
         loop {
             let piece = opened.next();
@@ -156,7 +156,6 @@ impl Run<'_> {
                 .count_bytes(bytes.saturating_sub(bytes_before));
             bytes_before = bytes;
             let has_ended = matches!(piece, Ok(None));
-            let mut behind = None;
             match piece {
                 Ok(Some(piece)) => {
                     batch.samples += piece.samples();
@@ -166,7 +165,7 @@ impl Run<'_> {
                     }
                     batch.series.extend(piece.series);
                     batch.metadata.extend(piece.metadata);
-                    behind = Some(piece.position);
+                    position = piece.position;
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -190,11 +189,6 @@ impl Run<'_> {
             let is_stopped = self.is_stopped();
             if has_ended || is_stopped || batch.samples >= BATCH_SAMPLES {
                 self.write(&mut batch, &name)?;
-            }
-            if batch.series.is_empty()
-                && let Some(behind) = behind
-            {
-                position = behind;
             }
             if has_ended || is_stopped {
                 return self.note(identity.as_ref(), position, has_ended);

@@ -14,4 +14,5 @@ mod flows;
 mod harness;
 mod kill;
 mod machine;
+mod moving;
 mod start;
