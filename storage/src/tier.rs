@@ -32,10 +32,12 @@ mod owner;
 pub mod sim;
 mod upload;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use object_store::ObjectStore;
 use parking_lot::Mutex;
@@ -44,7 +46,7 @@ use crate::disk::ReadFile;
 use crate::manifest::PartId;
 use crate::part::PartError;
 use crate::part::reader::PartFile;
-use bucket::Bucket;
+use bucket::{Bucket, Listed};
 use cache::{RANGE_BYTES, RangeCache};
 use file::RemoteFile;
 
@@ -64,6 +66,8 @@ pub struct TierOptions {
     /// An object that nothing names is swept when it is this old: a younger one may be somebody's
     /// work under way.
     pub orphan_age_ms: i64,
+    /// How long a bucket that gave no answer is left alone.
+    pub rest: Duration,
 }
 
 impl Default for TierOptions {
@@ -72,6 +76,7 @@ impl Default for TierOptions {
             after_ms: 7 * 24 * 3_600_000,
             cache_bytes_max: 256 << 20,
             orphan_age_ms: 24 * 3_600_000,
+            rest: Duration::from_secs(5),
         }
     }
 }
@@ -95,6 +100,14 @@ pub enum TierError {
         url: PathBuf,
         /// What the client said.
         source: object_store::Error,
+    },
+    /// It was asked a moment ago, in vain.
+    #[error("{}: not asked, because a moment ago there was no answer: {reason}; it is tried again", url.display())]
+    Away {
+        /// The object.
+        url: PathBuf,
+        /// What was said then.
+        reason: String,
     },
     /// There was no answer in time.
     #[error("{}: no answer within {seconds} s; check that the endpoint can be reached; it is tried again", url.display())]
@@ -166,6 +179,17 @@ pub enum TierError {
     },
 }
 
+impl TierError {
+    /// What went wrong, without the object and the advice.
+    fn reason(&self) -> String {
+        match self {
+            Self::Refused { source, .. } => source.to_string(),
+            Self::Late { seconds, .. } => format!("no answer within {seconds} s"),
+            error => error.to_string(),
+        }
+    }
+}
+
 impl From<TierError> for io::Error {
     fn from(error: TierError) -> Self {
         let kind = match &error {
@@ -192,6 +216,15 @@ pub struct TierCounts {
     pub cache_misses: u64,
     /// What the cache holds now, in bytes.
     pub cache_bytes: u64,
+}
+
+/// What the folder holds, compared with what the store names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Parts that nothing names and that have been there for long.
+    pub orphans: Vec<PartId>,
+    /// Parts that are named and not there.
+    pub missing: Vec<PartId>,
 }
 
 /// What this process knows of the folder's owner.
@@ -225,7 +258,7 @@ impl Tier {
         session: &str,
     ) -> io::Result<Self> {
         Ok(Self {
-            bucket: Bucket::new(client, &place.prefix, &place.url)?,
+            bucket: Bucket::new(client, &place.prefix, &place.url, options.rest)?,
             cache: RangeCache::new(options.cache_bytes_max, RANGE_BYTES),
             options,
             session: session.to_owned(),
@@ -250,7 +283,7 @@ impl Tier {
         &self.session
     }
 
-    /// Whether the last request got no answer.
+    /// Whether the last request to read got no answer.
     pub fn is_away(&self) -> bool {
         self.bucket.is_away()
     }
@@ -303,17 +336,20 @@ impl Tier {
             .copy(&part_key(part), &format!("{QUARANTINE_FOLDER}/{name}"))
     }
 
-    /// The parts in the folder that `is_named` does not know and that have been there for long.
-    pub fn orphans(
-        &self,
-        now_ms: i64,
-        is_named: impl Fn(PartId) -> bool,
-    ) -> Result<Vec<PartId>, TierError> {
+    /// Compares the folder with the parts that the store names in it.
+    pub fn survey(&self, now_ms: i64, named: &BTreeSet<PartId>) -> Result<Survey, TierError> {
         let young = now_ms.saturating_sub(self.options.orphan_age_ms);
         let listed = self.bucket.list(PARTS_FOLDER)?;
+        let part = |object: &Listed| PartId::from_file_name(&object.name);
+        let there: BTreeSet<PartId> = listed.iter().filter_map(part).collect();
         let old = listed.iter().filter(|object| object.modified_ms < young);
-        let parts = old.filter_map(|object| PartId::from_file_name(&object.name));
-        Ok(parts.filter(|part| !is_named(*part)).collect())
+        Ok(Survey {
+            orphans: old
+                .filter_map(part)
+                .filter(|part| !named.contains(part))
+                .collect(),
+            missing: named.difference(&there).copied().collect(),
+        })
     }
 
     /// Makes sure, once, that the folder is `store`'s before anything in it is taken for its part.

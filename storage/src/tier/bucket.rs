@@ -2,13 +2,15 @@
 //!
 //! Everything waits at most as long as the limits say. Repeating what failed in passing is the
 //! client's business, which was handed in; what still fails here is reported, and tried again by whoever
-//! asks next.
+//! asks next. A bucket that gave no answer is left alone for a moment: whoever asks meanwhile has the
+//! same error at once, so that a query over a hundred parts does not wait a hundred times. Reading and
+//! changing rest apart, for their rights may differ.
 
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -16,6 +18,7 @@ use object_store::path::Path;
 use object_store::{
     MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
 };
+use parking_lot::Mutex;
 
 use super::TierError;
 use super::courier::{Courier, NoAnswer};
@@ -31,10 +34,29 @@ pub(super) struct Bucket {
     /// The folder's URL, for people.
     url: String,
     courier: Courier,
-    /// Whether the last request got no answer.
-    is_away: AtomicBool,
+    /// How long it is left alone after a request that got no answer.
+    rest: Duration,
+    /// Since when reading gets no answer, and what was said last.
+    reading: Mutex<Option<Away>>,
+    /// The same of changing.
+    changing: Mutex<Option<Away>>,
     /// Requests that got no answer.
     failures: AtomicU64,
+}
+
+/// Since when there is no answer.
+struct Away {
+    since: Instant,
+    reason: String,
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// It leaves everything as it is.
+    Read,
+    /// It writes or removes.
+    Change,
 }
 
 /// An object of a listing.
@@ -60,13 +82,16 @@ impl Bucket {
         store: Arc<dyn ObjectStore>,
         prefix: &str,
         url: &str,
+        rest: Duration,
     ) -> std::io::Result<Self> {
         Ok(Self {
             store,
             prefix: Path::parse(prefix).map_err(std::io::Error::other)?,
             url: url.trim_end_matches('/').to_owned(),
             courier: Courier::start()?,
-            is_away: AtomicBool::new(false),
+            rest,
+            reading: Mutex::new(None),
+            changing: Mutex::new(None),
             failures: AtomicU64::new(0),
         })
     }
@@ -81,9 +106,9 @@ impl Bucket {
         PathBuf::from(format!("{}/{key}", self.url))
     }
 
-    /// Whether the last request got no answer.
+    /// Whether the last request to read got no answer.
     pub(super) fn is_away(&self) -> bool {
-        self.is_away.load(Ordering::Acquire)
+        self.reading.lock().is_some()
     }
 
     /// Requests that got no answer.
@@ -94,7 +119,9 @@ impl Bucket {
     /// Bytes of an object, exactly those of `range`.
     pub(super) fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, TierError> {
         let (store, path, wanted) = (Arc::clone(&self.store), self.path(key), range.clone());
-        let bytes = self.ask(key, async move { store.get_range(&path, wanted).await })?;
+        let bytes = self.ask(Request::Read, key, async move {
+            store.get_range(&path, wanted).await
+        })?;
         if bytes.len() as u64 == range.end.saturating_sub(range.start) {
             return Ok(bytes);
         }
@@ -107,7 +134,9 @@ impl Bucket {
     /// A whole object; `None` where there is none.
     pub(super) fn get(&self, key: &str) -> Result<Option<Bytes>, TierError> {
         let (store, path) = (Arc::clone(&self.store), self.path(key));
-        let got = self.ask(key, async move { store.get(&path).await?.bytes().await });
+        let got = self.ask(Request::Read, key, async move {
+            store.get(&path).await?.bytes().await
+        });
         match got {
             Ok(bytes) => Ok(Some(bytes)),
             Err(TierError::Missing { .. }) => Ok(None),
@@ -118,14 +147,18 @@ impl Bucket {
     /// The length of an object in bytes.
     pub(super) fn length(&self, key: &str) -> Result<u64, TierError> {
         let (store, path) = (Arc::clone(&self.store), self.path(key));
-        Ok(self.ask(key, async move { store.head(&path).await })?.size)
+        Ok(self
+            .ask(Request::Read, key, async move { store.head(&path).await })?
+            .size)
     }
 
     /// Writes an object, replacing one of that key.
     pub(super) fn put(&self, key: &str, bytes: Bytes) -> Result<(), TierError> {
         let (store, path) = (Arc::clone(&self.store), self.path(key));
         let payload = PutPayload::from(bytes);
-        self.ask(key, async move { store.put(&path, payload).await })?;
+        self.ask(Request::Change, key, async move {
+            store.put(&path, payload).await
+        })?;
         Ok(())
     }
 
@@ -135,7 +168,7 @@ impl Bucket {
         let (store, path) = (Arc::clone(&self.store), self.path(key));
         let payload = PutPayload::from(bytes.clone());
         let options = PutOptions::from(PutMode::Create);
-        let made = self.ask(key, async move {
+        let made = self.ask(Request::Change, key, async move {
             match store.put_opts(&path, payload, options).await {
                 Ok(_) => Ok(Some(Made::New)),
                 Err(
@@ -162,19 +195,34 @@ impl Bucket {
     /// Begins an object that is written in pieces.
     pub(super) fn begin(&self, key: &str) -> Result<Box<dyn MultipartUpload>, TierError> {
         let (store, path) = (Arc::clone(&self.store), self.path(key));
-        self.ask(key, async move { store.put_multipart(&path).await })
+        self.ask(Request::Change, key, async move {
+            store.put_multipart(&path).await
+        })
     }
 
-    /// Waits for a request of an object's upload.
+    /// Waits for the answer to a request about an object.
     pub(super) fn ask<R: Send + 'static>(
         &self,
+        request: Request,
         key: &str,
-        request: impl Future<Output = object_store::Result<R>> + Send + 'static,
+        answer: impl Future<Output = object_store::Result<R>> + Send + 'static,
     ) -> Result<R, TierError> {
         let url = || self.url_of(key);
-        let answer = match self.courier.wait(REQUEST_LIMIT, request) {
+        let away = match request {
+            Request::Read => &self.reading,
+            Request::Change => &self.changing,
+        };
+        if let Some(Away { since, reason }) = &*away.lock()
+            && since.elapsed() < self.rest
+        {
+            let reason = reason.clone();
+            return Err(TierError::Away { url: url(), reason });
+        }
+        let answer = match self.courier.wait(REQUEST_LIMIT, answer) {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(object_store::Error::NotFound { .. })) => Err(TierError::Missing { url: url() }),
+            Ok(Err(object_store::Error::NotFound { .. })) if request == Request::Read => {
+                Err(TierError::Missing { url: url() })
+            }
             Ok(Err(source)) => Err(TierError::Refused { url: url(), source }),
             Err(NoAnswer::Late) => Err(TierError::Late {
                 url: url(),
@@ -182,33 +230,44 @@ impl Bucket {
             }),
             Err(NoAnswer::Stopped) => Err(TierError::Stopped { url: url() }),
         };
-        // An object that is missing is an answer.
-        let is_away = !matches!(&answer, Ok(_) | Err(TierError::Missing { .. }));
-        self.is_away.store(is_away, Ordering::Release);
+        let failed = match &answer {
+            // An object that is missing is an answer.
+            Ok(_) | Err(TierError::Missing { .. }) => None,
+            Err(error) => Some(Away {
+                since: Instant::now(),
+                reason: error.reason(),
+            }),
+        };
         self.failures
-            .fetch_add(u64::from(is_away), Ordering::Relaxed);
+            .fetch_add(u64::from(failed.is_some()), Ordering::Relaxed);
+        *away.lock() = failed;
         answer
     }
 
     /// Removes an object; that there is none is as good.
     pub(super) fn remove(&self, key: &str) -> Result<(), TierError> {
         let (store, path) = (Arc::clone(&self.store), self.path(key));
-        match self.ask(key, async move { store.delete(&path).await }) {
-            Ok(()) | Err(TierError::Missing { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let removed = async move {
+            match store.delete(&path).await {
+                Err(object_store::Error::NotFound { .. }) => Ok(()),
+                removed => removed,
+            }
+        };
+        self.ask(Request::Change, key, removed)
     }
 
     /// Copies an object within the folder.
     pub(super) fn copy(&self, from: &str, to: &str) -> Result<(), TierError> {
         let (store, source, target) = (Arc::clone(&self.store), self.path(from), self.path(to));
-        self.ask(from, async move { store.copy(&source, &target).await })
+        self.ask(Request::Change, from, async move {
+            store.copy(&source, &target).await
+        })
     }
 
     /// The objects of a subfolder.
     pub(super) fn list(&self, folder: &str) -> Result<Vec<Listed>, TierError> {
         let (store, path) = (Arc::clone(&self.store), self.path(folder));
-        self.ask(folder, async move {
+        self.ask(Request::Read, folder, async move {
             let listed = store.list(Some(&path)).map_ok(|object| Listed {
                 name: object.location.filename().unwrap_or_default().to_owned(),
                 modified_ms: object.last_modified.timestamp_millis(),

@@ -23,6 +23,7 @@ fn tier(client: impl ObjectStore, session: &str) -> Arc<Tier> {
     };
     let options = TierOptions {
         cache_bytes_max: CACHE_BYTES_MAX,
+        rest: Duration::ZERO,
         ..TierOptions::default()
     };
     Arc::new(Tier::new(Arc::new(client), &place, options, session).expect("starts"))
@@ -132,14 +133,12 @@ fn an_upload_that_fails_anywhere_is_reported_and_works_later() {
                 client.inject(fault);
                 let tier = tier(client.clone(), "a");
                 let error = upload(&tier, &disk).expect_err("the fault");
-                assert!(tier.is_away(), "{fault:?}");
                 assert_eq!(tier.counts().uploads, 0, "{fault:?}");
                 let text = error.to_string();
                 assert!(text.starts_with("s3://bucket/a/prefix/"), "{text}");
                 assert!(text.contains("check that the endpoint"), "{text}");
                 client.heal();
                 let bytes = upload(&tier, &disk).expect("uploads");
-                assert!(!tier.is_away(), "{fault:?}");
                 tier.open(STORE, PART, bytes).expect("opens");
             }
         }
@@ -267,7 +266,7 @@ fn a_folder_has_one_owner() {
 }
 
 #[test]
-fn only_old_parts_that_nothing_names_are_orphans() {
+fn a_survey_finds_old_parts_that_nothing_names_and_named_ones_that_are_missing() {
     let client = SimBucket::default();
     for name in [
         "parts/0000000000000001.part",
@@ -284,8 +283,47 @@ fn only_old_parts_that_nothing_names_are_orphans() {
             .expect("puts");
     }
     let tier = tier(client, "a");
-    let is_named = |part| part == PartId(1);
-    let far = i64::MAX;
-    assert_eq!(tier.orphans(far, is_named).expect("lists"), [PartId(2)]);
-    assert_eq!(tier.orphans(0, is_named).expect("lists"), []);
+    let named = BTreeSet::from([PartId(1), PartId(3)]);
+    let surveyed = |now_ms| {
+        let survey = tier.survey(now_ms, &named).expect("lists");
+        assert_eq!(survey.missing, [PartId(3)]);
+        survey.orphans
+    };
+    assert_eq!(surveyed(i64::MAX), [PartId(2)]);
+    assert_eq!(surveyed(0), []);
+}
+
+#[test]
+fn a_bucket_that_gave_no_answer_is_left_alone_for_a_moment() {
+    for (rest, requests) in [(Duration::ZERO, 4), (Duration::from_hours(1), 2)] {
+        let client = SimBucket::default();
+        let options = TierOptions {
+            rest,
+            ..TierOptions::default()
+        };
+        let place = TierPlace {
+            url: "s3://bucket".to_owned(),
+            prefix: String::new(),
+        };
+        let tier = Tier::new(Arc::new(client.clone()), &place, options, "a").expect("starts");
+        client.inject(Fault::Away(0));
+        let survey = || tier.survey(0, &BTreeSet::new()).map(drop);
+        for number in 0..2 {
+            let error = survey().expect_err("away").to_string();
+            assert!(error.starts_with("s3://bucket/parts: "), "{error}");
+            assert!(error.contains("no answer"), "{error}");
+            // Changing is another matter than reading.
+            let error = tier.remove(PartId(number)).expect_err("away").to_string();
+            let key = PartId(number).file_name();
+            assert!(
+                error.starts_with(&format!("s3://bucket/parts/{key}: ")),
+                "{error}"
+            );
+        }
+        assert!(tier.is_away());
+        assert_eq!(client.requests(), requests, "{rest:?}");
+        client.heal();
+        assert_eq!(survey().is_ok(), rest.is_zero());
+        assert_eq!(tier.is_away(), !rest.is_zero());
+    }
 }

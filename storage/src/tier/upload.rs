@@ -8,7 +8,7 @@ use bytes::Bytes;
 use object_store::PutPayload;
 
 use super::TierError;
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Request};
 use crate::disk::ReadFile;
 
 /// Bytes sent or read back by one request.
@@ -50,18 +50,22 @@ impl Bucket {
             for range in pieces(length) {
                 let piece = read(file, range)?;
                 checksum = crc32c::crc32c_append(checksum, &piece);
-                self.ask(key, upload.put_part(PutPayload::from(piece)))?;
+                self.ask(
+                    Request::Change,
+                    key,
+                    upload.put_part(PutPayload::from(piece)),
+                )?;
             }
             Ok(checksum)
         };
         match send() {
             Ok(checksum) => {
-                self.ask(key, async move { upload.complete().await })?;
+                self.ask(Request::Change, key, async move { upload.complete().await })?;
                 Ok(checksum)
             }
             Err(error) => {
                 // Pieces that stay are the bucket's to clean up, by its lifecycle rules.
-                let _ = self.ask(key, async move { upload.abort().await });
+                let _ = self.ask(Request::Change, key, async move { upload.abort().await });
                 Err(error)
             }
         }
