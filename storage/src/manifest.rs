@@ -72,6 +72,9 @@ pub struct PartRecord {
     pub start_ms: i64,
     /// Milliseconds of its last row.
     pub end_ms: i64,
+    /// Where its bytes lie.
+    #[serde(default, skip_serializing_if = "Location::is_disk")]
+    pub location: Location,
     /// What it was written for.
     #[serde(default, skip_serializing_if = "Density::is_hot")]
     pub density: Density,
@@ -88,7 +91,43 @@ pub struct PartRecord {
 #[serde(transparent)]
 pub struct RuleId(pub u64);
 
+/// Where a part's bytes lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Location {
+    /// In the folder `parts` of the store.
+    #[default]
+    Disk,
+    /// In the store's folder of a bucket.
+    Bucket,
+}
+
+impl Location {
+    /// Whether it is the store's own folder.
+    pub const fn is_disk(&self) -> bool {
+        matches!(self, Self::Disk)
+    }
+}
+
+/// The bucket that parts move to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierRecord {
+    /// What the store is called there; made when it first claimed a folder, and never changed.
+    pub store: String,
+    /// The folder's URL, as it was configured when it was last changed; for messages.
+    pub url: String,
+    /// The sessions of this store of which the last claim of the folder can be; none in a snapshot.
+    #[serde(default)]
+    pub sessions: Vec<String>,
+}
+
 impl PartRecord {
+    /// Whether it lies in a bucket.
+    pub const fn is_remote(&self) -> bool {
+        !self.location.is_disk()
+    }
+
     /// The instants of the first and the last row.
     pub const fn range(&self) -> TimeRange {
         TimeRange {
@@ -115,6 +154,9 @@ pub struct Manifest {
     /// The deletions that some part is subject to, from the oldest to the newest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub erasures: Vec<ErasureRecord>,
+    /// The bucket that parts move to, once one did or was about to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<TierRecord>,
 }
 
 /// Why a manifest cannot be read or written.
@@ -159,7 +201,14 @@ impl Manifest {
             next_part: 1,
             parts: Vec::new(),
             erasures: Vec::new(),
+            tier: None,
         }
+    }
+
+    /// The parts that lie in a bucket.
+    pub fn remote_parts(&self) -> impl Iterator<Item = PartId> {
+        let remote = self.parts.iter().filter(|part| part.is_remote());
+        remote.map(|part| part.id)
     }
 
     /// Reads the manifest in `dir`; `None` where there is none.

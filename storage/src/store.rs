@@ -59,6 +59,7 @@ mod pace;
 mod recover;
 mod retain;
 mod snapshot;
+mod tier;
 pub mod view;
 
 use std::any::Any;
@@ -81,6 +82,7 @@ use append::ShardLog;
 use budget::Budget;
 use pace::MergePace;
 use snapshot::Removals;
+use tier::Tiered;
 use view::View;
 
 pub use erase::{Deleted, ERASURES_MAX};
@@ -137,6 +139,8 @@ pub struct Store<T: Table> {
     removals: Removals,
     /// Held while parts are named or forgotten.
     manifest: Mutex<Manifest>,
+    /// The bucket that old parts move to.
+    tiered: Option<Tiered<T>>,
     counters: StoreCounters,
     wake: Wake,
     closed: AtomicBool,
@@ -207,12 +211,18 @@ impl<T: Table> Store<T> {
         if !error.is_corruption() {
             return Ok(());
         }
+        let is_remote = self.manifest.lock().remote_parts().any(|id| id == part);
+        if is_remote {
+            self.quarantine_remote(part)?;
+        }
         if !self.replace_parts(&[part], Vec::new(), None)? {
             return Ok(());
         }
         tracing::error!(table = T::NAME, %error, "a part is corrupt; it is moved to quarantine and the rest goes on being served");
         self.counters.quarantined.fetch_add(1, Ordering::Relaxed);
-        recover::move_to_quarantine(self.disk.as_ref(), &self.dir, part);
+        if !is_remote {
+            recover::move_to_quarantine(self.disk.as_ref(), &self.dir, part);
+        }
         Ok(())
     }
 

@@ -45,12 +45,11 @@ use parking_lot::Mutex;
 use crate::disk::ReadFile;
 use crate::manifest::PartId;
 use crate::part::PartError;
+use crate::part::cache::PartCache;
 use crate::part::reader::PartFile;
 use bucket::{Bucket, Listed};
 use cache::{RANGE_BYTES, RangeCache};
 use file::RemoteFile;
-
-pub use owner::Holding;
 
 const OWNER_KEY: &str = "OWNER";
 const PARTS_FOLDER: &str = "parts";
@@ -158,13 +157,13 @@ pub enum TierError {
         url: PathBuf,
     },
     /// The store has parts in a bucket, and this folder says nothing of it.
-    #[error("{}: there is no such object, so this is not the folder that the store's parts were moved to; configure that one, or restore the object", url.display())]
+    #[error("{}: there is no such object, and parts of the store are missing, so this is not the folder that they were moved to; configure that one", url.display())]
     NotOurs {
         /// The owner's object.
         url: PathBuf,
     },
     /// A copy of this store has claimed the folder.
-    #[error("{}: a copy of this store has taken the folder over; parts are read from it and nothing is changed there; stop one of the two and restart the other", url.display())]
+    #[error("{}: a copy of this store has claimed the folder, or this one was restored from a snapshot; parts are read from it and nothing is changed there; to hand it over to this one, stop the other and remove the object", url.display())]
     TakenOver {
         /// The owner's object.
         url: PathBuf,
@@ -186,6 +185,18 @@ impl TierError {
             Self::Refused { source, .. } => source.to_string(),
             Self::Late { seconds, .. } => format!("no answer within {seconds} s"),
             error => error.to_string(),
+        }
+    }
+}
+
+impl TierError {
+    /// The error for whoever names the object already.
+    fn into_part_io(self) -> io::Error {
+        let text = self.to_string();
+        let error = io::Error::from(self);
+        match text.split_once(".part: ") {
+            Some((_, rest)) => io::Error::new(error.kind(), rest),
+            None => error,
         }
     }
 }
@@ -228,7 +239,7 @@ pub struct Survey {
 }
 
 /// What this process knows of the folder's owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     /// Nothing yet.
     Unknown,
@@ -300,20 +311,48 @@ impl Tier {
         }
     }
 
-    /// Opens a part of `store`'s, of which the manifest says that it has `bytes`.
+    /// Opens a part of `store`'s, of which the manifest says that it has `bytes`, with a small cache of
+    /// decoded blocks to itself.
     pub fn open(
         self: &Arc<Self>,
         store: &str,
         part: PartId,
         bytes: u64,
     ) -> Result<PartFile, PartError> {
+        let (file, path) = self.file(store, part, bytes)?;
+        PartFile::over(file, &path)
+    }
+
+    /// The same with a cache that it shares.
+    pub fn open_with(
+        self: &Arc<Self>,
+        store: &str,
+        part: PartId,
+        bytes: u64,
+        cache: &Arc<PartCache>,
+    ) -> Result<PartFile, PartError> {
+        let (file, path) = self.file(store, part, bytes)?;
+        PartFile::over_with(file, &path, cache)
+    }
+
+    fn file(
+        self: &Arc<Self>,
+        store: &str,
+        part: PartId,
+        bytes: u64,
+    ) -> Result<(Arc<dyn ReadFile>, PathBuf), PartError> {
         let path = self.bucket.url_of(&part_key(part));
         self.check(store).map_err(|error| PartError::Io {
             path: path.clone(),
             source: error.into(),
         })?;
         let file = RemoteFile::new(Arc::clone(self), part, bytes);
-        PartFile::over(Arc::new(file), &path)
+        Ok((Arc::new(file), path))
+    }
+
+    /// Gives up an upload that is under way, and refuses others: the program is stopping.
+    pub fn stop_uploads(&self) {
+        self.bucket.stop();
     }
 
     /// Uploads a part's file and verifies it.
@@ -336,8 +375,14 @@ impl Tier {
             .copy(&part_key(part), &format!("{QUARANTINE_FOLDER}/{name}"))
     }
 
-    /// Compares the folder with the parts that the store names in it.
-    pub fn survey(&self, now_ms: i64, named: &BTreeSet<PartId>) -> Result<Survey, TierError> {
+    /// Compares the folder with the parts that the store names in it. Only numbers below `next` are
+    /// the store's: greater ones are of a copy that lived longer, and not its to judge.
+    pub fn survey(
+        &self,
+        now_ms: i64,
+        named: &BTreeSet<PartId>,
+        next: PartId,
+    ) -> Result<Survey, TierError> {
         let young = now_ms.saturating_sub(self.options.orphan_age_ms);
         let listed = self.bucket.list(PARTS_FOLDER)?;
         let part = |object: &Listed| PartId::from_file_name(&object.name);
@@ -346,7 +391,7 @@ impl Tier {
         Ok(Survey {
             orphans: old
                 .filter_map(part)
-                .filter(|part| !named.contains(part))
+                .filter(|part| *part < next && !named.contains(part))
                 .collect(),
             missing: named.difference(&there).copied().collect(),
         })
@@ -354,24 +399,50 @@ impl Tier {
 
     /// Makes sure, once, that the folder is `store`'s before anything in it is taken for its part.
     fn check(&self, store: &str) -> Result<(), TierError> {
-        let mut standing = self.standing.lock();
-        if *standing == Standing::Unknown {
-            owner::check(&self.bucket, store, Holding::Parts)?;
-            *standing = Standing::Checked;
+        if *self.standing.lock() == Standing::Unknown {
+            if owner::session(&self.bucket, store)?.is_none() {
+                return Err(self.not_ours());
+            }
+            let mut standing = self.standing.lock();
+            *standing = (*standing).max(Standing::Checked);
         }
         Ok(())
     }
 
-    /// Makes sure that this process may change the folder: claims it the first time, and afterwards looks
-    /// that nobody else has.
-    pub fn claim(&self, store: &str, holding: Holding) -> Result<(), TierError> {
-        let mut standing = self.standing.lock();
-        if *standing == Standing::Claimed {
-            return owner::confirm(&self.bucket, store, &self.session);
-        }
-        owner::claim(&self.bucket, store, &self.session, holding)?;
-        *standing = Standing::Claimed;
+    /// Whether this process has claimed the folder.
+    pub fn is_claimed(&self) -> bool {
+        *self.standing.lock() == Standing::Claimed
+    }
+
+    /// The session that claimed the folder last, if any has.
+    pub fn owner(&self, store: &str) -> Result<Option<String>, TierError> {
+        owner::session(&self.bucket, store)
+    }
+
+    /// Makes this process the one that may change the folder, in place of the session that was found there.
+    pub fn claim(&self, store: &str, found: Option<&str>) -> Result<(), TierError> {
+        owner::claim(&self.bucket, store, &self.session, found)?;
+        *self.standing.lock() = Standing::Claimed;
         Ok(())
+    }
+
+    /// Makes sure that nobody has claimed the folder since this process did.
+    pub fn confirm(&self, store: &str) -> Result<(), TierError> {
+        owner::confirm(&self.bucket, store, &self.session)
+    }
+
+    /// The error for a folder that says nothing of the store.
+    pub fn not_ours(&self) -> TierError {
+        TierError::NotOurs {
+            url: self.bucket.url_of(OWNER_KEY),
+        }
+    }
+
+    /// The error for a folder that a copy of the store has claimed.
+    pub fn taken_over(&self) -> TierError {
+        TierError::TakenOver {
+            url: self.bucket.url_of(OWNER_KEY),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The threads that keep a store in shape: one syncs the log, one flushes and expires, one merges.
+//! The threads that keep a store in shape: one syncs the log, one flushes and expires, one merges, one moves old parts to a bucket.
 //! Each has a name and is joined when the store is stopped.
 
 use std::sync::Arc;
@@ -12,6 +12,9 @@ use crate::wal::sync::FsyncPolicy;
 
 /// How often maintenance looks whether something is due.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How long the tier is left alone after an error.
+const TIER_REST: Duration = Duration::from_secs(30);
 
 /// A store's running threads.
 pub struct Background<T: Table> {
@@ -35,6 +38,9 @@ impl<T: Table> Background<T> {
         };
         spawn("flush", flush_and_expire)?;
         spawn("merge", merge)?;
+        if store.tier().is_some() {
+            spawn("tier", tier)?;
+        }
         if matches!(store.options().fsync, FsyncPolicy::Interval(_)) {
             spawn("sync", sync)?;
         }
@@ -48,6 +54,9 @@ impl<T: Table> Background<T> {
     /// Stops the threads, then flushes and closes the store.
     pub fn stop(self) -> Result<(), MaintainError> {
         self.stop.store(true, Ordering::Release);
+        if let Some(tier) = self.store.tier() {
+            tier.stop_uploads();
+        }
         self.store.wake();
         for thread in self.threads {
             thread.thread().unpark();
@@ -97,6 +106,16 @@ fn merge<T: Table>(store: &Store<T>, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         if !report(store, store.merge_once()).unwrap_or(false) {
             std::thread::park_timeout(TICK);
+        }
+    }
+}
+
+fn tier<T: Table>(store: &Store<T>, stop: &AtomicBool) {
+    while !stop.load(Ordering::Acquire) {
+        match report(store, store.tier_once()) {
+            Some(true) => {}
+            Some(false) => std::thread::park_timeout(TICK),
+            None => std::thread::park_timeout(TIER_REST),
         }
     }
 }

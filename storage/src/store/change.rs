@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 use super::lazy::LazyPart;
 use super::view::{StoredPart, View};
 use super::{MaintainError, Store, recover};
-use crate::manifest::{Manifest, PartId, PartRecord};
+use crate::manifest::{Location, Manifest, PartId, PartRecord};
 use crate::part::PartError;
 use crate::part::reader::PartFile;
 use crate::part::writer::PartWriter;
@@ -58,6 +58,7 @@ impl<T: Table> Store<T> {
                     bytes,
                     start_ms: summary.range.start.millis(),
                     end_ms: summary.range.end.millis(),
+                    location: Location::Disk,
                     density,
                     erased: Vec::new(),
                     ruled: Vec::new(),
@@ -153,9 +154,10 @@ impl<T: Table> Store<T> {
             {
                 return Some(Arc::clone(part));
             }
-            let part = match known {
-                Some(known) => Arc::clone(&known.part),
-                None => opened.remove(&record.id)?,
+            // A part that moved is opened anew.
+            let part = match opened.remove(&record.id) {
+                Some(opened) => opened,
+                None => Arc::clone(&known?.part),
             };
             Some(Arc::new(StoredPart {
                 record: record.clone(),
@@ -165,6 +167,9 @@ impl<T: Table> Store<T> {
         });
         let parts: Vec<Arc<StoredPart<T>>> = parts.collect();
         debug_assert_eq!(parts.len(), next.parts.len(), "a named part is not open");
+        if let Some(tiered) = &self.tiered {
+            tiered.doom(&manifest, &next, &known);
+        }
         self.view.rcu(|view| {
             let mut changed = View::clone(view);
             changed.parts.clone_from(&parts);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::erase::ERASURES_MAX;
 use crate::manifest::ManifestError;
 use crate::part::PartError;
+use crate::tier::TierError;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,16 @@ pub enum OpenError {
         found: String,
         /// What was to be opened.
         expected: &'static str,
+    },
+    /// Parts lie in a bucket, and no bucket is configured.
+    #[error("{}: {parts} parts of the store lie in {url}, and no tier is configured; configure it again", dir.display())]
+    NoTier {
+        /// The store's folder.
+        dir: PathBuf,
+        /// How many.
+        parts: usize,
+        /// Where they were moved to.
+        url: String,
     },
     /// A part cannot be read for a reason other than its bytes.
     #[error(transparent)]
@@ -95,6 +106,9 @@ pub enum MaintainError {
     /// The manifest cannot be replaced.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The tier cannot be asked or changed.
+    #[error(transparent)]
+    Tier(TierError),
     /// A deletion that does not say of what.
     #[error("a deletion needs at least one matcher; name the series to delete")]
     NoMatchers,

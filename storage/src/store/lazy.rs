@@ -20,7 +20,6 @@ pub(super) enum LazyPart<T: Table> {
     /// It was opened when it was written or at the start.
     Open(Arc<T::Part>),
     /// It is opened when it is read.
-    #[expect(dead_code, reason = "parts elsewhere come with the object tier")]
     Closed {
         /// What was opened.
         opened: OnceLock<Arc<T::Part>>,
@@ -30,6 +29,24 @@ pub(super) enum LazyPart<T: Table> {
 }
 
 impl<T: Table> LazyPart<T> {
+    /// A part that `open` opens.
+    pub(super) fn closed(
+        open: impl Fn() -> Result<T::Part, PartError> + Send + Sync + 'static,
+    ) -> Self {
+        Self::Closed {
+            opened: OnceLock::new(),
+            open: Mutex::new(Box::new(open)),
+        }
+    }
+
+    /// The part, if it is open.
+    pub(super) fn if_opened(&self) -> Option<&Arc<T::Part>> {
+        match self {
+            Self::Open(part) => Some(part),
+            Self::Closed { opened, .. } => opened.get(),
+        }
+    }
+
     /// The part, opened if it is not yet.
     pub(super) fn get(&self) -> Result<&Arc<T::Part>, PartError> {
         match self {

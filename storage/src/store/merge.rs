@@ -19,6 +19,7 @@ use crate::manifest::{Manifest, PartId, PartRecord};
 use crate::part::PartError;
 use crate::part::writer::Pace;
 use crate::table::{Density, MergeInput, MergePlan, Table};
+use crate::tier::is_about;
 
 /// A partition has ended when its last instant is this long ago.
 const SETTLE_MS: i64 = 3_600_000;
@@ -62,7 +63,8 @@ impl<T: Table> Store<T> {
             manifest.erasures_of(part).next().is_some() || rules.next().is_some()
         };
         let fan_in = self.options.merge_fan_in;
-        let Some(chosen) = choose(&manifest.parts, fan_in, ended, has_erasures) else {
+        let can_read = |part: &PartRecord| self.can_read(part);
+        let Some(chosen) = choose(&manifest.parts, fan_in, ended, has_erasures, can_read) else {
             return Ok(false);
         };
         let Some(newest) = chosen.last() else {
@@ -81,7 +83,8 @@ impl<T: Table> Store<T> {
             now,
             haste: Haste::Paced,
         };
-        self.merge_parts(&manifest, &view, chosen, target)?;
+        self.merge_parts(&manifest, &view, chosen, target)
+            .inspect_err(|error| self.note_unreadable(chosen, error))?;
         Ok(true)
     }
 
@@ -168,7 +171,7 @@ impl<T: Table> Store<T> {
         });
         let mut merged = match merged {
             Err(MaintainError::Part(error)) => {
-                let culprit = ids.iter().find(|id| self.part_path(**id) == *error.path());
+                let culprit = ids.iter().find(|id| is_about(error.path(), **id));
                 if let Some(culprit) = culprit {
                     self.quarantine(*culprit, &error)?;
                 }
@@ -202,25 +205,37 @@ fn choose(
     fan_in: usize,
     ended: impl Fn(&PartRecord) -> bool,
     has_erasures: impl Fn(&PartRecord) -> bool,
+    can_read: impl Fn(&PartRecord) -> bool,
 ) -> Option<&[PartRecord]> {
     let by_partition = || parts.chunk_by(|a, b| a.partition == b.partition);
     let run = by_partition()
         .flat_map(|partition| partition.chunk_by(|a, b| a.level == b.level))
-        .find(|run| run.len() >= fan_in.max(2));
-    let is_settled = |partition: &[PartRecord]| match partition {
+        .find(|run| run.len() >= fan_in.max(2) && run.iter().all(&can_read));
+    // What lies in a bucket is not fetched for a few late rows: they make a part beside it.
+    run.or_else(|| {
+        by_partition()
+            .flat_map(|partition| partition.chunk_by(|a, b| a.location == b.location))
+            .find(|run| run.iter().all(|part| !part.is_remote() && ended(part)) && !is_settled(run))
+    })
+    .or_else(|| {
+        let mut parts = parts.chunks(1);
+        parts.find(|part| part.iter().all(&can_read) && part.iter().any(&has_erasures))
+    })
+}
+
+/// Whether parts of an ended partition, neighbours on the disk, are as they stay.
+pub(super) fn is_settled(run: &[PartRecord]) -> bool {
+    match run {
         [only] => !only.density.is_hot(),
         parts => parts.iter().map(|record| record.bytes).sum::<u64>() > MERGED_BYTES_MAX,
-    };
-    run.or_else(|| {
-        by_partition().find(|partition| partition.iter().all(&ended) && !is_settled(partition))
-    })
-    .or_else(|| parts.chunks(1).find(|part| part.iter().any(&has_erasures)))
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::indexing_slicing)] // tests know their own parts
 mod tests {
     use super::*;
+    use crate::manifest::Location;
     use crate::table::Partition;
 
     fn parts(levels: &[(i64, u32)]) -> Vec<PartRecord> {
@@ -236,6 +251,7 @@ mod tests {
                 bytes: 1,
                 start_ms: 0,
                 end_ms: 0,
+                location: Location::Disk,
                 density: Density::Hot,
                 erased: Vec::new(),
                 ruled: Vec::new(),
@@ -248,7 +264,7 @@ mod tests {
         let check = |levels: &[(i64, u32)], ended_before: i64, expected: Option<&[u64]>| {
             let parts = parts(levels);
             let ended = |record: &PartRecord| record.partition.0 < ended_before;
-            let chosen = choose(&parts, 3, ended, |record| record.level == 9);
+            let chosen = choose(&parts, 3, ended, |record| record.level == 9, |_| true);
             let chosen: Option<Vec<u64>> =
                 chosen.map(|chosen| chosen.iter().map(|record| record.id.0).collect());
             assert_eq!(chosen.as_deref(), expected, "{levels:?}");
@@ -275,8 +291,33 @@ mod tests {
     #[test]
     fn an_ended_partition_of_one_settled_part_is_left_alone() {
         let mut parts = parts(&[(1, 1)]);
-        assert!(choose(&parts, 3, |_| true, |_| false).is_some());
+        assert!(choose(&parts, 3, |_| true, |_| false, |_| true).is_some());
         parts[0].density = Density::Settled;
-        assert!(choose(&parts, 3, |_| true, |_| false).is_none());
+        assert!(choose(&parts, 3, |_| true, |_| false, |_| true).is_none());
+    }
+
+    #[test]
+    fn what_lies_in_a_bucket_is_fetched_for_a_run_or_a_deletion_and_only_if_it_can_be() {
+        let check = |parts: &[PartRecord], can_read: bool, expected: Option<&[u64]>| {
+            let can_read = |part: &PartRecord| can_read || !part.is_remote();
+            let chosen = choose(parts, 3, |_| true, |part| part.level == 9, can_read);
+            let chosen: Option<Vec<u64>> =
+                chosen.map(|chosen| chosen.iter().map(|record| record.id.0).collect());
+            assert_eq!(chosen.as_deref(), expected);
+        };
+        let of = |levels: &[(i64, u32)], remote: usize| {
+            let mut parts = parts(levels);
+            for part in parts.iter_mut().take(remote) {
+                part.location = Location::Bucket;
+            }
+            parts
+        };
+        check(&of(&[(1, 1), (1, 0), (1, 2)], 1), true, Some(&[1, 2]));
+        check(&of(&[(1, 1), (1, 2)], 2), true, None);
+        let run = of(&[(1, 1), (1, 1), (1, 1), (1, 0), (1, 2)], 2);
+        check(&run, true, Some(&[0, 1, 2]));
+        check(&run, false, Some(&[2, 3, 4]));
+        check(&of(&[(1, 9)], 1), true, Some(&[0]));
+        check(&of(&[(1, 9)], 1), false, None);
     }
 }

@@ -28,7 +28,7 @@ pub struct StoreOptions {
     pub overload_wait_ms: u64,
     /// Parts whose newest row is older than this are dropped.
     pub retention_ms: Option<i64>,
-    /// Bytes that all parts together may take; beyond it the oldest partitions are dropped.
+    /// Bytes that all parts on the disk together may take; beyond it the oldest partitions are dropped.
     pub retention_bytes: Option<u64>,
     /// Series that are kept for a shorter time than the others.
     pub retention_rules: Vec<RetentionRule>,

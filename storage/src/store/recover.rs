@@ -19,6 +19,7 @@ use super::budget::Budget;
 use super::lazy::LazyPart;
 use super::pace::MergePace;
 use super::snapshot::Removals;
+use super::tier::{Tiered, remote_part};
 use super::view::{Generation, Memory, StoredPart, View};
 use super::{OpenError, SHARDS_MAX, Store, StoreCounters, StoreOptions, Wake};
 use crate::clock::Clock;
@@ -27,6 +28,7 @@ use crate::manifest::{Manifest, PartId};
 use crate::part::cache::PartCache;
 use crate::part::reader::PartFile;
 use crate::table::{Memtable as _, Shard, Table};
+use crate::tier::Tier;
 use crate::wal::SegmentId;
 use crate::wal::reader::{self, Damage};
 use crate::wal::writer::{WalWriter, create_segments};
@@ -90,6 +92,17 @@ impl<T: Table> Store<T> {
         dir: &Path,
         options: StoreOptions,
     ) -> Result<(Self, Recovered), OpenError> {
+        Self::open_tiered(disk, clock, dir, options, None)
+    }
+
+    /// Opens the store in `dir`, of which old parts may lie in a bucket. The bucket is not asked.
+    pub fn open_tiered(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        dir: &Path,
+        options: StoreOptions,
+        tier: Option<Arc<Tier>>,
+    ) -> Result<(Self, Recovered), OpenError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
@@ -119,7 +132,14 @@ impl<T: Table> Store<T> {
         sweep(disk.as_ref(), dir, &manifest);
         let mut recovered = Recovered::default();
         let cache = Arc::new(PartCache::new(options.cache_bytes_max));
-        let parts = open_parts::<T>(disk.as_ref(), &cache, dir, &mut manifest, &mut recovered)?;
+        let parts = open_parts::<T>(
+            disk.as_ref(),
+            &cache,
+            dir,
+            &mut manifest,
+            tier.as_ref(),
+            &mut recovered,
+        )?;
 
         let now = clock.now();
         let floor = manifest.wal_floor;
@@ -170,6 +190,7 @@ impl<T: Table> Store<T> {
             pace: Arc::new(pace),
             removals: Removals::default(),
             manifest: Mutex::new(manifest),
+            tiered: tier.map(Tiered::new),
             counters: StoreCounters::default(),
             wake: Wake::default(),
             closed: AtomicBool::new(false),
@@ -216,7 +237,7 @@ fn sweep(disk: &dyn Disk, dir: &Path, manifest: &Manifest) {
         let named = manifest
             .parts
             .iter()
-            .any(|record| record.id.file_name() == name);
+            .any(|record| !record.is_remote() && record.id.file_name() == name);
         if !named {
             garbage.push(parts_dir.join(name));
         }
@@ -242,11 +263,29 @@ fn open_parts<T: Table>(
     cache: &Arc<PartCache>,
     dir: &Path,
     manifest: &mut Manifest,
+    tier: Option<&Arc<Tier>>,
     recovered: &mut Recovered,
 ) -> Result<Vec<Arc<StoredPart<T>>>, OpenError> {
     let mut parts = Vec::new();
     let mut corrupt = Vec::new();
     for record in &manifest.parts {
+        if record.is_remote() {
+            let (Some(tier), Some(known)) = (tier, &manifest.tier) else {
+                return Err(OpenError::NoTier {
+                    dir: dir.to_owned(),
+                    parts: manifest.remote_parts().count(),
+                    url: (manifest.tier.as_ref())
+                        .map_or("a bucket", |tier| &tier.url)
+                        .to_owned(),
+                });
+            };
+            parts.push(Arc::new(StoredPart {
+                record: record.clone(),
+                part: Arc::new(remote_part(tier, cache, &known.store, record)),
+                erasures: manifest.erasures_of(record).cloned().collect(),
+            }));
+            continue;
+        }
         let path = parts_dir(dir).join(record.id.file_name());
         match PartFile::open_with(disk, &path, cache).and_then(T::open) {
             Ok(part) => parts.push(Arc::new(StoredPart {

@@ -29,7 +29,9 @@ impl<T: Table> Store<T> {
             .partition(|record| record.range().end < oldest);
         let mut expired: Vec<PartId> = old.iter().map(|record| record.id).collect();
         if let Some(bytes_max) = self.options.retention_bytes {
-            let too_many = over_size(&kept, bytes_max);
+            // What lies in a bucket takes no room.
+            let on_disk = kept.into_iter().filter(|record| !record.is_remote());
+            let too_many = over_size(&on_disk.collect::<Vec<_>>(), bytes_max);
             if !too_many.is_empty() {
                 tracing::info!(
                     table = T::NAME,
@@ -138,6 +140,7 @@ fn over_size(parts: &[PartRecord], bytes_max: u64) -> Vec<PartId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Location;
     use crate::table::{Density, Partition};
 
     #[test]
@@ -154,6 +157,7 @@ mod tests {
                     bytes: *bytes,
                     start_ms: 0,
                     end_ms: 0,
+                    location: Location::Disk,
                     density: Density::Hot,
                     erased: Vec::new(),
                     ruled: Vec::new(),

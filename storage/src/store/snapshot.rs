@@ -77,7 +77,8 @@ impl<T: Table> Store<T> {
         let disk = self.disk.as_ref();
         disk.create_dir_all(parts_to).map_err(io_error(parts_to))?;
         let mut report = SnapshotReport::default();
-        for record in &manifest.parts {
+        // What lies in a bucket is named by the snapshot and not held by it.
+        for record in manifest.parts.iter().filter(|part| !part.is_remote()) {
             let from = self.part_path(record.id);
             disk.hard_link(&from, &parts_to.join(record.id.file_name()))
                 .map_err(io_error(&from))?;
@@ -86,6 +87,11 @@ impl<T: Table> Store<T> {
             report.bytes += record.bytes;
         }
         disk.sync_dir(parts_to).map_err(io_error(parts_to))?;
+        let mut manifest = manifest.clone();
+        if let Some(tier) = &mut manifest.tier {
+            // Two stores will name the same objects; only this one may change them.
+            tier.sessions.clear();
+        }
         manifest.store(disk, to)?;
         if let Some(parent) = to.parent() {
             disk.sync_dir(parent).map_err(io_error(parent))?;
@@ -106,7 +112,10 @@ impl<T: Table> Store<T> {
     }
 
     fn remove_file(&self, path: &Path) {
-        if let Err(error) = self.disk.remove(path) {
+        if let Err(error) = self.disk.remove(path)
+            // One that lay in a bucket has no file.
+            && error.kind() != io::ErrorKind::NotFound
+        {
             tracing::warn!(path = %path.display(), %error, "a part that is not needed any more could not be removed; the next start sweeps it");
         }
     }

@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -42,6 +42,8 @@ pub(super) struct Bucket {
     changing: Mutex<Option<Away>>,
     /// Requests that got no answer.
     failures: AtomicU64,
+    /// Whether uploads are given up: their pieces look at it.
+    is_stopping: AtomicBool,
 }
 
 /// Since when there is no answer.
@@ -93,6 +95,7 @@ impl Bucket {
             reading: Mutex::new(None),
             changing: Mutex::new(None),
             failures: AtomicU64::new(0),
+            is_stopping: AtomicBool::new(false),
         })
     }
 
@@ -114,6 +117,21 @@ impl Bucket {
     /// Requests that got no answer.
     pub(super) fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Gives up what takes many requests.
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+    }
+
+    /// The error where what takes many requests is to be given up.
+    pub(super) fn go_on(&self, key: &str) -> Result<(), TierError> {
+        if self.is_stopping.load(Ordering::Acquire) {
+            return Err(TierError::Stopped {
+                url: self.url_of(key),
+            });
+        }
+        Ok(())
     }
 
     /// Bytes of an object, exactly those of `range`.

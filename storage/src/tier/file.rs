@@ -88,10 +88,9 @@ impl ReadFile for RemoteFile {
         let wanted = ranges.end.saturating_add(ahead).min(last);
         let mut skipped = (offset % RANGE_BYTES) as usize;
         for number in ranges {
-            let range = self
-                .tier
-                .cache
-                .range(self.part, number, wanted, |run| self.fetch(run))?;
+            let cache = &self.tier.cache;
+            let range = cache.range(self.part, number, wanted, |run| self.fetch(run));
+            let range = range.map_err(TierError::into_part_io)?;
             let held = range.get(skipped..).unwrap_or_default();
             let (now, rest) = buffer.split_at_mut(held.len().min(buffer.len()));
             now.copy_from_slice(held.get(..now.len()).unwrap_or_default());

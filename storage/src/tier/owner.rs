@@ -8,11 +8,15 @@
 //! ```
 //!
 //! `store` is made once and kept in the store's manifest. `session` is another one for each process
-//! that changes anything: a copy of a store's folder (a restored snapshot, say) has the same `store`, and
-//! whoever of the two claims the folder last is the one who may change it; the other goes on reading.
-//! Both are looked at before each change. Between that look and the change lies a moment in which
-//! another may claim; what keeps two processes from one data folder is the store's lock, this only says that
-//! somebody made a copy.
+//! that changes anything, and the manifest keeps the last ones too: a copy of a store's folder has the same
+//! `store`, but once one of the two has claimed the folder the session is none that the other knows, and that one
+//! goes on reading and changes nothing. A snapshot knows no session, so a store that is restored from one is
+//! such a copy from the start. Whoever removes the object hands the folder over: the next store that finds all
+//! of its parts there claims it.
+//!
+//! The object is looked at before each change. Between that look and the change lies a moment in which another
+//! may claim; what keeps two processes from one data folder is the store's lock, this only says that somebody
+//! made a copy.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -32,37 +36,23 @@ struct Owner {
     session: String,
 }
 
-/// Whether a store has parts in the folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holding {
-    /// None.
-    Nothing,
-    /// At least one.
-    Parts,
-}
-
-/// Makes sure that the folder is `store`'s; an empty one of a store that holds nothing yet is free.
-pub(super) fn check(bucket: &Bucket, store: &str, holding: Holding) -> Result<(), TierError> {
-    match (owner(bucket)?, holding) {
-        (Some(owner), _) if owner.store == store => Ok(()),
-        (Some(_), _) => Err(TierError::OtherStore {
+/// The session that claimed the folder last; `None` where nobody has. The error says that it is another store's.
+pub(super) fn session(bucket: &Bucket, store: &str) -> Result<Option<String>, TierError> {
+    match owner(bucket)? {
+        Some(owner) if owner.store != store => Err(TierError::OtherStore {
             url: bucket.url_of(OWNER_KEY),
         }),
-        (None, Holding::Nothing) => Ok(()),
-        (None, Holding::Parts) => Err(TierError::NotOurs {
-            url: bucket.url_of(OWNER_KEY),
-        }),
+        owner => Ok(owner.map(|owner| owner.session)),
     }
 }
 
-/// Makes this process the one that may change the folder.
+/// Makes a session the one that may change the folder, in place of the one that was found there.
 pub(super) fn claim(
     bucket: &Bucket,
     store: &str,
     session: &str,
-    holding: Holding,
+    found: Option<&str>,
 ) -> Result<(), TierError> {
-    check(bucket, store, holding)?;
     let owner = Owner {
         format: FORMAT,
         store: store.to_owned(),
@@ -70,22 +60,25 @@ pub(super) fn claim(
     };
     let text = serde_json::to_vec(&owner).map_err(|error| unreadable(bucket, &error))?;
     let text = Bytes::from(text);
-    if bucket.put_new(OWNER_KEY, text.clone())? == Made::ThereAlready {
-        // It may have come between the look and now.
-        check(bucket, store, holding)?;
-        bucket.put(OWNER_KEY, text)?;
+    if found.is_some() {
+        return bucket.put(OWNER_KEY, text);
     }
-    Ok(())
+    match bucket.put_new(OWNER_KEY, text)? {
+        Made::New => Ok(()),
+        // It came between the look and now.
+        Made::ThereAlready => Err(TierError::TakenOver {
+            url: bucket.url_of(OWNER_KEY),
+        }),
+    }
 }
 
 /// Makes sure that nobody has claimed the folder since.
-pub(super) fn confirm(bucket: &Bucket, store: &str, session: &str) -> Result<(), TierError> {
-    let url = bucket.url_of(OWNER_KEY);
-    match owner(bucket)? {
-        Some(owner) if owner.store != store => Err(TierError::OtherStore { url }),
-        Some(owner) if owner.session != session => Err(TierError::TakenOver { url }),
-        Some(_) => Ok(()),
-        None => Err(TierError::NotOurs { url }),
+pub(super) fn confirm(bucket: &Bucket, store: &str, mine: &str) -> Result<(), TierError> {
+    let url = || bucket.url_of(OWNER_KEY);
+    match session(bucket, store)? {
+        Some(found) if found == mine => Ok(()),
+        Some(_) => Err(TierError::TakenOver { url: url() }),
+        None => Err(TierError::NotOurs { url: url() }),
     }
 }
 

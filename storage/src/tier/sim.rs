@@ -51,6 +51,17 @@ enum Turn {
 }
 
 impl SimBucket {
+    /// Another bucket with the same objects.
+    #[must_use]
+    pub fn copy_of(other: &Self) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                objects: other.objects().fork(),
+                ..Inner::default()
+            }),
+        }
+    }
+
     /// Sets what goes wrong.
     pub fn inject(&self, fault: Fault) {
         *self.inner.fault.lock() = Some(fault);

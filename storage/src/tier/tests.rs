@@ -54,7 +54,8 @@ fn block(number: u64) -> Vec<u8> {
 fn upload(tier: &Tier, disk: &SimDisk) -> Result<u64, TierError> {
     let file = disk.open(Path::new("/p")).expect("opens");
     let bytes = file.len().expect("length");
-    tier.claim(STORE, Holding::Nothing)?;
+    let found = tier.owner(STORE)?;
+    tier.claim(STORE, found.as_deref())?;
     tier.upload(PART, file.as_ref(), bytes)?;
     Ok(bytes)
 }
@@ -222,27 +223,30 @@ fn what_cannot_be_fetched_is_no_damage() {
 fn a_folder_has_one_owner() {
     let client = SimBucket::default();
     let first = tier(client.clone(), "a");
-    first.claim(STORE, Holding::Nothing).expect("is free");
-    first.claim(STORE, Holding::Parts).expect("is still ours");
+    assert_eq!(first.owner(STORE).expect("answers"), None);
+    first.claim(STORE, None).expect("is free");
+    first.confirm(STORE).expect("is still ours");
     // Another store is turned away, whatever it wants.
     let other = tier(client.clone(), "b");
-    for holding in [Holding::Nothing, Holding::Parts] {
-        let error = other.claim("store-2", holding).expect_err("taken");
-        assert!(matches!(error, TierError::OtherStore { .. }), "{error}");
-    }
+    let error = other.owner("store-2").expect_err("taken");
+    assert!(matches!(error, TierError::OtherStore { .. }), "{error}");
     let error = other.open("store-2", PART, 100).expect_err("taken");
     assert!(error.to_string().contains("another store"), "{error}");
-    // A copy of the store takes over, and the first one stops changing anything.
-    let copy = tier(client.clone(), "c");
-    copy.claim(STORE, Holding::Parts).expect("is the store");
-    let error = first.claim(STORE, Holding::Parts).expect_err("taken over");
+    // So is who had seen nobody.
+    let error = other.claim(STORE, None).expect_err("taken");
     assert!(matches!(error, TierError::TakenOver { .. }), "{error}");
-    copy.claim(STORE, Holding::Parts)
-        .expect("is still the copy's");
+    // Another process takes over, and the first one stops changing anything.
+    let copy = tier(client.clone(), "c");
+    let found = copy.owner(STORE).expect("answers");
+    assert_eq!(found.as_deref(), Some("a"));
+    copy.claim(STORE, found.as_deref()).expect("is the store");
+    let error = first.confirm(STORE).expect_err("taken over");
+    assert!(matches!(error, TierError::TakenOver { .. }), "{error}");
+    copy.confirm(STORE).expect("is still the copy's");
     // A folder without an owner is not where a store's parts are.
     let elsewhere = tier(SimBucket::default(), "d");
-    let error = elsewhere.claim(STORE, Holding::Parts).expect_err("empty");
-    assert!(matches!(error, TierError::NotOurs { .. }), "{error}");
+    let error = elsewhere.open(STORE, PART, 100).expect_err("empty");
+    assert!(error.to_string().contains("not the folder"), "{error}");
     // Nor is what nobody can read.
     let path = object_store::path::Path::from("a/prefix/OWNER");
     for text in [
@@ -256,7 +260,7 @@ fn a_folder_has_one_owner() {
         futures_util::future::FutureExt::now_or_never(put)
             .expect("in memory")
             .expect("puts");
-        let error = tier(client.clone(), "e").claim(STORE, Holding::Nothing);
+        let error = tier(client.clone(), "e").owner(STORE);
         let error = error.expect_err("unreadable");
         assert!(
             matches!(error, TierError::Owner { .. }),
@@ -271,6 +275,7 @@ fn a_survey_finds_old_parts_that_nothing_names_and_named_ones_that_are_missing()
     for name in [
         "parts/0000000000000001.part",
         "parts/0000000000000002.part",
+        "parts/0000000000000009.part",
         "parts/1.part",
         "parts/000000000000000A.part",
         "parts/notes.txt",
@@ -285,7 +290,7 @@ fn a_survey_finds_old_parts_that_nothing_names_and_named_ones_that_are_missing()
     let tier = tier(client, "a");
     let named = BTreeSet::from([PartId(1), PartId(3)]);
     let surveyed = |now_ms| {
-        let survey = tier.survey(now_ms, &named).expect("lists");
+        let survey = tier.survey(now_ms, &named, PartId(9)).expect("lists");
         assert_eq!(survey.missing, [PartId(3)]);
         survey.orphans
     };
@@ -307,7 +312,7 @@ fn a_bucket_that_gave_no_answer_is_left_alone_for_a_moment() {
         };
         let tier = Tier::new(Arc::new(client.clone()), &place, options, "a").expect("starts");
         client.inject(Fault::Away(0));
-        let survey = || tier.survey(0, &BTreeSet::new()).map(drop);
+        let survey = || tier.survey(0, &BTreeSet::new(), PartId(9)).map(drop);
         for number in 0..2 {
             let error = survey().expect_err("away").to_string();
             assert!(error.starts_with("s3://bucket/parts: "), "{error}");

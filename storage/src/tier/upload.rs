@@ -48,6 +48,7 @@ impl Bucket {
         let mut send = || {
             let mut checksum = 0;
             for range in pieces(length) {
+                self.go_on(key)?;
                 let piece = read(file, range)?;
                 checksum = crc32c::crc32c_append(checksum, &piece);
                 self.ask(
@@ -82,6 +83,7 @@ impl Bucket {
         }
         let mut found = 0;
         for range in pieces(length) {
+            self.go_on(key)?;
             found = crc32c::crc32c_append(found, &self.get_range(key, range)?);
         }
         if found != checksum {

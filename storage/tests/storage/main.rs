@@ -18,4 +18,5 @@ mod model;
 mod real;
 mod retention;
 mod snapshot;
+mod tier;
 mod toy;
