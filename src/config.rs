@@ -6,6 +6,7 @@
 
 pub(crate) mod file;
 mod locate;
+pub(crate) mod tier;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use tsdb::ingest::limits::IngestLimits;
 use crate::cli::RunArgs;
 use crate::run::Role;
 use file::ConfigFile;
+use tier::TierConfig;
 
 /// What the program was told, checked.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) series_per_target_max: Option<u64>,
     /// Whether snapshots and deletions are answered over HTTP.
     pub(crate) admin_api: bool,
+    /// The bucket that old samples move to.
+    pub(crate) metrics_tier: Option<TierConfig>,
     /// How long lines are kept.
     pub(crate) logs_retention_ms: Option<i64>,
     /// The node agent.
@@ -76,7 +80,7 @@ impl Config {
             file.agent.tail.globs.clone_from(&args.logs);
         }
         file.agent.validate().context("command line")?;
-        Ok(Self::from(file))
+        Self::of(file).map_err(|problem| anyhow!(problem))
     }
 }
 
@@ -125,8 +129,9 @@ impl Config {
     }
 }
 
-impl From<ConfigFile> for Config {
-    fn from(file: ConfigFile) -> Self {
+impl Config {
+    /// What a file means that was checked.
+    fn of(file: ConfigFile) -> Result<Self, String> {
         let mut agent = file.agent;
         if agent.tail.globs.is_empty() {
             agent.tail.globs = ["/var/log/*.log", "/var/log/*/*.log"]
@@ -140,7 +145,7 @@ impl From<ConfigFile> for Config {
         let mut admission = file.admission;
         let directory = &mut admission.certificate.directory;
         directory.get_or_insert_with(|| file.data.join("admission"));
-        Self {
+        Ok(Self {
             http: file.http,
             // Nothing is authenticated: whoever reaches the port may ask.
             admin_api: (file.metrics.admin_api).unwrap_or_else(|| file.http.ip().is_loopback()),
@@ -150,10 +155,11 @@ impl From<ConfigFile> for Config {
             metrics_retention_ms: file.metrics.retention.millis(),
             series_max: file.metrics.series_max,
             series_per_target_max: file.metrics.series_per_target_max,
+            metrics_tier: file.metrics.tier.check()?,
             logs_retention_ms: file.logs.retention.millis(),
             agent,
             admission,
-        }
+        })
     }
 }
 
@@ -214,7 +220,7 @@ mod tests {
     #[test]
     fn nothing_said_is_a_configuration() {
         for text in ["", "# only a comment\n", "agent: {}\n"] {
-            let config = Config::from(parse(text).expect("valid"));
+            let config = Config::of(parse(text).expect("valid")).expect("valid");
             assert_eq!(config.http.to_string(), "127.0.0.1:9440");
             assert_eq!(config.admission.listen.to_string(), "127.0.0.1:9443");
             assert_eq!(config.data, Path::new("taffrail-data"));
@@ -239,6 +245,10 @@ mod tests {
                 "metrics:\n  retention: 5s\n",
                 ":2: metrics: retention must be at least 1h",
             ),
+            (
+                "metrics:\n  tier:\n    url: s3://abc/x\n    after: 5m\n",
+                ":4: metrics.tier.after: \"5m\" must be a duration",
+            ),
             ("shutdown_deadline: 0s\n", ":1: shutdown_deadline: must be"),
             ("- a\n", ":1: invalid type: sequence"),
         ] {
@@ -250,11 +260,14 @@ mod tests {
     #[test]
     fn the_readme_s_configuration_is_valid() {
         let readme = include_str!("../README.md");
-        let yaml = readme
-            .split("```yaml\n")
-            .nth(1)
-            .and_then(|rest| rest.split("```").next());
-        let file = parse(yaml.expect("the README shows a configuration")).expect("valid");
+        let blocks = readme.split("```yaml\n").skip(1);
+        let blocks = blocks.filter_map(|rest| rest.split("```").next());
+        let mut files = blocks.map(|yaml| parse(yaml).expect("valid"));
+        let file = files.next().expect("the README shows a configuration");
+        let tier = files
+            .next()
+            .and_then(|file| file.metrics.tier.check().ok()?);
+        assert_eq!(tier.expect("a tier").url, "s3://my-bucket/taffrail");
         assert_eq!(file.data, Path::new("/var/lib/taffrail"));
         assert_eq!(file.agent.tail.globs.len(), 2);
     }

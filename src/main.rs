@@ -17,6 +17,7 @@ mod config;
 mod http;
 mod run;
 mod snapshots;
+mod tier;
 mod wiring;
 
 use std::io::{IsTerminal as _, Write as _};

@@ -32,12 +32,13 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tsdb::Tsdb;
 use tsdb::api::admin::AdminApi;
+use tsdb::{Tsdb, TsdbOptions};
 
 use crate::config::Config;
 use crate::http::{self, Readiness, SharedRegistry};
 use crate::snapshots::DataSnapshots;
+use crate::tier;
 use crate::wiring::{RemoteDecisions, Stores};
 
 /// What a process is.
@@ -252,11 +253,15 @@ async fn open_stores(config: &Config) -> anyhow::Result<OpenStores> {
     tokio::task::spawn_blocking(move || {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let tier = config.metrics_tier.as_ref().map(tier::open).transpose()?;
         let (tsdb, recovered) = Tsdb::open(
             Arc::clone(&disk),
             Arc::clone(&clock),
             &config.data.join("metrics"),
-            config.tsdb_options(),
+            TsdbOptions {
+                tier,
+                ..config.tsdb_options()
+            },
         )
         .context("the metrics store")?;
         say_recovered("metrics", &recovered);

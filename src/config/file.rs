@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use storage::wal::sync::FsyncPolicy;
 
+use super::tier::TierSection;
+
 /// Every key of the file, with its default.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -51,6 +53,8 @@ pub(crate) struct MetricsSection {
     pub(crate) series_per_target_max: Option<u64>,
     /// Whether snapshots and deletions are answered over HTTP; where nothing is said, on a loopback address only.
     pub(crate) admin_api: Option<bool>,
+    /// The bucket that old samples move to.
+    pub(crate) tier: TierSection,
 }
 
 /// The log store.
@@ -104,6 +108,7 @@ impl Default for MetricsSection {
             series_max: None,
             series_per_target_max: None,
             admin_api: None,
+            tier: TierSection::default(),
         }
     }
 }
@@ -131,6 +136,7 @@ impl ConfigFile {
                 "metrics.{key}: must be above 0; leave it out for no limit"
             ));
         }
+        self.metrics.tier.check()?;
         if self.http == self.admission.listen && self.http.port() != 0 {
             return Err(format!(
                 "admission.listen: {} is the address of `http` already",

@@ -16,3 +16,4 @@ mod kill;
 mod machine;
 mod moving;
 mod start;
+mod tier;

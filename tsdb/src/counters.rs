@@ -12,6 +12,7 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use storage::table::Memtable as _;
+use storage::tier::TierCounts;
 
 use crate::database::Tsdb;
 use crate::ingest::census::TurnedAway;
@@ -122,10 +123,7 @@ impl Collector for TsdbCollector {
                 &core.quarantined,
             ),
         ] {
-            let metric = ConstCounter::new(counter.load(Ordering::Relaxed));
-            let name = format!("taffrail_tsdb_{name}");
-            let to = encoder.encode_descriptor(&name, help, None, metric.metric_type())?;
-            metric.encode(to)?;
+            encode_counter(&mut encoder, name, help, counter.load(Ordering::Relaxed))?;
         }
         let active = store.view().memtables.clone();
         let active = active.iter().rev().take(store.options().shards as usize);
@@ -175,11 +173,82 @@ impl Collector for TsdbCollector {
             ),
             ("part_samples", "Samples in parts", part_rows),
         ] {
-            let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            let name = format!("taffrail_tsdb_{name}");
-            let to = encoder.encode_descriptor(&name, help, None, metric.metric_type())?;
-            metric.encode(to)?;
+            encode_gauge(&mut encoder, name, help, value)?;
         }
-        Ok(())
+        match store.tier() {
+            Some(tier) => encode_tier(&mut encoder, tier.counts(), store.remote_bytes()),
+            None => Ok(()),
+        }
     }
+}
+
+/// What concerns the bucket that old parts move to.
+fn encode_tier(
+    encoder: &mut DescriptorEncoder<'_>,
+    counts: TierCounts,
+    remote_bytes: u64,
+) -> Result<(), fmt::Error> {
+    for (name, help, value) in [
+        (
+            "tier_uploads",
+            "Parts uploaded to the bucket and verified",
+            counts.uploads,
+        ),
+        (
+            "tier_upload_bytes",
+            "Bytes of parts uploaded to the bucket and verified",
+            counts.upload_bytes,
+        ),
+        (
+            "tier_failures",
+            "Requests to the bucket that failed",
+            counts.failures,
+        ),
+        (
+            "tier_cache_hits",
+            "Ranges of remote parts that were in the cache when they were wanted",
+            counts.cache_hits,
+        ),
+        (
+            "tier_cache_misses",
+            "Ranges of remote parts that were fetched",
+            counts.cache_misses,
+        ),
+    ] {
+        encode_counter(encoder, name, help, value)?;
+    }
+    encode_gauge(
+        encoder,
+        "tier_bytes",
+        "Bytes of the parts that lie in the bucket",
+        remote_bytes,
+    )?;
+    encode_gauge(
+        encoder,
+        "tier_cache_bytes",
+        "Bytes of remote parts that are in the cache",
+        counts.cache_bytes,
+    )
+}
+
+fn encode_counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> Result<(), fmt::Error> {
+    let metric = ConstCounter::new(value);
+    let name = format!("taffrail_tsdb_{name}");
+    metric.encode(encoder.encode_descriptor(&name, help, None, metric.metric_type())?)
+}
+
+fn encode_gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> Result<(), fmt::Error> {
+    let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    let name = format!("taffrail_tsdb_{name}");
+    metric.encode(encoder.encode_descriptor(&name, help, None, metric.metric_type())?)
 }

@@ -16,6 +16,7 @@ use storage::clock::Clock;
 use storage::disk::Disk;
 use storage::store::background::Background;
 use storage::store::{AppendError, OpenError, Recovered, StoreOptions};
+use storage::tier::Tier;
 
 use crate::api::admin::AdminApi;
 use crate::api::{self, ApiOptions};
@@ -45,6 +46,8 @@ pub struct TsdbOptions {
     pub read: ReadOptions,
     /// What the HTTP API may do at once.
     pub api: ApiOptions,
+    /// The bucket that old parts move to.
+    pub tier: Option<Arc<Tier>>,
 }
 
 /// A memtable is flushed at this size: a million series that are scraped every 15 s until the next
@@ -68,6 +71,7 @@ impl Default for TsdbOptions {
             query: EngineOptions::default(),
             read: ReadOptions::default(),
             api: ApiOptions::default(),
+            tier: None,
         }
     }
 }
@@ -147,8 +151,13 @@ impl Tsdb {
         dir: &Path,
         options: TsdbOptions,
     ) -> Result<(Self, Recovered), OpenError> {
-        let (store, recovered) =
-            MetricStore::open(disk, Arc::clone(&clock), dir, options.store.clone())?;
+        let (store, recovered) = MetricStore::open_tiered(
+            disk,
+            Arc::clone(&clock),
+            dir,
+            options.store.clone(),
+            options.tier.clone(),
+        )?;
         let inner = Inner {
             store: Arc::new(store),
             clock,
