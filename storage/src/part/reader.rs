@@ -225,7 +225,7 @@ impl Inner {
             .u32()
             .map_err(|malformed| self.corrupt(handle.offset, malformed.to_string()))?;
         bytes.truncate(length);
-        if block_checksum(handle.offset, &bytes) != stored {
+        if block_checksum(handle.offset, &bytes) != stored && !cfg!(fuzzing) {
             return Err(self.corrupt(handle.offset, "checksum mismatch"));
         }
         Ok(bytes)
@@ -247,7 +247,9 @@ impl Inner {
         }
         let directory = self.read(offset, length as usize)?;
         let place = trailer.get(..12).unwrap_or_default();
-        if crc32c::crc32c_append(crc32c::crc32c(&directory), place) != checksum {
+        let computed = crc32c::crc32c_append(crc32c::crc32c(&directory), place);
+        // A fuzzer could never make a checksum fit; what lies behind it is what it is for.
+        if computed != checksum && !cfg!(fuzzing) {
             return Err(self.corrupt(offset, "checksum mismatch in the directory"));
         }
         decode_directory(&directory)

@@ -108,7 +108,7 @@ impl ChunkFile {
         let (covered, checksum) = bytes
             .split_last_chunk::<4>()
             .ok_or_else(|| wrong(&"too short"))?;
-        if crc32c::crc32c(covered) != u32::from_be_bytes(*checksum) {
+        if crc32c::crc32c(covered) != u32::from_be_bytes(*checksum) && !cfg!(fuzzing) {
             return Err(wrong(&"the chunk's checksum does not match its bytes"));
         }
         let (encoding, data) = covered.split_first().ok_or_else(|| wrong(&"too short"))?;
