@@ -14,6 +14,20 @@ use serde_json::Value;
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The first instant that a long test writes: an hour ago, so that everything lies within a query's
+/// reach.
+pub(crate) fn base_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.expect("after 1970").as_millis() as i64 - 3_000_000
+}
+
+/// A number that the environment may set.
+pub(crate) fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .map_or(default, |text| text.parse().expect("a number"))
+}
+
 /// A running Taffrail.
 pub(crate) struct Taffrail {
     child: Child,
@@ -89,6 +103,13 @@ impl Taffrail {
         let response = request.send().await.expect("answers");
         let status = response.status().as_u16();
         (status, response.text().await.expect("a body"))
+    }
+
+    /// POST of a path with parameters; the status, if there was an answer.
+    pub(crate) async fn post(&self, path: &str, query: &[(&str, String)]) -> Option<u16> {
+        let request = self.client.post(format!("{}{path}", self.http));
+        let response = request.query(query).send().await.ok()?;
+        Some(response.status().as_u16())
     }
 
     /// The `data` of a successful answer.

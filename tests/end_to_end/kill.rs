@@ -16,19 +16,7 @@ use model::labels::Labels;
 use model::sample::{Sample, SeriesSamples};
 use model::time::Timestamp;
 
-use crate::harness::{Taffrail, until};
-
-/// The first instant that is written: an hour ago, so that everything lies within a query's reach.
-fn base_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.expect("after 1970").as_millis() as i64 - 3_000_000
-}
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .map_or(default, |text| text.parse().expect("a number"))
-}
+use crate::harness::{Taffrail, base_ms, from_environment, until};
 
 /// What was acknowledged, and what was in flight when the process died.
 #[derive(Default)]

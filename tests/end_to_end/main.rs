@@ -14,6 +14,7 @@ mod flows;
 mod harness;
 mod kill;
 mod machine;
+mod mixed;
 mod moving;
 mod start;
 mod tier;
