@@ -6,6 +6,7 @@
 
 pub(crate) mod file;
 mod locate;
+mod retention;
 pub(crate) mod tier;
 
 use std::net::SocketAddr;
@@ -17,10 +18,11 @@ use agent::AgentConfig;
 use agent::config::TailConfig;
 use anyhow::{Context as _, anyhow};
 use logs::LogsOptions;
-use storage::store::StoreOptions;
+use storage::store::{RetentionRule, StoreOptions};
 use storage::wal::sync::FsyncPolicy;
 use tsdb::TsdbOptions;
 use tsdb::ingest::limits::IngestLimits;
+use tsdb::rollup::RollupOptions;
 
 use crate::cli::RunArgs;
 use crate::run::Role;
@@ -48,6 +50,12 @@ pub(crate) struct Config {
     pub(crate) admin_api: bool,
     /// The bucket that old samples move to.
     pub(crate) metrics_tier: Option<TierConfig>,
+    /// How many bytes they may take.
+    pub(crate) metrics_retention_bytes: Option<u64>,
+    /// Series that are kept for less.
+    pub(crate) metrics_retention_rules: Vec<RetentionRule>,
+    /// Roll-ups of what is old.
+    pub(crate) rollups: Vec<RollupOptions>,
     /// How long lines are kept.
     pub(crate) logs_retention_ms: Option<i64>,
     /// The node agent.
@@ -92,6 +100,8 @@ impl Config {
             store: StoreOptions {
                 fsync: self.fsync,
                 retention_ms: self.metrics_retention_ms,
+                retention_bytes: self.metrics_retention_bytes,
+                retention_rules: self.metrics_retention_rules.clone(),
                 ..default.store
             },
             ingest: IngestLimits {
@@ -99,6 +109,7 @@ impl Config {
                 series_per_target_max: self.series_per_target_max,
                 ..default.ingest
             },
+            rollups: self.rollups.clone(),
             ..default
         }
     }
@@ -153,6 +164,14 @@ impl Config {
             shutdown_deadline: file.shutdown_deadline,
             fsync: file.storage.fsync,
             metrics_retention_ms: file.metrics.retention.millis(),
+            metrics_retention_bytes: file.metrics.retention_size.map(|size| size.0),
+            metrics_retention_rules: file
+                .metrics
+                .retention_rules
+                .into_iter()
+                .map(|rule| rule.0)
+                .collect(),
+            rollups: file.metrics.downsampling.iter().map(|one| one.0).collect(),
             series_max: file.metrics.series_max,
             series_per_target_max: file.metrics.series_per_target_max,
             metrics_tier: file.metrics.tier.check()?,

@@ -33,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tsdb::api::admin::AdminApi;
+use tsdb::database::TsdbBackground;
 use tsdb::{Tsdb, TsdbOptions};
 
 use crate::config::Config;
@@ -220,7 +221,7 @@ async fn stop(running: Running, deadline: Duration) -> anyhow::Result<()> {
 /// The stores and the threads that keep them in shape.
 struct OpenStores {
     stores: Stores,
-    metrics: Background<tsdb::store::Metrics>,
+    metrics: TsdbBackground,
     lines: Background<logs::store::LogTable>,
 }
 

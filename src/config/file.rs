@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::retention::{DownsamplingSection, RetentionRuleSection, Size};
 use serde::{Deserialize, Deserializer};
 use storage::wal::sync::FsyncPolicy;
 
@@ -47,6 +48,12 @@ pub(crate) struct StorageSection {
 pub(crate) struct MetricsSection {
     /// How long samples are kept.
     pub(crate) retention: Retention,
+    /// How many bytes they may take; the oldest go first.
+    pub(crate) retention_size: Option<Size>,
+    /// Series that are kept for less.
+    pub(crate) retention_rules: Vec<RetentionRuleSection>,
+    /// Roll-ups of what is old.
+    pub(crate) downsampling: Vec<DownsamplingSection>,
     /// Series that may be active; a new one beyond is refused.
     pub(crate) series_max: Option<u64>,
     /// The same of one target, which is a `job` and an `instance`.
@@ -105,6 +112,9 @@ impl Default for MetricsSection {
     fn default() -> Self {
         Self {
             retention: Retention(Some(400 * DAY_MS)),
+            retention_size: None,
+            retention_rules: Vec::new(),
+            downsampling: Vec::new(),
             series_max: None,
             series_per_target_max: None,
             admin_api: None,
@@ -182,7 +192,7 @@ fn fsync<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FsyncPolicy, D::E
     }
 }
 
-fn parse_duration(text: &str) -> Result<i64, String> {
+pub(super) fn parse_duration(text: &str) -> Result<i64, String> {
     model::time::parse_duration(text)
         .map_err(|error| format!("{error}; write 10s, 5m, 1h30m or 7d"))
 }

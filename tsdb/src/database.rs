@@ -3,19 +3,22 @@
 //! A [`Tsdb`] is cheap to clone; clones share the store. Its methods block on the disk, so an async
 //! caller moves them off its threads first; the router does so itself.
 
+mod background;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use model::matcher::Matcher;
 use model::sample::{Metadata, SeriesSamples};
 use model::time::{TimeRange, Timestamp};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use storage::clock::Clock;
 use storage::disk::Disk;
-use storage::store::background::Background;
-use storage::store::{AppendError, OpenError, Recovered, StoreOptions};
+use storage::store::{AppendError, MaintainError, OpenError, Recovered, StoreOptions};
+use storage::table::Erasure;
 use storage::tier::Tier;
 
 use crate::api::admin::AdminApi;
@@ -29,9 +32,13 @@ use crate::ingest::metadata::MetadataStore;
 use crate::ingest::refusal::Refused;
 use crate::ingest::remote_write::{self, DecodeError, Unpacked};
 use crate::query::{Engine, EngineOptions};
+use crate::rollup::source::RolledSource;
+use crate::rollup::{Rollup, RollupOptions};
+use crate::store::MetricStore;
 use crate::store::read::Reader;
 use crate::store::read::cache::BlockCache;
-use crate::store::{MetricStore, Metrics};
+
+pub use background::TsdbBackground;
 
 /// How the metrics store behaves. Every field has a default.
 #[derive(Clone, Debug)]
@@ -48,6 +55,8 @@ pub struct TsdbOptions {
     pub api: ApiOptions,
     /// The bucket that old parts move to.
     pub tier: Option<Arc<Tier>>,
+    /// Roll-ups to make of what is old.
+    pub rollups: Vec<RollupOptions>,
 }
 
 /// A memtable is flushed at this size: a million series that are scraped every 15 s until the next
@@ -72,6 +81,7 @@ impl Default for TsdbOptions {
             read: ReadOptions::default(),
             api: ApiOptions::default(),
             tier: None,
+            rollups: Vec::new(),
         }
     }
 }
@@ -119,6 +129,8 @@ pub struct Tsdb {
 
 struct Inner {
     store: Arc<MetricStore>,
+    /// The coarsest first.
+    rollups: Arc<[Rollup]>,
     clock: Arc<dyn Clock>,
     options: TsdbOptions,
     engine: Engine,
@@ -151,15 +163,26 @@ impl Tsdb {
         dir: &Path,
         options: TsdbOptions,
     ) -> Result<(Self, Recovered), OpenError> {
-        let (store, recovered) = MetricStore::open_tiered(
+        let mut rollups = Vec::new();
+        let mut recovered = Recovered::default();
+        for wanted in &options.rollups {
+            let (disk, clock) = (Arc::clone(&disk), Arc::clone(&clock));
+            let (rollup, of_rollup) = Rollup::open(disk, clock, dir, *wanted, &options.store)?;
+            recovered.add(of_rollup);
+            rollups.push(rollup);
+        }
+        let (store, of_store) = MetricStore::open_tiered(
             disk,
             Arc::clone(&clock),
             dir,
             options.store.clone(),
             options.tier.clone(),
         )?;
+        recovered.add(of_store);
+        rollups.sort_by_key(|rollup| std::cmp::Reverse(rollup.options().resolution));
         let inner = Inner {
             store: Arc::new(store),
+            rollups: rollups.into(),
             clock,
             engine: Engine::new(options.query.clone()),
             cache: Arc::new(BlockCache::new(options.read.cache_bytes)),
@@ -179,10 +202,11 @@ impl Tsdb {
         Ok((tsdb, recovered))
     }
 
-    /// Starts the threads that sync, flush, merge and expire. Stopping them flushes and closes the
-    /// store.
-    pub fn background(&self) -> io::Result<Background<Metrics>> {
-        Background::start(Arc::clone(&self.inner.store))
+    /// Starts the threads that sync, flush, merge, expire and roll up. Stopping them flushes and
+    /// closes the store.
+    pub fn background(&self) -> io::Result<TsdbBackground> {
+        let (store, clock) = (&self.inner.store, &self.inner.clock);
+        TsdbBackground::start(store, &self.inner.rollups, clock)
     }
 
     /// Stores what of `series` may be stored. On an error none of it was acknowledged.
@@ -303,6 +327,26 @@ impl Tsdb {
     /// What the evaluator and the label API read from.
     pub fn reader(&self) -> Reader {
         Reader::new(Arc::clone(&self.inner.store)).with_cache(Arc::clone(&self.inner.cache))
+    }
+
+    /// Deletes the samples of the series that pass `matchers` within `range`, and what roll-ups tell
+    /// of the stretches they lay in.
+    pub fn delete(&self, matchers: Vec<Matcher>, range: TimeRange) -> Result<(), MaintainError> {
+        for rollup in self.rollups() {
+            rollup.delete(matchers.clone(), range)?;
+        }
+        self.inner.store.delete(Erasure { matchers, range })?;
+        Ok(())
+    }
+
+    /// What queries read from: samples, and roll-ups where they serve as well.
+    pub fn source(&self) -> RolledSource {
+        RolledSource::new(self.reader(), Arc::clone(&self.inner.rollups))
+    }
+
+    /// The roll-ups, the coarsest first.
+    pub fn rollups(&self) -> &[Rollup] {
+        &self.inner.rollups
     }
 
     /// The evaluator.

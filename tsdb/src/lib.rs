@@ -10,6 +10,7 @@
 //! - [`ingest`]: what comes in, checked: limits, refusals, remote write, metadata.
 //! - [`store`]: samples in the storage core: log record, memtable, part, merge, read.
 //! - [`transfer`]: samples on the move: JSON lines, OpenMetrics, Prometheus' blocks.
+//! - [`rollup`]: what is old, in brief.
 //! - [`query`]: PromQL, from text to vectors.
 //! - [`api`]: the HTTP API of Prometheus.
 //! - [`database`]: all of it behind one handle, for the binary.
@@ -20,6 +21,7 @@ pub mod counters;
 pub mod database;
 pub mod ingest;
 pub mod query;
+pub mod rollup;
 pub mod store;
 pub mod transfer;
 

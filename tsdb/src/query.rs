@@ -37,8 +37,8 @@ pub use ast::Expr;
 pub use engine::{Engine, EngineOptions, QueryError, QueryOptions, QueryOutput, QueryStats};
 pub use parser::{ParseError, parse, parse_series_selector, parse_with};
 pub use source::{
-    Bounds, Guard, HeldSeries, Interrupted, ReadSeries, Run, Samples, SelectError, SelectedSeries,
-    Selection, Source,
+    Bounds, Guard, HeldSeries, Interrupted, Purpose, ReadSeries, Run, Samples, SelectError,
+    SelectedSeries, Selection, Source,
 };
 
 #[cfg(test)]

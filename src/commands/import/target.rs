@@ -9,9 +9,8 @@ use agent::ship::{Backoff, ShipError, Sink as _};
 use anyhow::Context as _;
 use model::sample::{Metadata, SeriesSamples};
 use storage::store::AppendError;
-use storage::store::background::Background;
 use tokio::runtime::Runtime;
-use tsdb::store::Metrics;
+use tsdb::database::TsdbBackground;
 
 use crate::commands::store::ClosedStore;
 
@@ -23,7 +22,7 @@ const FLUSH_WAIT: Duration = Duration::from_millis(50);
 /// Where samples go.
 pub(super) enum Target<'a> {
     /// A store that this process has open, and the threads that flush and merge it.
-    Store(Box<ClosedStore>, Background<Metrics>),
+    Store(Box<ClosedStore>, TsdbBackground),
     /// A server.
     Server(Box<HttpSink>, &'a Runtime),
 }

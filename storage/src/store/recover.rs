@@ -49,7 +49,8 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    fn add(&mut self, other: Self) {
+    /// Adds what another store, or another part of this one, was found with.
+    pub fn add(&mut self, other: Self) {
         self.records += other.records;
         self.rows += other.rows;
         self.torn_bytes += other.torn_bytes;

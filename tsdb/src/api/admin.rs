@@ -14,7 +14,6 @@ use axum::routing::post;
 use model::time::Timestamp;
 use model::vector::write_text;
 use storage::store::MaintainError;
-use storage::table::Erasure;
 
 use super::Api;
 use super::params::Params;
@@ -101,7 +100,7 @@ async fn delete_series(State(admin): State<Admin>, params: Params) -> Result<Sta
     }
     let deleted = admin.api.run_write(move |api| {
         for matchers in sets {
-            api.tsdb.store().delete(Erasure { matchers, range })?;
+            api.tsdb.delete(matchers, range)?;
         }
         Ok(())
     });

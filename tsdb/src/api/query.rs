@@ -19,7 +19,7 @@ pub(super) async fn instant(State(api): State<Api>, params: Params) -> Result<Su
     let at = params.time_or("time", api.tsdb.clock().now())?;
     let asked = Asked::of(&params)?;
     api.run_query(asked.timeout, move |api, guard| {
-        let source = api.tsdb.reader();
+        let source = api.tsdb.source();
         let options = asked.options(guard);
         let answer = api
             .tsdb
@@ -51,7 +51,7 @@ pub(super) async fn range(State(api): State<Api>, params: Params) -> Result<Succ
     let step = Duration::from_millis(step.unsigned_abs());
     let asked = Asked::of(&params)?;
     api.run_query(asked.timeout, move |api, guard| {
-        let source = api.tsdb.reader();
+        let source = api.tsdb.source();
         let options = asked.options(guard);
         let engine = api.tsdb.engine();
         let answer = engine.range(&source, &asked.query, start, end, step, &options);

@@ -26,7 +26,7 @@ use super::ast::{At, Expr, Sign, TimeShift};
 use super::engine::EngineOptions;
 use super::functions::window::Sample;
 use super::prepare::QueryTimes;
-use super::source::{Guard, Interrupted, SelectError, Selection, Source};
+use super::source::{Guard, Interrupted, Purpose, SelectError, Selection, Source};
 
 mod aggregate;
 mod arithmetic;
@@ -81,7 +81,7 @@ fn same_labels() -> EvalError {
     EvalError::Message("vector cannot contain metrics with the same labelset".to_owned())
 }
 
-type Selections = HashMap<(String, i64, i64), Arc<dyn Selection>>;
+type Selections = HashMap<(String, i64, i64, Purpose), Arc<dyn Selection>>;
 
 /// One evaluation.
 pub(super) struct Evaluator<'a> {
@@ -232,6 +232,7 @@ impl<'a> Evaluator<'a> {
         &mut self,
         matchers: &[Matcher],
         range: (i64, i64),
+        purpose: Purpose,
         statistics: bool,
     ) -> Result<Origin> {
         use std::fmt::Write as _;
@@ -239,12 +240,19 @@ impl<'a> Evaluator<'a> {
         for matcher in matchers {
             let _ = write!(key, "{matcher}\0");
         }
-        let key = (key, range.0, range.1);
+        let purpose = if self.source.heeds_purpose() {
+            purpose
+        } else {
+            Purpose::default()
+        };
+        let key = (key, range.0, range.1, purpose);
         let selection = if let Some(known) = self.selections.get(&key) {
             Arc::clone(known)
         } else {
             let time_range = TimeRange::new(Timestamp(range.0), Timestamp(range.1));
-            let selection = self.source.select(time_range, matchers, self.guard)?;
+            let selection = self
+                .source
+                .select_for(time_range, matchers, &purpose, self.guard)?;
             self.selections.insert(key, Arc::clone(&selection));
             selection
         };
@@ -252,6 +260,26 @@ impl<'a> Evaluator<'a> {
             selection,
             statistics,
         })
+    }
+
+    /// What a query over a grid does with a selection.
+    fn purpose(
+        &self,
+        function: Option<&'static str>,
+        shift: &TimeShift,
+        grid: Grid,
+        window: i64,
+    ) -> Purpose {
+        let first = shift.reference(grid.start);
+        let second = shift.reference(grid.at(1));
+        Purpose {
+            function,
+            first,
+            step: second.saturating_sub(first),
+            instants: grid.len,
+            window,
+            lookback: self.lookback_millis,
+        }
     }
 
     /// The range of samples that lookups over a grid may touch.

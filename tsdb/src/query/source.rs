@@ -35,6 +35,42 @@ pub trait Source: Send + Sync {
         matchers: &[Matcher],
         guard: &Guard,
     ) -> Result<Arc<dyn Selection>, SelectError>;
+
+    /// Whether [`Source::select_for`] makes a difference.
+    fn heeds_purpose(&self) -> bool {
+        false
+    }
+
+    /// As [`Source::select`], of a source that may have something shorter than the samples which
+    /// serves the purpose as well.
+    fn select_for(
+        &self,
+        range: TimeRange,
+        matchers: &[Matcher],
+        purpose: &Purpose,
+        guard: &Guard,
+    ) -> Result<Arc<dyn Selection>, SelectError> {
+        let _ = purpose;
+        self.select(range, matchers, guard)
+    }
+}
+
+/// What a query does with a selection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Purpose {
+    /// The range function that runs on the windows of each series; none where the latest sample at
+    /// each instant is looked up, or where nothing is known.
+    pub function: Option<&'static str>,
+    /// The first instant that is looked at, in milliseconds.
+    pub first: i64,
+    /// From one instant to the next, in milliseconds.
+    pub step: i64,
+    /// How many instants there are; 0 where the purpose is not known.
+    pub instants: usize,
+    /// How far a window reaches back, in milliseconds.
+    pub window: i64,
+    /// How far a lookup reaches back, in milliseconds.
+    pub lookback: i64,
 }
 
 /// Series that were selected.

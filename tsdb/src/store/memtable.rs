@@ -60,6 +60,7 @@ pub struct MetricsMemtable {
     exemplars_dropped: u64,
     families: BTreeMap<String, Metadata>,
     rows: u64,
+    oldest: Option<Timestamp>,
     /// What histograms, exemplars and families take.
     other_bytes: usize,
     /// What the registry took when this memtable was begun, and when it was last added to.
@@ -120,6 +121,16 @@ impl MetricsMemtable {
         exemplars.filter(lies_in).cloned().collect()
     }
 
+    /// The instant of the oldest row.
+    pub const fn oldest(&self) -> Option<Timestamp> {
+        self.oldest
+    }
+
+    fn saw(&mut self, at: i64) {
+        let at = Timestamp(at);
+        self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
+    }
+
     /// What is known of metric families.
     pub fn families(&self) -> impl Iterator<Item = &Metadata> {
         self.families.values()
@@ -166,7 +177,13 @@ impl MetricsMemtable {
 
     fn apply_floats(&mut self, floats: &FloatRows<'_>) -> Result<(), Malformed> {
         let mut all_known = true;
+        let mut last = None;
         floats.each(|number, at, value| {
+            // Mostly the instant of the row before.
+            if last != Some(at) {
+                self.saw(at);
+                last = Some(at);
+            }
             let place = self.numbering.place_of(number);
             let written = place.and_then(|place| {
                 let at = self.floats.at(at)?;
@@ -182,6 +199,7 @@ impl MetricsMemtable {
         let mut all_known = true;
         for (number, rows) in floats.into_runs() {
             for (at, value) in rows {
+                self.saw(at);
                 let place = self.numbering.place_of(number);
                 let written = place.and_then(|place| {
                     let at = self.floats.at(at)?;
@@ -202,6 +220,9 @@ impl MetricsMemtable {
                 continue;
             };
             let floats = self.floats.len_of(place);
+            for (at, _) in &rows {
+                self.saw(*at);
+            }
             let others = self.others.entry(place).or_default();
             for (at, histogram) in rows {
                 let timestamp = Timestamp(at);

@@ -51,6 +51,11 @@ impl Reader {
         Self { cache, ..self }
     }
 
+    /// The store it reads.
+    pub const fn store(&self) -> &Arc<MetricStore> {
+        &self.store
+    }
+
     /// Takes a corrupt part out, and says what happened.
     fn failed(&self, part: Option<PartId>, error: &PartError) -> SelectError {
         if let Some(part) = part

@@ -3,7 +3,7 @@
 use model::labels::{Labels, METRIC_NAME};
 use model::matcher::MatchOp;
 
-use super::{Column, EvalError, Evaluator, Grid, Result, Sample, Series, Value};
+use super::{Column, EvalError, Evaluator, Grid, Purpose, Result, Sample, Series, Value};
 use crate::query::ast::{Call, Expr};
 use crate::query::functions::date::Civil;
 use crate::query::functions::{Body, Special};
@@ -237,7 +237,7 @@ impl Evaluator<'_> {
     fn timestamps(&mut self, special: Special, call: &Call, grid: Grid) -> Result<Value> {
         let starts = special == Special::StartTimestamp;
         if let Some(Expr::Selector(selector)) = call.args.first().map(Expr::unwrapped) {
-            let value = self.select_found(selector, grid, |found| {
+            let value = self.select_found(selector, grid, Purpose::default(), |found| {
                 let millis = if starts { found.start } else { found.at };
                 Sample::Float(millis as f64 / 1000.0)
             })?;

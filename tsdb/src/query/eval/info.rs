@@ -13,7 +13,7 @@ use model::matcher::{MatchOp, Matcher};
 use super::finish::OutputSeries;
 use super::pass::Origin;
 use super::select::{Cursor, Found};
-use super::{EvalError, Evaluator, Grid, Result, Sample, Series, Value};
+use super::{EvalError, Evaluator, Grid, Purpose, Result, Sample, Series, Value};
 use crate::query::ast::{Call, Expr, TimeShift};
 
 /// The labels that say what a series is about.
@@ -55,7 +55,7 @@ impl Evaluator<'_> {
                 let first = references.iter().min().copied().unwrap_or_default();
                 let last = references.iter().max().copied().unwrap_or_default();
                 let oldest = first.saturating_sub(self.lookback_millis).saturating_add(1);
-                let origin = self.selected(&matchers, (oldest, last), false)?;
+                let origin = self.selected(&matchers, (oldest, last), Purpose::default(), false)?;
                 self.info_series(&origin, &references)?
             }
         };

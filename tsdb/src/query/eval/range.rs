@@ -9,7 +9,7 @@
 use parking_lot::Mutex;
 
 use super::pass::{Origin, Worker};
-use super::{Column, EvalError, Evaluator, Grid, Result, Series, Value, drop_name};
+use super::{Column, EvalError, Evaluator, Grid, Purpose, Result, Series, Value, drop_name};
 use crate::query::ast::{Call, Expr, Extension, Span, Subquery, TimeShift};
 use crate::query::functions::sliding::Sliding;
 use crate::query::functions::window::RangeFunction;
@@ -60,7 +60,12 @@ pub(super) struct RangeCall<'a> {
 
 impl Evaluator<'_> {
     /// The series of a range expression.
-    fn range_argument<'x>(&mut self, expr: &'x Expr, grid: Grid) -> Result<RangeArgument<'x>> {
+    fn range_argument<'x>(
+        &mut self,
+        expr: &'x Expr,
+        function: Option<&'static str>,
+        grid: Grid,
+    ) -> Result<RangeArgument<'x>> {
         match expr.unwrapped() {
             Expr::Range(node) => {
                 let selector = &node.selector;
@@ -69,8 +74,14 @@ impl Evaluator<'_> {
                 let back = range_millis.saturating_add(before);
                 let reach = Self::reach(&selector.shift, grid, back, after);
                 let statistics = selector.histogram_statistics;
+                let purpose = match (function, selector.extension) {
+                    (Some(_), Extension::None) => {
+                        self.purpose(function, &selector.shift, grid, range_millis)
+                    }
+                    _ => Purpose::default(),
+                };
                 Ok(RangeArgument {
-                    origin: self.selected(&selector.matchers, reach, statistics)?,
+                    origin: self.selected(&selector.matchers, reach, purpose, statistics)?,
                     range_millis,
                     shift: &selector.shift,
                     extension: selector.extension,
@@ -130,7 +141,7 @@ impl Evaluator<'_> {
         let Some(range) = range else {
             return Err(EvalError::Message(format!("{name} needs a range vector")));
         };
-        let argument = self.range_argument(range, grid)?;
+        let argument = self.range_argument(range, Some(name), grid)?;
         check_extension(argument.extension, name)?;
         Ok(RangeCall {
             call,
@@ -170,7 +181,7 @@ impl Evaluator<'_> {
         let Some(range) = call.args.first() else {
             return Ok(Value::Vector(Vec::new()));
         };
-        let argument = self.range_argument(range, grid)?;
+        let argument = self.range_argument(range, None, grid)?;
         check_extension(argument.extension, call.function.name)?;
         let present = Mutex::new(vec![false; grid.len]);
         self.each_series(&argument.origin, |worker, series| {
@@ -195,7 +206,7 @@ impl Evaluator<'_> {
         expr: &Expr,
         grid: Grid,
     ) -> Result<Vec<model::vector::RangeSeries>> {
-        let argument = self.range_argument(expr, grid)?;
+        let argument = self.range_argument(expr, None, grid)?;
         let (start, end) = argument.range_at(grid.start);
         let (before, after) = beyond(argument.extension, self.lookback_millis);
         self.each_series(&argument.origin, |worker, series| {

@@ -10,7 +10,7 @@ use model::sample::is_stale_nan;
 use model::time::Timestamp;
 
 use super::range::windows::Part;
-use super::{Column, Evaluator, Grid, Result, Sample, Series, Value};
+use super::{Column, Evaluator, Grid, Purpose, Result, Sample, Series, Value};
 use crate::query::annotations::Annotations;
 use crate::query::ast::{Extension, Span, TimeShift, VectorSelector};
 use crate::query::functions::extended::{Combination, interpolate, interpolate_histograms};
@@ -94,7 +94,8 @@ impl Evaluator<'_> {
         if selector.extension == Extension::Smoothed {
             return self.select_smoothed(selector, grid);
         }
-        self.select_found(selector, grid, |found| found.sample)
+        let purpose = self.purpose(None, &selector.shift, grid, 0);
+        self.select_found(selector, grid, purpose, |found| found.sample)
     }
 
     /// What `of` makes of the sample found for each instant.
@@ -102,12 +103,13 @@ impl Evaluator<'_> {
         &mut self,
         selector: &VectorSelector,
         grid: Grid,
+        purpose: Purpose,
         of: impl Fn(Found) -> Sample + Sync,
     ) -> Result<Value> {
         let lookback = self.lookback_millis;
         let range = Self::reach(&selector.shift, grid, lookback, 0);
         let statistics = selector.histogram_statistics;
-        let origin = self.selected(&selector.matchers, range, statistics)?;
+        let origin = self.selected(&selector.matchers, range, purpose, statistics)?;
         let series = self.each_series(&origin, |worker, series| {
             worker.read(series)?;
             let mut cursor = Cursor::default();
@@ -131,7 +133,7 @@ impl Evaluator<'_> {
     fn select_smoothed(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Value> {
         let lookback = self.lookback_millis;
         let range = Self::reach(&selector.shift, grid, lookback, lookback);
-        let origin = self.selected(&selector.matchers, range, false)?;
+        let origin = self.selected(&selector.matchers, range, Purpose::default(), false)?;
         let series = self.each_series(&origin, |worker, series| {
             worker.read_present(series)?;
             let (labels, _) = origin.labels(series);
