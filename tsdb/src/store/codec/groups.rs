@@ -206,38 +206,46 @@ fn pack_rest(integers: &[u64], width: u32, out: &mut Vec<u8>) {
     }
 }
 
+/// What a group that was read holds.
+pub(super) enum Group<'a> {
+    /// Zeros, as many.
+    Zeros(usize),
+    /// Any integers.
+    Integers(&'a [i64]),
+}
+
 /// Reads groups of `count` integers in all, and hands each group on in order.
 pub(super) fn decode(
     cursor: &mut Cursor<'_>,
     count: usize,
-    mut each: impl FnMut(&[i64]),
+    mut each: impl FnMut(Group<'_>),
 ) -> Result<(), Malformed> {
     let mut left = count;
-    let mut offsets = [0u64; GROUP];
     let mut integers = [0i64; GROUP];
     while left > 0 {
         let length = left.min(GROUP);
-        let base = decode_group(cursor, length, &mut offsets)?;
-        for (integer, offset) in integers.iter_mut().zip(&offsets) {
-            *integer = base.wrapping_add(*offset as i64);
+        let group = integers.get_mut(..length).unwrap_or_default();
+        if decode_group(cursor, group)? {
+            each(Group::Integers(group));
+        } else {
+            each(Group::Zeros(length));
         }
-        each(integers.get(..length).unwrap_or_default());
         left -= length;
     }
     Ok(())
 }
 
-fn decode_group(
-    cursor: &mut Cursor<'_>,
-    length: usize,
-    offsets: &mut [u64; GROUP],
-) -> Result<i64, Malformed> {
+/// Reads a group, or says that it has nothing but zeros.
+fn decode_group(cursor: &mut Cursor<'_>, group: &mut [i64]) -> Result<bool, Malformed> {
     let head = cursor.u8()?;
     let width = u32::from(head & !PATCHED);
     if width > 64 {
         return Err(cursor.malformed("a width of at most 64 bits"));
     }
     let base = cursor.ivarint()?;
+    if head == 0 && base == 0 {
+        return Ok(false);
+    }
     let mut positions: &[u8] = &[];
     let mut patches = cursor.clone();
     if head & PATCHED != 0 {
@@ -248,68 +256,84 @@ fn decode_group(
             cursor.uvarint()?;
         }
     }
-    if length == GROUP {
-        unpack_rows::<true>(cursor, width.min(32), offsets)?;
+    if width == 0 {
+        group.fill(base);
+    } else if let Ok(group) = <&mut [i64; GROUP]>::try_from(&mut *group) {
+        let low = unpack_rows(cursor, width.min(32))?;
+        for (integer, low) in group.iter_mut().zip(low.as_flattened()) {
+            *integer = base.wrapping_add(i64::from(*low));
+        }
         if width > 32 {
-            unpack_rows::<false>(cursor, width - 32, offsets)?;
+            let high = unpack_rows(cursor, width - 32)?;
+            for (integer, high) in group.iter_mut().zip(high.as_flattened()) {
+                *integer = integer.wrapping_add(i64::from(*high) << 32);
+            }
         }
     } else {
-        unpack_rest(cursor, width, offsets.get_mut(..length).unwrap_or_default())?;
+        unpack_rest(cursor, width, base, group)?;
     }
     for position in positions {
         let high = patches.uvarint()?;
-        let Some(offset) = offsets.get_mut(usize::from(*position)) else {
+        let Some(integer) = group.get_mut(usize::from(*position)) else {
             return Err(cursor.malformed("a position within the group"));
         };
-        *offset |= high.checked_shl(width).unwrap_or_default();
+        let high = high.checked_shl(width).unwrap_or_default();
+        *integer = integer.wrapping_add(high as i64);
     }
-    Ok(base)
+    Ok(true)
 }
 
-/// The low bits of a full group, or the ones above 32.
-fn unpack_rows<const LOW: bool>(
+/// Rows of `width` bits: 1 to 32.
+fn unpack_rows(cursor: &mut Cursor<'_>, width: u32) -> Result<[[u32; LANES]; ROWS], Malformed> {
+    let bytes = cursor.take(width as usize * LANES * size_of::<u32>())?;
+    let mask = mask(width) as u32;
+    let mut words = bytes.as_chunks::<4>().0.as_chunks::<LANES>().0.iter();
+    let mut next = || {
+        let words = words.next().copied().unwrap_or_default();
+        words.map(u32::from_le_bytes)
+    };
+    let mut rows = [[0u32; LANES]; ROWS];
+    let mut low = next();
+    let mut shift = 0;
+    for row in &mut rows {
+        for (integer, low) in row.iter_mut().zip(low) {
+            *integer = low >> shift;
+        }
+        shift += width;
+        if shift >= 32 {
+            shift -= 32;
+            low = next();
+            if shift > 0 {
+                let left = width - shift;
+                for (integer, low) in row.iter_mut().zip(low) {
+                    *integer |= low << left;
+                }
+            }
+        }
+        for integer in row {
+            *integer &= mask;
+        }
+    }
+    Ok(rows)
+}
+
+fn unpack_rest(
     cursor: &mut Cursor<'_>,
     width: u32,
-    offsets: &mut [u64; GROUP],
+    base: i64,
+    group: &mut [i64],
 ) -> Result<(), Malformed> {
-    let bytes = cursor.take(width as usize * LANES * size_of::<u32>())?;
-    // One row more, for the last one reaches beyond itself by no bits.
-    let mut words = [[0u32; LANES]; ROWS + 1];
-    let (quads, _) = bytes.as_chunks::<4>();
-    for (row, quads) in words.iter_mut().zip(quads.as_chunks::<LANES>().0) {
-        *row = quads.map(u32::from_le_bytes);
-    }
-    let mask = mask(width) as u32;
-    let mut bit = 0;
-    let (rows, _) = offsets.as_chunks_mut::<LANES>();
-    for row in rows {
-        let at = (bit / 32) as usize;
-        let shift = bit % 32;
-        let (Some(low), Some(high)) = (words.get(at), words.get(at + 1)) else {
-            return Err(cursor.malformed("as many words as the width takes"));
-        };
-        for ((offset, low), high) in row.iter_mut().zip(low).zip(high) {
-            // Two shifts, for one by all 32 bits is none.
-            let value = u64::from(((low >> shift) | ((high << 1) << (31 - shift))) & mask);
-            *offset = if LOW { value } else { *offset | value << 32 };
-        }
-        bit += width;
-    }
-    Ok(())
-}
-
-fn unpack_rest(cursor: &mut Cursor<'_>, width: u32, offsets: &mut [u64]) -> Result<(), Malformed> {
-    let bytes = cursor.take((width as usize * offsets.len()).div_ceil(8))?;
+    let bytes = cursor.take((width as usize * group.len()).div_ceil(8))?;
     let mut bytes = bytes.iter();
     let mut pending = 0u128;
     let mut filled = 0;
-    for offset in offsets {
+    for integer in group {
         while filled < width {
             let byte = bytes.next().copied().unwrap_or_default();
             pending |= u128::from(byte) << filled;
             filled += 8;
         }
-        *offset = pending as u64 & mask(width);
+        *integer = base.wrapping_add((pending as u64 & mask(width)) as i64);
         pending >>= width;
         filled -= width;
     }
@@ -327,8 +351,9 @@ mod tests {
         encode(integers, &mut bytes);
         let mut cursor = Cursor::new(&bytes);
         let mut back = Vec::new();
-        decode(&mut cursor, integers.len(), |group| {
-            back.extend_from_slice(group);
+        decode(&mut cursor, integers.len(), |group| match group {
+            Group::Zeros(count) => back.extend(std::iter::repeat_n(0, count)),
+            Group::Integers(integers) => back.extend_from_slice(integers),
         })
         .expect("own");
         assert_eq!(back, integers);

@@ -21,6 +21,7 @@
 use storage::codec::{Cursor, Malformed, put_f64, put_ivarint, put_uvarint};
 
 use super::decimal::{POWERS, mantissa};
+use super::groups::Group;
 use super::{groups, pco};
 
 const BITS: u8 = 64;
@@ -212,6 +213,14 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// Appends the value of one step, `count` times.
+    fn put_same(&self, step: i64, count: usize, out: &mut Vec<f64>) {
+        let before = out.len();
+        self.put_values(&[step], out);
+        let value = out.get(before).copied().unwrap_or_default();
+        out.resize(before + count, value);
+    }
+
     /// Writes the exceptions over the values behind the first `before` of `out`.
     fn patch(mut self, before: usize, out: &mut [f64]) -> Result<(), Malformed> {
         for position in &self.positions {
@@ -233,34 +242,42 @@ pub(super) fn unpack(
     let head = Head::read(cursor, count)?;
     let before = out.len();
     let order = cursor.u8()?;
+    let mut steps = [0i64; groups::GROUP];
     let (mut step, mut change) = (0i64, 0i64);
     match order {
-        0 => groups::decode(cursor, count, |steps| head.put_values(steps, out))?,
+        0 => groups::decode(cursor, count, |group| match group {
+            Group::Zeros(count) => head.put_same(0, count, out),
+            Group::Integers(steps) => head.put_values(steps, out),
+        })?,
         1 => {
-            if count > 0 {
-                head.put_values(&[0], out);
-            }
-            let mut steps = [0i64; groups::GROUP];
-            groups::decode(cursor, count.saturating_sub(1), |changes| {
-                for (slot, change) in steps.iter_mut().zip(changes) {
-                    step = step.wrapping_add(*change);
-                    *slot = step;
+            head.put_same(0, count.min(1), out);
+            groups::decode(cursor, count.saturating_sub(1), |group| match group {
+                Group::Zeros(count) => head.put_same(step, count, out),
+                Group::Integers(changes) => {
+                    for (slot, change) in steps.iter_mut().zip(changes) {
+                        step = step.wrapping_add(*change);
+                        *slot = step;
+                    }
+                    head.put_values(steps.get(..changes.len()).unwrap_or_default(), out);
                 }
-                head.put_values(steps.get(..changes.len()).unwrap_or_default(), out);
             })?;
         }
         2 => {
-            change = cursor.ivarint()?.wrapping_add(change);
+            change = change.wrapping_add(cursor.ivarint()?);
             step = step.wrapping_add(change);
             head.put_values([0, step].get(..count.min(2)).unwrap_or_default(), out);
-            let mut steps = [0i64; groups::GROUP];
-            groups::decode(cursor, count.saturating_sub(2), |changes| {
-                for (slot, second) in steps.iter_mut().zip(changes) {
+            groups::decode(cursor, count.saturating_sub(2), |group| {
+                let zeros = [0i64; groups::GROUP];
+                let second = match group {
+                    Group::Zeros(count) => zeros.get(..count).unwrap_or_default(),
+                    Group::Integers(second) => second,
+                };
+                for (slot, second) in steps.iter_mut().zip(second) {
                     change = change.wrapping_add(*second);
                     step = step.wrapping_add(change);
                     *slot = step;
                 }
-                head.put_values(steps.get(..changes.len()).unwrap_or_default(), out);
+                head.put_values(steps.get(..second.len()).unwrap_or_default(), out);
             })?;
         }
         _ => return Err(cursor.malformed("an order of changes of at most 2")),

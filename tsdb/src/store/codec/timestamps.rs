@@ -11,6 +11,7 @@
 
 use storage::codec::{Cursor, Malformed, put_ivarint, put_uvarint};
 
+use super::groups::Group;
 use super::{BLOCK_SAMPLES_MAX, groups};
 
 const STEADY: u8 = 0;
@@ -74,7 +75,11 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<i64>, Malformed> {
     }
     if tag == PACKED {
         let mut ascends = true;
-        groups::decode(&mut cursor, count.saturating_sub(1), |deltas| {
+        groups::decode(&mut cursor, count.saturating_sub(1), |group| {
+            let Group::Integers(deltas) = group else {
+                ascends = false;
+                return;
+            };
             for delta in deltas {
                 let next = at.wrapping_add(*delta);
                 ascends &= next > at;
