@@ -41,7 +41,7 @@ pub(crate) fn part_bytes(dir: &Path, range: (i64, i64)) -> anyhow::Result<(u64, 
 }
 
 /// Sections of a part that belong to the label index; every other describes samples.
-const INDEX_SECTIONS: [&str; 2] = ["series", "terms"];
+const INDEX_SECTIONS: [&str; 1] = ["index"];
 const TRAILER_BYTES: usize = 20;
 
 /// Bytes of the label index in the parts that reach into a range: its sections, and the blocks that

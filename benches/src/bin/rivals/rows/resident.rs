@@ -105,9 +105,11 @@ async fn measure(
         .client
         .value("count({cluster=\"bench\"})", last_ms + STEP_MS)
         .await;
+    // Some ended with a staleness marker: they are no longer counted.
+    let of_all = active(set.iter());
     start.notes.push(match all {
         Ok(count) => format!(
-            "{}: {} series counted afterwards",
+            "{}: {} of {of_all} series counted afterwards",
             system.name(),
             count.unwrap_or(0.0)
         ),
