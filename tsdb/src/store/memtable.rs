@@ -184,15 +184,21 @@ impl MetricsMemtable {
                 self.saw(at);
                 last = Some(at);
             }
-            let place = self.numbering.place_of(number);
-            let written = place.and_then(|place| {
-                let at = self.floats.at(at)?;
-                self.floats.push(place, at, value)
-            });
-            self.rows += u64::from(written.is_some());
-            all_known &= written.is_some();
+            all_known &= self.write_float(number, at, value);
         });
         known(all_known)
+    }
+
+    /// Writes a float; false where its series is not known.
+    #[inline]
+    fn write_float(&mut self, number: SeriesNumber, at: i64, value: f64) -> bool {
+        let place = self.numbering.place_of(number);
+        let written = place.and_then(|place| {
+            let at = self.floats.at(at)?;
+            self.floats.push(place, at, value)
+        });
+        self.rows += u64::from(written.is_some());
+        written.is_some()
     }
 
     fn apply_runs(&mut self, floats: RecordRows<f64>) -> Result<(), Malformed> {
@@ -200,13 +206,7 @@ impl MetricsMemtable {
         for (number, rows) in floats.into_runs() {
             for (at, value) in rows {
                 self.saw(at);
-                let place = self.numbering.place_of(number);
-                let written = place.and_then(|place| {
-                    let at = self.floats.at(at)?;
-                    self.floats.push(place, at, value)
-                });
-                self.rows += u64::from(written.is_some());
-                all_known &= written.is_some();
+                all_known &= self.write_float(number, at, value);
             }
         }
         known(all_known)
