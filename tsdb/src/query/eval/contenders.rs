@@ -45,6 +45,11 @@ impl End {
         let Body::Range(run) = call.function.body else {
             return None;
         };
+        // Nothing is known of a subquery before it is evaluated, and it must not be twice.
+        let of_selector = |arg: &Expr| matches!(arg.unwrapped(), Expr::Range(_));
+        if !call.args.iter().all(of_selector) {
+            return None;
+        }
         (is_one_group && !does_not_vary(&node.expr)).then_some((end, call, run))
     }
 
