@@ -81,7 +81,12 @@ impl Disk for RealDisk {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path)?;
+            .open(path)
+            .or_else(|error| match error.kind() {
+                // A lock takes no writing, only a file.
+                io::ErrorKind::ReadOnlyFilesystem => File::open(path),
+                _ => Err(error),
+            })?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(file)),
             Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),

@@ -5,6 +5,9 @@
 //! its own (so that the number of shards may be another than before), and begin a new segment for each
 //! shard. The replayed memtables are served at once and flushed by the first
 //! maintenance; a crash before that replays them again.
+//!
+//! A disk that takes no writes, full or read-only, does not keep an existing store from opening: whoever
+//! restarts because of it needs its data most. Writes are refused until the disk takes a segment.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -110,7 +113,10 @@ impl<T: Table> Store<T> {
         };
         let (parts_path, wal_path) = (parts_dir(dir), wal_dir(dir));
         for path in [dir, &parts_path, &wal_path] {
-            disk.create_dir_all(path).map_err(io(path))?;
+            let made = disk.create_dir_all(path);
+            // A read-only disk may refuse although the folder is there.
+            made.or_else(|error| disk.list(path).map(drop).map_err(|_| error))
+                .map_err(io(path))?;
         }
         let lock_path = dir.join("LOCK");
         let lock = disk
@@ -158,12 +164,10 @@ impl<T: Table> Store<T> {
         let generation = memtables.last().map(|memory| memory.generation.next());
         let generation = generation.unwrap_or_default();
         let count = options.shards.clamp(1, SHARDS_MAX);
-        let shards = create_segments(disk.as_ref(), &wal_path, newest.next(), count)
-            .map_err(io(&wal_path))?;
+        let logs = begin_logs(disk.as_ref(), &wal_path, newest.next(), count);
         let shards: Vec<ShardLog<T>> = (0..)
-            .zip(shards)
-            .map(|(number, segment)| {
-                let wal = WalWriter::new(&wal_path, segment);
+            .zip(logs)
+            .map(|(number, wal)| {
                 let table = T::Memtable::default();
                 let memory = Arc::new(Memory::new(wal.segment(), generation, now, table));
                 memtables.push(Arc::clone(&memory));
@@ -198,6 +202,22 @@ impl<T: Table> Store<T> {
             _lock: lock,
         };
         Ok((store, recovered))
+    }
+}
+
+/// The log's end of each shard, in new segments from `first` on.
+fn begin_logs(disk: &dyn Disk, wal_dir: &Path, first: SegmentId, count: u32) -> Vec<WalWriter> {
+    match create_segments(disk, wal_dir, first, count) {
+        Ok(segments) => (segments.into_iter())
+            .map(|segment| WalWriter::new(wal_dir, segment))
+            .collect(),
+        Err(error) => {
+            tracing::error!(path = %wal_dir.display(), %error, "the disk takes no writes; what it holds is served, and writes are refused until it does");
+            std::iter::successors(Some(first), |id| Some(id.next()))
+                .take(count as usize)
+                .map(|id| WalWriter::without_segment(wal_dir, id))
+                .collect()
+        }
     }
 }
 
@@ -306,9 +326,12 @@ fn open_parts<T: Table>(
         manifest
             .parts
             .retain(|record| !corrupt.contains(&record.id));
-        manifest.store(disk, dir)?;
-        for part in corrupt {
-            move_to_quarantine(disk, dir, part);
+        // Where the disk takes no manifest, the next that it takes says so, or the next start finds out again.
+        match manifest.store(disk, dir) {
+            Ok(()) => (corrupt.into_iter()).for_each(|part| move_to_quarantine(disk, dir, part)),
+            Err(error) => {
+                tracing::warn!(%error, "corrupt parts stay where they are until the disk takes writes");
+            }
         }
     }
     Ok(parts)

@@ -2,7 +2,8 @@
 //!
 //! Invariant: between two appends the open segment holds whole frames only. A write that fails
 //! half-way is cut off again; where even that fails the segment is *poisoned*, and the store seals
-//! its memtable and goes on in a new segment before it takes another write.
+//! its memtable and goes on in a new segment before it takes another write. A store that is opened while the
+//! disk takes nothing begins so: with a segment that was never there.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,23 @@ pub struct Position(pub u64);
 pub struct NewSegment {
     id: SegmentId,
     file: Arc<dyn WriteFile>,
+}
+
+/// The file of a segment that could not be made. Nothing is appended to it, for its writer is poisoned.
+struct NoSegment;
+
+impl WriteFile for NoSegment {
+    fn append(&self, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::Error::other("the log has no segment yet"))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn truncate(&self, _length: u64) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The end of a log: the open segment of one shard.
@@ -50,6 +68,16 @@ impl WalWriter {
             poisoned: false,
             syncer,
             frame: Vec::new(),
+        }
+    }
+
+    /// Stands for the segment `id`, which could not be made: poisoned from the start.
+    pub fn without_segment(dir: &Path, id: SegmentId) -> Self {
+        let file = Arc::new(NoSegment);
+        let writer = Self::new(dir, NewSegment { id, file });
+        Self {
+            poisoned: true,
+            ..writer
         }
     }
 

@@ -219,6 +219,45 @@ fn a_disk_that_takes_nothing_costs_no_row_and_everything_goes_on_when_it_does() 
 }
 
 #[test]
+fn a_store_opens_on_a_disk_that_takes_nothing_and_goes_on_when_it_does() {
+    // A write whose fsync fails is refused and there; by interval it is one or the other.
+    let fsync = FsyncPolicy::Interval(100);
+    let first = Path::new("/snapshots/first");
+    for stop in [0, 3] {
+        let disk = SimDisk::new(stop);
+        let (store, _) = open(&disk, fsync).expect("opens");
+        let mut before = Rows::new();
+        for number in 0..=stop {
+            store.append(&batch(number)).expect("appends");
+            before.extend(batch(number));
+            if number % 2 == 0 {
+                store.flush().expect("flushes");
+            }
+        }
+        drop(store);
+        let opens_within = 12;
+        for at in 0..opens_within {
+            for fault in [Fault::Full, Fault::ReadOnly] {
+                let disk = disk.after_kill();
+                disk.inject(fault(disk.operations() + at));
+                let (store, _) = open(&disk, fsync).expect("opens");
+                assert_eq!(read_all(&store), before, "what is there is served");
+                let mut expected = before.clone();
+                everything(&store, &mut expected, first);
+                assert_eq!(read_all(&store), expected, "reads go on");
+                disk.heal();
+                let again = Path::new("/snapshots/second");
+                assert!(everything(&store, &mut expected, again), "writes go on");
+                assert_eq!(read_all(&store), expected);
+                drop(store);
+                let (store, _) = open(&disk.after_power_loss(), fsync).expect("opens");
+                assert_eq!(read_all(&store), expected, "after a restart");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_read_only_disk_is_named_and_says_what_to_do() {
     let disk = SimDisk::new(1);
     let (store, _) = open(&disk, FsyncPolicy::Always).expect("opens");
