@@ -75,6 +75,27 @@ fn certificates_are_renewed_before_their_end() {
 }
 
 #[test]
+fn a_folder_that_takes_nothing_serves_what_still_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    open(directory.path(), &[], DAY_ONE);
+    let first = serving(directory.path());
+    // In the way of each file that would be written, whoever we are.
+    for name in ["ca.new", "serving.new"] {
+        fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    let attempt = |days: i32| {
+        let today = DAY_ONE.saturating_add(days.days());
+        Authority::open_at(directory.path(), &names(&[]), today)
+    };
+    for days in [0, 70] {
+        assert!(attempt(days).unwrap().certified_key().is_ok(), "{days}");
+        assert_eq!(serving(directory.path()), first);
+    }
+    let error = attempt(90).unwrap_err().to_string();
+    assert!(error.starts_with("cannot write "), "{error}");
+}
+
+#[test]
 fn an_authority_is_renewed_beside_the_one_before_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut authority = open(directory.path(), &[], DAY_ONE);
