@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{MaintainError, Store};
 use crate::table::Table;
@@ -15,6 +15,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// How long the tier is left alone after an error.
 const TIER_REST: Duration = Duration::from_secs(30);
+
+/// How long a thread whose errors go on keeps silent about them.
+const SAID_AGAIN: Duration = Duration::from_mins(1);
 
 /// A store's running threads.
 pub struct Background<T: Table> {
@@ -72,6 +75,7 @@ fn sync<T: Table>(store: &Store<T>, stop: &AtomicBool) {
     let FsyncPolicy::Interval(interval_ms) = store.options().fsync else {
         return;
     };
+    let mut report = Report::default();
     while !stop.load(Ordering::Acquire) {
         std::thread::sleep(Duration::from_millis(interval_ms.max(1)));
         let failed_before = store.sync_has_failed();
@@ -81,12 +85,13 @@ fn sync<T: Table>(store: &Store<T>, stop: &AtomicBool) {
             count_error(store);
             tracing::error!(table = T::NAME, %error, "the log could not be synced; its rows are flushed to a part");
             // A part is synced as a whole: the rows become durable that way.
-            report(store, store.flush());
+            report.of(store, store.flush());
         }
     }
 }
 
 fn flush_and_expire<T: Table>(store: &Store<T>, stop: &AtomicBool) {
+    let mut report = Report::default();
     while !stop.load(Ordering::Acquire) {
         {
             let mut due = store.wake.due.lock();
@@ -96,23 +101,25 @@ fn flush_and_expire<T: Table>(store: &Store<T>, stop: &AtomicBool) {
             *due = false;
         }
         if store.flush_is_due() {
-            report(store, store.flush());
+            report.of(store, store.flush());
         }
-        report(store, store.expire());
+        report.of(store, store.expire());
     }
 }
 
 fn merge<T: Table>(store: &Store<T>, stop: &AtomicBool) {
+    let mut report = Report::default();
     while !stop.load(Ordering::Acquire) {
-        if !report(store, store.merge_once()).unwrap_or(false) {
+        if !report.of(store, store.merge_once()).unwrap_or(false) {
             std::thread::park_timeout(TICK);
         }
     }
 }
 
 fn tier<T: Table>(store: &Store<T>, stop: &AtomicBool) {
+    let mut report = Report::default();
     while !stop.load(Ordering::Acquire) {
-        match report(store, store.tier_once()) {
+        match report.of(store, store.tier_once()) {
             Some(true) => {}
             Some(false) => std::thread::park_timeout(TICK),
             None => std::thread::park_timeout(TIER_REST),
@@ -125,11 +132,22 @@ fn count_error<T: Table>(store: &Store<T>) {
     errors.fetch_add(1, Ordering::Relaxed);
 }
 
-fn report<T: Table, R>(store: &Store<T>, result: Result<R, MaintainError>) -> Option<R> {
-    result
-        .inspect_err(|error| {
-            count_error(store);
-            tracing::error!(table = T::NAME, %error, "maintenance failed; it is tried again");
-        })
-        .ok()
+/// What a thread says of its errors: the first at once, and while they go on one of them a minute.
+#[derive(Default)]
+struct Report {
+    said: Option<Instant>,
+}
+
+impl Report {
+    fn of<T: Table, R>(&mut self, store: &Store<T>, result: Result<R, MaintainError>) -> Option<R> {
+        result
+            .inspect_err(|error| {
+                count_error(store);
+                if self.said.is_none_or(|said| said.elapsed() >= SAID_AGAIN) {
+                    self.said = Some(Instant::now());
+                    tracing::error!(table = T::NAME, %error, "maintenance failed; it is tried again");
+                }
+            })
+            .ok()
+    }
 }
