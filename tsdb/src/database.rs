@@ -30,7 +30,7 @@ use crate::ingest::census::Census;
 use crate::ingest::limits::IngestLimits;
 use crate::ingest::metadata::MetadataStore;
 use crate::ingest::refusal::Refused;
-use crate::ingest::remote_write::{self, DecodeError, Unpacked};
+use crate::ingest::remote_write::{self, DecodeError, Unpacked, version_2};
 use crate::query::{Engine, EngineOptions};
 use crate::rollup::source::RolledSource;
 use crate::rollup::{Rollup, RollupOptions};
@@ -106,6 +106,10 @@ impl Default for ReadOptions {
 pub struct Appended {
     /// Samples that were stored.
     pub samples: u64,
+    /// How many of them are native histograms.
+    pub histograms: u64,
+    /// Exemplars that were stored.
+    pub exemplars: u64,
     /// What was not, and why.
     pub refused: Refused,
 }
@@ -216,12 +220,30 @@ impl Tsdb {
         self.append_batch(batch, refused)
     }
 
-    /// Stores what of the body of a remote write may be stored. On an error none of it was
+    /// Stores what of the body of a remote write 1.0 may be stored. On an error none of it was
     /// acknowledged.
     pub fn write(&self, body: &[u8]) -> Result<Appended, WriteError> {
+        self.write_decoded(|limits, accepted, room| {
+            remote_write::decode(body, limits, accepted, room)
+        })
+    }
+
+    /// The same of a remote write 2.0.
+    pub fn write_version_2(&self, body: &[u8]) -> Result<Appended, WriteError> {
+        self.write_decoded(|limits, accepted, room| version_2::decode(body, limits, accepted, room))
+    }
+
+    fn write_decoded(
+        &self,
+        decode: impl FnOnce(
+            &IngestLimits,
+            TimeRange,
+            &mut Unpacked,
+        ) -> Result<(Batch, Refused), DecodeError>,
+    ) -> Result<Appended, WriteError> {
         let limits = &self.inner.options.ingest;
         let mut room = self.inner.rooms.lock().pop().unwrap_or_default();
-        let decoded = remote_write::decode(body, limits, self.accepted_range(), &mut room);
+        let decoded = decode(limits, self.accepted_range(), &mut room);
         let mut rooms = self.inner.rooms.lock();
         if rooms.len() < ROOMS_MAX {
             rooms.push(room);
@@ -250,8 +272,8 @@ impl Tsdb {
         batch.describe(news);
         if batch.is_empty() && batch.metadata().is_empty() {
             return Ok(Appended {
-                samples: 0,
                 refused,
+                ..Appended::default()
             });
         }
         batch.counted_by(Arc::clone(census));
@@ -265,8 +287,18 @@ impl Tsdb {
         counters.turn_series_away(turned_away);
         let samples = (batch.samples() as u64).saturating_sub(not_new.samples);
         counters.samples.fetch_add(samples, Ordering::Relaxed);
+        let (histograms, exemplars) = batch.histograms_and_exemplars();
+        let appended = Appended {
+            samples,
+            histograms: (histograms as u64).saturating_sub(not_new.histograms),
+            exemplars: (exemplars as u64).saturating_sub(not_new.exemplars),
+            refused: Refused::default(),
+        };
         refused.extend(not_new);
-        Ok(Appended { samples, refused })
+        Ok(Appended {
+            refused,
+            ..appended
+        })
     }
 
     /// Reads what parts and memtables know of metric families.

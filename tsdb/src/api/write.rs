@@ -1,27 +1,51 @@
-//! `write`: remote write 1.0.
+//! `write`: remote write 1.0 and 2.0, told apart by the content type.
 //!
 //! Answers tell the sender whether trying again can help: 4xx says that the samples will never be
-//! taken, 429 and 5xx that they may be later.
+//! taken, 429 and 5xx that they may be later. Version 2 has the counts of what was stored in its headers.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest as _, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use storage::store::AppendError;
 
 use super::Api;
-use crate::database::WriteError;
+use crate::database::{Appended, WriteError};
 use crate::ingest::remote_write::DecodeError;
 
 const PROTOBUF: &str = "application/x-protobuf";
-/// The message of version 1, as a parameter of the content type may name it.
-const MESSAGE: &str = "prometheus.WriteRequest";
+const SAMPLES_WRITTEN: HeaderName =
+    HeaderName::from_static("x-prometheus-remote-write-samples-written");
+const HISTOGRAMS_WRITTEN: HeaderName =
+    HeaderName::from_static("x-prometheus-remote-write-histograms-written");
+const EXEMPLARS_WRITTEN: HeaderName =
+    HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
+
+/// The message of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Message {
+    Version1,
+    Version2,
+}
+
+impl Message {
+    const ALL: [Self; 2] = [Self::Version1, Self::Version2];
+
+    /// As a parameter of the content type may name it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Version1 => "prometheus.WriteRequest",
+            Self::Version2 => "io.prometheus.write.v2.Request",
+        }
+    }
+}
 
 /// `write`
 pub(super) async fn write(State(api): State<Api>, request: Request) -> Response {
-    if let Err(reason) = check_headers(request.headers()) {
-        return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason);
-    }
+    let message = match message_of(request.headers()) {
+        Ok(message) => message,
+        Err(reason) => return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason),
+    };
     // Before the body is read: what waits is held in memory.
     let Ok(_place) = api.write_places.try_acquire() else {
         api.tsdb.counters().turn_write_away();
@@ -32,11 +56,39 @@ pub(super) async fn write(State(api): State<Api>, request: Request) -> Response 
         Ok(body) => body,
         Err(rejection) => return text(rejection.status(), rejection.body_text()),
     };
-    match api.run_write(move |api| api.tsdb.write(&body)).await {
-        Ok(Ok(appended)) if appended.refused.is_empty() => StatusCode::NO_CONTENT.into_response(),
-        Ok(Ok(appended)) => text(StatusCode::BAD_REQUEST, appended.refused.to_string()),
-        Ok(Err(error)) => failure(&api, &error),
-        Err(error) => later(&api, StatusCode::SERVICE_UNAVAILABLE, error.message),
+    let written = api.run_write(move |api| match message {
+        Message::Version1 => api.tsdb.write(&body),
+        Message::Version2 => api.tsdb.write_version_2(&body),
+    });
+    let (mut response, appended) = match written.await {
+        Ok(Ok(appended)) if appended.refused.is_empty() => {
+            (StatusCode::NO_CONTENT.into_response(), appended)
+        }
+        Ok(Ok(appended)) => {
+            let refused = appended.refused.to_string();
+            (text(StatusCode::BAD_REQUEST, refused), appended)
+        }
+        Ok(Err(error)) => (failure(&api, &error), Appended::default()),
+        Err(error) => {
+            let response = later(&api, StatusCode::SERVICE_UNAVAILABLE, error.message);
+            (response, Appended::default())
+        }
+    };
+    if message == Message::Version2 {
+        count_written(response.headers_mut(), &appended);
+    }
+    response
+}
+
+/// Says what was stored, as version 2 wants it in every case.
+fn count_written(headers: &mut HeaderMap, appended: &Appended) {
+    let samples = appended.samples.saturating_sub(appended.histograms);
+    for (name, count) in [
+        (SAMPLES_WRITTEN, samples),
+        (HISTOGRAMS_WRITTEN, appended.histograms),
+        (EXEMPLARS_WRITTEN, appended.exemplars),
+    ] {
+        headers.insert(name, count.into());
     }
 }
 
@@ -59,12 +111,13 @@ fn failure(api: &Api, error: &WriteError) -> Response {
 }
 
 /// What is neither said nor wrong is taken for version 1 in snappy, as upstream does.
-fn check_headers(headers: &HeaderMap) -> Result<(), String> {
+fn message_of(headers: &HeaderMap) -> Result<Message, String> {
     let header = |name| {
         let value = headers.get(name);
         value.map_or("", |value| value.to_str().unwrap_or("?"))
     };
-    let kind = header(header::CONTENT_TYPE);
+    let kind = header(header::CONTENT_TYPE).trim();
+    let mut message = Message::Version1;
     let mut parts = kind.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default();
     if !media.is_empty() && media != PROTOBUF {
@@ -73,12 +126,21 @@ fn check_headers(headers: &HeaderMap) -> Result<(), String> {
         ));
     }
     for part in parts {
-        if let Some(("proto", message)) = part.split_once('=')
-            && message != MESSAGE
-        {
+        let Some((name, value)) = part
+            .split_once('=')
+            .filter(|(_, value)| !value.contains('='))
+        else {
             return Err(format!(
-                "{message} protobuf message is not accepted by this server; accepted [{MESSAGE}]"
+                "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters to be key-values, got {part} in {kind} content-type"
             ));
+        };
+        if name == "proto" {
+            let mut known = Message::ALL.into_iter();
+            message = known.find(|message| message.name() == value).ok_or_else(|| {
+                let accepted = Message::ALL.map(Message::name).join(" ");
+                format!("{value} protobuf message is not accepted by this server; accepted [{accepted}]")
+            })?;
+            break;
         }
     }
     let encoding = header(header::CONTENT_ENCODING);
@@ -87,7 +149,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), String> {
             "{encoding} encoding (compression) is not accepted by this server; only snappy is acceptable"
         ));
     }
-    Ok(())
+    Ok(message)
 }
 
 /// An answer that asks the sender to come back.
@@ -100,7 +162,8 @@ fn later(api: &Api, status: StatusCode, reason: String) -> Response {
     response
 }
 
-fn text(status: StatusCode, mut body: String) -> Response {
+/// A plain text, as upstream answers where there is no envelope.
+pub(super) fn text(status: StatusCode, mut body: String) -> Response {
     body.push('\n');
     (
         status,

@@ -28,6 +28,8 @@ pub struct Batch {
     pub(super) histograms: Vec<HistogramSample>,
     pub(super) exemplars: Vec<Exemplar>,
     pub(super) metadata: Vec<Metadata>,
+    /// In the order of series.
+    starts: Vec<(usize, Start)>,
     census: Option<Arc<Census>>,
     /// By shard: one that had to wait is asked again.
     refused: Mutex<BTreeMap<u32, (Refused, TurnedAway)>>,
@@ -46,6 +48,15 @@ struct Entry {
 /// What an entry takes in memory.
 pub(super) const SERIES_BYTES: usize = size_of::<Entry>();
 
+/// When the counter behind a sample started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The sample's instant, in milliseconds.
+    pub at: i64,
+    /// The instant it started, in milliseconds.
+    pub start: i64,
+}
+
 /// A series of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSeries<'a> {
@@ -59,6 +70,8 @@ pub struct BatchSeries<'a> {
     pub histograms: &'a [HistogramSample],
     /// Its exemplars.
     pub exemplars: &'a [Exemplar],
+    /// When the counters behind its samples started, where that is known.
+    pub starts: &'a [(usize, Start)],
 }
 
 impl BatchSeries<'_> {
@@ -124,6 +137,14 @@ impl Batch {
         });
     }
 
+    /// Says when the counters behind samples of the last series started.
+    pub(super) fn start_series(&mut self, starts: &[Start]) {
+        if let Some(last) = self.series.len().checked_sub(1) {
+            let starts = starts.iter().map(|start| (last, *start));
+            self.starts.extend(starts);
+        }
+    }
+
     /// Floats, histograms and exemplars of the series that are ended.
     pub(super) fn ended(&self) -> (usize, usize, usize) {
         let last = self.series.last().copied().unwrap_or_default();
@@ -153,6 +174,11 @@ impl Batch {
         self.floats.len() + self.histograms.len()
     }
 
+    /// Native histograms and exemplars of all series.
+    pub(crate) const fn histograms_and_exemplars(&self) -> (usize, usize) {
+        (self.histograms.len(), self.exemplars.len())
+    }
+
     /// Takes what is known of metric families out.
     pub(crate) fn take_metadata(&mut self) -> Vec<Metadata> {
         std::mem::take(&mut self.metadata)
@@ -171,7 +197,12 @@ impl Batch {
     /// The series, in the order they came.
     pub fn iter(&self) -> impl Iterator<Item = BatchSeries<'_>> {
         let mut before = Entry::default();
-        self.series.iter().map(move |entry| {
+        let mut starts = self.starts.as_slice();
+        self.series.iter().enumerate().map(move |(number, entry)| {
+            let own = starts.iter().take_while(|(series, _)| *series == number);
+            let own = own.count();
+            let (own, rest) = starts.split_at_checked(own).unwrap_or_default();
+            starts = rest;
             let start = std::mem::replace(&mut before, *entry);
             BatchSeries {
                 labels: slice(self.text.get(start.text_end..entry.text_end)),
@@ -182,6 +213,7 @@ impl Batch {
                         .get(start.histograms_end..entry.histograms_end),
                 ),
                 exemplars: slice(self.exemplars.get(start.exemplars_end..entry.exemplars_end)),
+                starts: own,
             }
         })
     }

@@ -9,7 +9,7 @@ use model::sample::{Exemplar, HistogramSample, Metadata, Sample, SeriesSamples};
 use model::time::{TimeRange, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::batch::{Batch, SERIES_BYTES};
+use super::batch::{Batch, SERIES_BYTES, Start};
 use super::limits::IngestLimits;
 use super::refusal::{Refusal, Refused};
 use super::validate::{check_histogram, check_instant, check_labels};
@@ -99,8 +99,8 @@ impl<'a> Builder<'a> {
         self.batch.metadata.push(metadata);
     }
 
-    /// Ends the series at hand: it is taken whole, in part or not at all.
-    pub(super) fn end_series(&mut self) -> Result<(), GiveUp> {
+    /// Ends the series at hand: it is taken whole or in part, or not at all, which is false.
+    pub(super) fn end_series(&mut self) -> Result<bool, GiveUp> {
         self.weigh(SERIES_BYTES)?;
         let ordered = self.pairs.is_sorted_by(|(a, _), (b, _)| a < b);
         let refusal = if ordered { None } else { self.put_in_order()? };
@@ -122,7 +122,7 @@ impl<'a> Builder<'a> {
             let samples = self.batch.samples() - floats - histograms;
             self.refused.add(samples, || refusal);
             self.batch.drop_series();
-            return Ok(());
+            return Ok(false);
         }
         let hash = xxh3_64(&self.text);
         check_samples(
@@ -133,7 +133,46 @@ impl<'a> Builder<'a> {
             &mut self.refused,
         );
         self.batch.end_series(labels, hash);
-        Ok(())
+        Ok(true)
+    }
+
+    /// Says when the counters behind samples of the series that was just taken started.
+    pub(super) fn start_series(&mut self, starts: &[Start]) {
+        self.batch.start_series(starts);
+    }
+
+    /// Whether the series at hand has a sample.
+    pub(super) fn has_samples(&self) -> bool {
+        let (floats, histograms, _) = self.batch.ended();
+        self.batch.samples() > floats + histograms
+    }
+
+    /// The instants of the samples of the series at hand.
+    pub(super) fn instants(&self) -> impl Iterator<Item = i64> {
+        let (floats, histograms, _) = self.batch.ended();
+        let floats = self.batch.floats.iter().skip(floats);
+        let histograms = self.batch.histograms.iter().skip(histograms);
+        let floats = floats.map(|sample| sample.timestamp.0);
+        floats.chain(histograms.map(|sample| sample.timestamp.0))
+    }
+
+    /// Takes nothing of the series at hand.
+    pub(super) fn refuse_series(&mut self, reason: impl FnOnce(Labels) -> Refusal) {
+        let (floats, histograms, _) = self.batch.ended();
+        let samples = self.batch.samples() - floats - histograms;
+        let texts = self.pairs.iter().filter_map(|(name, value)| {
+            let text = |bytes| std::str::from_utf8(bytes).ok();
+            text(*name).zip(text(*value))
+        });
+        let labels = Labels::from_pairs(texts);
+        self.refused.add(samples, || reason(labels));
+        self.pairs.clear();
+        self.batch.drop_series();
+    }
+
+    /// Notes that something was not taken.
+    pub(super) fn refuse(&mut self, samples: usize, reason: impl FnOnce() -> Refusal) {
+        self.refused.add(samples, reason);
     }
 
     /// A series whose labels are a set already.

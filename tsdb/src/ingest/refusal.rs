@@ -17,6 +17,20 @@ pub enum Refusal {
         /// The series.
         labels: Labels,
     },
+    /// A series has neither a float nor a histogram.
+    #[error("TimeSeries must contain at least one sample or histogram for series {labels}")]
+    NoSamples {
+        /// The series.
+        labels: Labels,
+    },
+    /// A series refers to symbols that there are not.
+    #[error("parsing labels for series {references:?}: {reason}")]
+    BadReferences {
+        /// The first of its references.
+        references: Vec<u32>,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A label is there twice.
     #[error("invalid labels for series, labels {labels}, duplicated label {name}")]
     DuplicateLabel {
@@ -110,6 +124,10 @@ pub enum Refusal {
 pub struct Refused {
     /// Samples that were not taken.
     pub samples: u64,
+    /// How many of them are histograms, as far as series were turned away by the store.
+    pub histograms: u64,
+    /// Exemplars that were not taken of series that were turned away by the store.
+    pub exemplars: u64,
     /// How many reasons there were.
     pub count: u64,
     /// The first of the reasons.
@@ -134,6 +152,8 @@ impl Refused {
     /// Adds what another part of the write was refused for.
     pub fn extend(&mut self, other: Self) {
         self.samples += other.samples;
+        self.histograms += other.histograms;
+        self.exemplars += other.exemplars;
         self.count += other.count;
         let room = REASONS_MAX.saturating_sub(self.reasons.len());
         self.reasons.extend(other.reasons.into_iter().take(room));

@@ -11,6 +11,7 @@
 mod histogram;
 #[cfg(test)]
 mod tests;
+pub mod version_2;
 
 use std::io;
 

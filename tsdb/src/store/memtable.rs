@@ -13,6 +13,7 @@
 
 mod numbering;
 mod rows;
+mod starts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use storage::index::SeriesRef;
 use storage::table::{Memtable, Partition, Shard};
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
-use super::columns::Columns;
+use super::columns::{Columns, FloatRow};
 use super::record::{
     self, FloatRows, NameReader, RecordReader, RecordWriter, Rows as RecordRows, Section,
     SeriesNumber,
@@ -38,6 +39,7 @@ use crate::ingest::census::Applicants;
 use crate::ingest::refusal::Refused;
 use numbering::Numbering;
 use rows::Rows;
+use starts::Starts;
 
 /// Memtables that a series may be missing from before it counts as idle.
 const IDLE_MEMTABLES: u32 = 4;
@@ -72,6 +74,7 @@ pub struct MetricsMemtable {
 struct Others {
     /// In the order of writing, each with the number of floats that were written before it.
     histograms: Vec<(u32, HistogramSample)>,
+    starts: Starts,
     exemplars: Vec<Exemplar>,
 }
 
@@ -96,18 +99,33 @@ impl MetricsMemtable {
             self.floats.columns_of(series, &mut columns);
             return Some(columns);
         };
-        let floats: Vec<(i64, f64)> = self.floats.of(series).collect();
+        let mut starts = others.starts.floats();
+        let floats = (0..).zip(self.floats.of(series));
+        let floats: Vec<FloatRow> = floats
+            .map(|(row, (at, value))| FloatRow {
+                at,
+                value,
+                start: starts.of(row),
+            })
+            .collect();
+        let mut starts = others.starts.histograms();
+        let mut rows = (0..).zip(&others.histograms).peekable();
         let mut written = 0;
-        for histograms in others.histograms.chunk_by(|(a, _), (b, _)| a == b) {
-            let before = histograms.first().map_or(0, |(floats, _)| *floats as usize);
+        while let Some((_, (before, _))) = rows.peek() {
+            let before = *before as usize;
             let between = floats.get(written..before).unwrap_or_default();
-            columns.write_floats(between.to_vec());
-            let rows = histograms.iter().map(|(_, sample)| sample);
-            let rows = rows.map(|sample| (sample.timestamp.0, sample.histogram.clone(), 0));
-            columns.write_histograms(rows.collect());
+            columns.write_float_rows(between.to_vec());
+            let mut together = Vec::new();
+            while let Some((row, (_, sample))) =
+                rows.next_if(|(_, (floats, _))| *floats as usize == before)
+            {
+                let start = starts.of(row);
+                together.push((sample.timestamp.0, sample.histogram.clone(), start));
+            }
+            columns.write_histograms(together);
             written = before;
         }
-        columns.write_floats(floats.get(written..).unwrap_or_default().to_vec());
+        columns.write_float_rows(floats.get(written..).unwrap_or_default().to_vec());
         columns.write_exemplars(others.exemplars.clone());
         Some(columns)
     }
@@ -234,6 +252,26 @@ impl MetricsMemtable {
                 };
                 others.histograms.push((floats, sample));
             }
+        }
+        known(all_known)
+    }
+
+    fn apply_starts(&mut self, starts: RecordRows<i64>) -> Result<(), Malformed> {
+        let mut all_known = true;
+        for (number, rows) in starts.into_runs() {
+            let Some(place) = self.numbering.place_of(number) else {
+                all_known = false;
+                continue;
+            };
+            let others = self.others.entry(place).or_default();
+            let before = others.starts.bytes();
+            let floats = self.floats.of(place).map(|(at, _)| at);
+            let histograms = &others.histograms;
+            let histograms = histograms
+                .iter()
+                .map(|(before, s)| (*before, s.timestamp.0));
+            others.starts.write(&rows, floats, histograms);
+            self.other_bytes += others.starts.bytes().saturating_sub(before);
         }
         known(all_known)
     }
@@ -400,6 +438,8 @@ impl Memtable for MetricsMemtable {
                     && let Err(refusal) = census.admit(series.labels, &mut applicants)
                 {
                     refused.add(series.samples(), || refusal);
+                    refused.histograms += series.histograms.len() as u64;
+                    refused.exemplars += series.exemplars.len() as u64;
                     continue;
                 }
                 let number = known.unwrap_or(next);
@@ -413,6 +453,10 @@ impl Memtable for MetricsMemtable {
             let histograms = series.histograms.iter();
             let histograms = histograms.map(|s| (s.timestamp.0, &s.histogram));
             record.histograms.push(number, histograms);
+            let starts = series.starts.iter();
+            record
+                .starts
+                .push(number, starts.map(|(_, of)| (of.at, of.start)));
             let exemplars = series.exemplars.iter().filter(|e| e.timestamp.is_some());
             record.exemplars.extend(exemplars.map(|e| (number, e)));
         }
@@ -446,6 +490,7 @@ impl Memtable for MetricsMemtable {
                 Section::Floats(floats) => self.apply_floats(&floats),
                 Section::FloatsByRun(floats) => self.apply_runs(floats),
                 Section::Histograms(histograms) => self.apply_histograms(histograms),
+                Section::Starts(starts) => self.apply_starts(starts),
                 Section::Exemplars(exemplars) => self.apply_exemplars(exemplars),
                 Section::Families(families) => {
                     self.apply_families(families);

@@ -16,6 +16,8 @@
 //! 6 exemplars count uvarint, then per exemplar: number ivarint (against the one before), instant
 //!             ivarint, value f64, labels text
 //! 7 families  as the section of a part, see `families.rs`
+//! 8 starts    runs, times, then per row its instant less its start, ivarint: when the counter behind
+//!             the sample started that this record gives the series at that instant, where it is known
 //! stretches   count uvarint, then each: first number (change against the number behind the stretch
 //!             before, ivarint), series uvarint, whose numbers follow one another, rows of each uvarint
 //! runs        count uvarint, then number (change against the run before, ivarint), rows uvarint
@@ -30,8 +32,8 @@
 //! 2 floats    runs, times, values: 64 bits each
 //! ```
 //!
-//! A reader skips sections it does not know: start timestamps will be such. Sections are in the
-//! order they are applied in: names before what they name, floats before histograms.
+//! A reader skips sections it does not know. Sections are in the order they are applied in: names
+//! before what they name, floats before histograms, starts behind both.
 
 mod floats;
 mod names;
@@ -58,6 +60,7 @@ const NAMES: u8 = 4;
 const FLOATS: u8 = 5;
 const EXEMPLARS: u8 = 6;
 const FAMILIES: u8 = 7;
+const STARTS: u8 = 8;
 
 /// The number of a series within a segment of the log.
 pub(super) type SeriesNumber = u32;
@@ -71,6 +74,8 @@ pub(super) struct RecordWriter<'a> {
     pub(super) floats: FloatsWriter,
     /// Histograms.
     pub(super) histograms: Rows<&'a Histogram>,
+    /// When the counters behind samples started.
+    pub(super) starts: Rows<i64>,
     /// Exemplars with their series.
     pub(super) exemplars: Vec<(SeriesNumber, &'a Exemplar)>,
     /// What is known of metric families.
@@ -104,6 +109,13 @@ impl RecordWriter<'_> {
                 previous = Some(*histogram);
             }
             put_section(out, HISTOGRAMS, &mut section);
+        }
+        if !self.starts.runs.is_empty() {
+            self.starts.encode_head(&mut section);
+            for (at, start) in self.starts.timestamps.iter().zip(&self.starts.values) {
+                put_ivarint(&mut section, at.wrapping_sub(*start));
+            }
+            put_section(out, STARTS, &mut section);
         }
         if !self.exemplars.is_empty() {
             encode_exemplars(&self.exemplars, &mut section);
@@ -189,6 +201,7 @@ pub(super) enum Section<'a> {
     Floats(FloatRows<'a>),
     FloatsByRun(Rows<f64>),
     Histograms(Rows<Histogram>),
+    Starts(Rows<i64>),
     Exemplars(Vec<(SeriesNumber, Exemplar)>),
     Families(Vec<Metadata>),
 }
@@ -231,6 +244,13 @@ impl<'a> RecordReader<'a> {
                         values.push(histograms::decode(&mut section, values.last())?);
                     }
                     Section::Histograms(rows)
+                }
+                STARTS => {
+                    let mut starts = Rows::decode_head(&mut section, 1)?;
+                    for at in &starts.timestamps {
+                        starts.values.push(at.wrapping_sub(section.ivarint()?));
+                    }
+                    Section::Starts(starts)
                 }
                 EXEMPLARS => Section::Exemplars(decode_exemplars(&mut section)?),
                 FAMILIES => {

@@ -24,3 +24,4 @@ mod rollup;
 mod support;
 mod transfer;
 mod write;
+mod write_2;

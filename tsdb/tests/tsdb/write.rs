@@ -188,7 +188,7 @@ async fn what_is_no_remote_write_is_refused() {
         (
             vec![(
                 header::CONTENT_TYPE,
-                "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+                "application/x-protobuf;proto=io.prometheus.write.v3.Request",
             )],
             415,
         ),
