@@ -1,9 +1,9 @@
 //! A label set: the identity of a series or of a stream.
 //!
 //! A set is one reference-counted text that holds its pairs in order of name, each string behind
-//! its length, and nothing else: cloning costs a counter, comparing for equality costs a `memcmp`,
-//! and a million of them cost a million small allocations instead of ten. The text is also the
-//! durable form: the write-ahead log and the parts store it as it is.
+//! its length in bytes, and nothing else: cloning costs a counter, comparing for equality costs a
+//! `memcmp`, and a million of them cost a million small allocations instead of ten. The text is also
+//! the durable form: the write-ahead log and the parts store it as it is.
 //!
 //! Lengths are written in seven-bit characters so that the text stays UTF-8: one character
 //! `0..=126`, or `127` and four characters of seven bits each, most significant first.

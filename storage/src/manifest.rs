@@ -6,12 +6,22 @@
 //! are in parts, rows from it on are in the log. Both change together, so a row is in exactly one place.
 //!
 //! ```text
-//! taffrail-manifest 1 <crc32c of the rest, eight hex digits>\n
-//! { "table": …, "wal_floor": …, "next_part": …, "parts": [ … ], "erasures": [ … ] }
+//! taffrail-manifest 2 <crc32c of the rest, eight hex digits>\n
+//! { "table": "metrics", "partition_ms": 86400000, "wal_floor": 41, "next_part": 48,
+//!   "parts": [ { "id": 12, "partition": 20738, "level": 0, "sequence": 3, "rows": 481600,
+//!                "bytes": 1096635, "start_ms": 1791766800000, "end_ms": 1791806798000,
+//!                "location": "bucket", "density": "settled", "erased": [ 46 ], "ruled": [ … ] } ],
+//!   "erasures": [ … ],
+//!   "tier": { "store": …, "url": …, "sessions": [ … ] } }
 //! ```
 //!
-//! Version 2 added what is optional: `erasures`, and of a part `erased`, `ruled` and `density`. A manifest of
-//! version 1 has none of them and is read like any other.
+//! The fields are described at [`Manifest`], [`PartRecord`], [`TierRecord`] and in [`erasure`]. Ids are
+//! decimal here and sixteen hex digits in the names of files: part 12 is `parts/000000000000000c.part`,
+//! and the log begins at `wal/0000000000000029.wal`. Partition n begins n times `partition_ms` after 1970.
+//! What is absent is an empty list, `"disk"`, `"hot"`, or no tier.
+//!
+//! Version 2 added what is optional: `erasures` and `tier`, and of a part `location`, `erased`, `ruled` and
+//! `density`. A manifest of version 1 has none of them and is read like any other; a later version is refused.
 
 pub mod erasure;
 

@@ -6,13 +6,16 @@
 //! ```text
 //! header     "TFPART\0\1"                                             8 bytes
 //! block*     bytes  crc32c u32
-//! directory  count uvarint, then per section: name, offset uvarint, length uvarint
-//! trailer    directory offset u64  directory length u32  crc32c of the directory and of
+//! directory  count uvarint, then per section: name behind its length uvarint, offset uvarint,
+//!            length uvarint
+//! trailer    directory offset u64  directory length u32  crc32c of the directory and then of
 //!            the two numbers u32  "TFPE"                              20 bytes
 //! ```
 //!
-//! Integers are little-endian. A section is a block with a name. The checksum of a block also
-//! covers its offset, so that a block that strayed is not taken for the one asked for.
+//! Integers are little-endian. A section is a block with a name; where the others are stands in
+//! sections and in other blocks. A block's length is that of its bytes, without the checksum, and the
+//! checksum is that of its offset (u64) and then its bytes, so that a block that strayed is not taken for
+//! the one asked for.
 //!
 //! Invariants: a part is written whole and synced before the manifest names it, and nothing in it
 //! changes afterwards; every byte that is read is covered by a checksum that was verified.

@@ -10,10 +10,11 @@
 //! frame     "TFFR"  payload length u32  crc32c u32  payload
 //! ```
 //!
-//! Integers are little-endian. The checksum covers the segment id, the length and the payload, so
-//! that a frame of another segment, or one that a damaged length points at, is never taken for one of
-//! this place. Damage in the middle does not cost what follows: the reader looks for the next frame
-//! that checks out and reports what it skipped. At the end of a segment it is a torn write.
+//! Integers are little-endian; a payload is one record of the table. The checksum is that of the segment
+//! id (u64), the length (u32) and the payload in this order, so that a frame of another segment, or one
+//! that a damaged length points at, is never taken for one of this place. Damage in the middle does not
+//! cost what follows: the reader looks for the next frame that checks out and reports what it skipped.
+//! At the end of a segment it is a torn write.
 //!
 //! Durability: `append` returns when the kernel has the bytes. [`sync::Syncer`] makes them durable,
 //! for all waiting threads at once.

@@ -1,7 +1,7 @@
 //! A page: some 256 KB of rows that are read together.
 //!
 //! ```text
-//! page      two blocks of the part, each lz4 with its raw size before it
+//! page      two blocks of the part, each its raw size u32 and an LZ4 block
 //! head      per row its timestamp, ivarint: nanoseconds since the row before, of the first since 1970
 //!           per row the bytes of its line, uvarint
 //!           sets uvarint, then per set of structured metadata: its encoded labels behind their length
@@ -9,10 +9,10 @@
 //! lines     the lines behind each other
 //! ```
 //!
-//! How many rows and how many bytes of lines there are stands in the part's directory. A page may hold rows of
-//! several streams. The head alone answers whatever asks for times, lengths or metadata; the lines are
-//! unpacked when somebody wants to see one. Other encodings of the lines will be other blocks beside
-//! the same head.
+//! Labels are the text of `model::labels`; their length is a uvarint. How many rows and how many bytes
+//! of lines there are stands in the part's directory. A page may hold rows of several streams. The
+//! head alone answers whatever asks for times, lengths or metadata; the lines are unpacked when
+//! somebody wants to see one. Other encodings of the lines will be other blocks beside the same head.
 
 use std::collections::HashMap;
 use std::ops::Range;

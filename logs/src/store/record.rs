@@ -11,9 +11,10 @@
 //!               the line behind its length
 //! ```
 //!
-//! A stream is named once in a segment and then only numbered. Its number stands beside its name, so
-//! the loss of the record that named it costs the lines that refer to it and never hands them to
-//! another stream. Sets of metadata are repeated from record to record: most have one short pair.
+//! Lengths are uvarint, labels the text of `model::labels`. A stream is named once in a segment and then
+//! only numbered. Its number stands beside its name, so the loss of the record that named it costs the
+//! lines that refer to it and never hands them to another stream. Sets of metadata are repeated from
+//! record to record: most have one short pair.
 
 use std::collections::HashMap;
 

@@ -1,10 +1,11 @@
 //! The index that parts of the first version have. It is read for ever, and written no more.
 //!
 //! ```text
-//! block*             64 series each: their encoded labels, each behind its length, lz4 with its size
+//! block*             64 series each: length unpacked u32, then an LZ4 block: texts of `model::labels`,
+//!                    each behind its length (uvarint)
 //! block*             roaring bitmaps of the values that more than one series has
-//! section "series"   count uvarint, then per block of labels: offset uvarint, length uvarint
-//! section "terms"    an FST: name 0xFF value → postings
+//! section "series"   how many series uvarint, then per block of labels: offset uvarint, length uvarint
+//! section "terms"    an FST of the crate `fst`: name 0xFF value → postings
 //! ```
 //!
 //! 0xFF occurs in no UTF-8 text, so a name ends where it ends. Postings are one number: with the

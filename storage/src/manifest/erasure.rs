@@ -4,6 +4,16 @@
 //! Its number is drawn from the same sequence as the parts', so that "before" is a comparison: parts of a
 //! smaller sequence are subject to it, until they were written anew without the deleted rows or turn out to
 //! have none. A deletion that no part is subject to is forgotten.
+//!
+//! ```text
+//! { "id": 46, "matchers": [ { "name": "job", "op": "=~", "value": "a|b" } ],
+//!   "start_ms": -9223372036854775808, "end_ms": 1795253500000 }
+//! ```
+//!
+//! A part is subject to it if its `sequence` is less than `id` and its `erased` has no such `id`. Deleted
+//! are the samples and exemplars from `start_ms` to `end_ms`, both included, of the series that pass every
+//! matcher. The operators are `=`, `!=`, `=~` and `!~`, the last two with a regular expression of RE2 for the
+//! whole value, in which `.` is a newline too; a label that a series does not have is empty.
 
 use model::matcher::{MatchOp, Matcher};
 use model::time::{TimeRange, Timestamp};

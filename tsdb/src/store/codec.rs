@@ -1,8 +1,8 @@
 //! How the columns of a block become bytes, and back to the same bits.
 //!
-//! Every body opens with the tag of its codec, so that a codec is added without a new format and a
-//! reader that lacks it says so. An encoder tries what may fit, keeps the smallest, decodes what it
-//! made and compares bits; what does not come back bit for bit is written raw.
+//! Every body of timestamps, floats and starts opens with the tag of its codec, so that a codec is added
+//! without a new format and a reader that lacks it says so. An encoder tries what may fit, keeps the
+//! smallest, decodes what it made and compares bits; what does not come back bit for bit is written raw.
 //!
 //! - [`bits`]: single bits in a byte string.
 //! - [`timestamps`]: milliseconds, strictly ascending.

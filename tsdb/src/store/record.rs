@@ -14,12 +14,13 @@
 //! 3 histograms  runs, times, histograms as in a block (see `codec::histograms`), each against the
 //!             one before in the section
 //! 6 exemplars count uvarint, then per exemplar: number ivarint (against the one before), instant
-//!             ivarint, value f64, labels text
+//!             ivarint, value f64, labels
 //! 7 families  as the section of a part, see `families.rs`
 //! 8 starts    runs, times, then per row its instant less its start, ivarint: when the counter behind
 //!             the sample started that this record gives the series at that instant, where it is known
 //! stretches   count uvarint, then each: first number (change against the number behind the stretch
-//!             before, ivarint), series uvarint, whose numbers follow one another, rows of each uvarint
+//!             before, ivarint), series uvarint, whose numbers follow one another, rows that each of
+//!             them has uvarint
 //! runs        count uvarint, then number (change against the run before, ivarint), rows uvarint
 //! times       0 and the one instant (ivarint) of every row: a scrape
 //!             1 and each row's change (ivarint) against the row before
@@ -28,9 +29,13 @@
 //! Version 1 had these instead of 4 and 5, and they are read for ever:
 //!
 //! ```text
-//! 1 series    count uvarint, then number uvarint, labels text each
+//! 1 series    count uvarint, then number uvarint, labels each
 //! 2 floats    runs, times, values: 64 bits each
 //! ```
+//!
+//! Labels are the text of `model::labels` behind its length in bytes (uvarint). Rows stand in the order
+//! of stretches or runs, those of one series one behind another. What is first in a column is written
+//! as a change to 0.
 //!
 //! A reader skips sections it does not know. Sections are in the order they are applied in: names
 //! before what they name, floats before histograms, starts behind both.
