@@ -5,4 +5,5 @@
 
 pub mod exposition;
 pub mod loki_push;
+pub mod remote_read;
 pub mod remote_write;

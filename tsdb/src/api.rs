@@ -8,11 +8,13 @@
 //! - [`params`]: parameters of a GET or of a posted form, and their texts to times and numbers.
 //! - [`work`]: CPU work off the async threads, bounded in number and time.
 //! - [`response`]: the envelope, and errors with their status.
+//! - [`streamed`]: answers that are written while the store is read.
 //! - [`query`]: `query`, `query_range`, `format_query`.
 //! - [`labels`]: `labels`, `label/NAME/values`, `series`.
 //! - [`metadata`]: `metadata`, `status/buildinfo`.
 //! - `status`: `status/tsdb`.
-//! - [`write`]: `write`, remote write 1.0.
+//! - [`write`]: `write`, remote write 1.0 and 2.0.
+//! - [`read`]: `read`, remote read in samples and in chunks.
 //! - [`admin`]: `admin/tsdb/…`: snapshot, deletion.
 //! - [`export`]: `export`, every sample as JSON lines.
 
@@ -22,8 +24,10 @@ mod labels;
 mod metadata;
 mod params;
 mod query;
+mod read;
 mod response;
 mod status;
+mod streamed;
 mod work;
 mod write;
 
@@ -47,6 +51,10 @@ pub struct ApiOptions {
     pub writes_max: usize,
     /// Exports that run at once; beyond it a client is asked to come back.
     pub exports_max: usize,
+    /// Remote reads that are streamed at once; others wait for their turn.
+    pub reads_max: usize,
+    /// Samples of a remote read that is not streamed.
+    pub read_samples_max: usize,
     /// Writes that are received or wait for their turn; beyond it a client is asked to come back.
     pub writes_waiting_max: usize,
     /// How long a client is asked to wait when there is no room for a write.
@@ -63,6 +71,8 @@ impl Default for ApiOptions {
             queries_max: 20,
             writes_max: 4,
             exports_max: 4,
+            reads_max: 10,
+            read_samples_max: 10_000_000,
             writes_waiting_max: 64,
             retry_after: Duration::from_secs(5),
             form_bytes_max: 10 << 20,
@@ -78,6 +88,7 @@ struct Api {
     queries: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     exports: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
     /// Places of writes that are received or wait: each may hold a whole request in memory.
     write_places: Arc<Semaphore>,
 }
@@ -97,6 +108,7 @@ pub(crate) fn router(tsdb: Tsdb, admin: AdminApi) -> Router {
         queries: Arc::new(Semaphore::new(options.api.queries_max)),
         writes: Arc::new(Semaphore::new(options.api.writes_max)),
         exports: Arc::new(Semaphore::new(options.api.exports_max)),
+        reads: Arc::new(Semaphore::new(options.api.reads_max)),
         write_places: Arc::new(Semaphore::new(options.api.writes_waiting_max)),
         tsdb,
     };
@@ -114,6 +126,7 @@ pub(crate) fn router(tsdb: Tsdb, admin: AdminApi) -> Router {
         .route("/api/v1/label/{name}/values", get(labels::values))
         .route("/api/v1/series", get(labels::series).post(labels::series))
         .route("/api/v1/export", get(export::lines).post(export::lines))
+        .route("/api/v1/read", post(read::read))
         .route("/api/v1/metadata", get(metadata::metadata))
         .route("/api/v1/status/tsdb", get(status::tsdb))
         .route("/api/v1/status/buildinfo", get(metadata::buildinfo))

@@ -335,7 +335,8 @@ fn labels_from(pairs: &[LabelPair]) -> Labels {
     Labels::from_pairs(pairs.iter().map(|pair| (&pair.name, &pair.value)))
 }
 
-fn labels_to(labels: &Labels) -> Vec<LabelPair> {
+/// Labels as pairs, in the order of their names.
+pub fn labels_to(labels: &Labels) -> Vec<LabelPair> {
     labels
         .iter()
         .map(|(name, value)| LabelPair {

@@ -66,6 +66,11 @@ impl ApiError {
         Self::new(ErrorType::BadData, message)
     }
 
+    /// The status it is answered with.
+    pub(super) fn status(&self) -> StatusCode {
+        self.kind.status()
+    }
+
     /// A parameter that cannot be read.
     pub(super) fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
         Self::bad_data(format!("invalid parameter {name:?}: {reason}"))

@@ -129,6 +129,7 @@ mod tests {
             queries: Arc::new(Semaphore::new(1)),
             writes: Arc::new(Semaphore::new(1)),
             exports: Arc::new(Semaphore::new(1)),
+            reads: Arc::new(Semaphore::new(1)),
             write_places: Arc::new(Semaphore::new(1)),
         }
     }

@@ -14,6 +14,7 @@
 //! - [`xor`]: a chunk of floats.
 //! - [`xor2`]: a chunk of floats of the newer encoding.
 //! - [`histograms`]: a chunk of native histograms, with integers or floats for counts.
+//! - [`encode`]: samples to chunks, the other way, for remote read.
 //! - [`chunk`]: a chunk in its file: length, encoding, checksum.
 //! - [`index`]: symbols and series.
 //! - [`tombstones`]: what was deleted.
@@ -24,6 +25,7 @@
 mod bits;
 pub mod block;
 pub mod chunk;
+pub(crate) mod encode;
 mod histograms;
 mod index;
 mod tombstones;

@@ -19,6 +19,7 @@ mod formats;
 mod life;
 mod model;
 mod queries;
+mod read;
 mod registry;
 mod rollup;
 mod support;

@@ -1,0 +1,204 @@
+//! `read`: remote read, by which a Prometheus asks this store for samples and evaluates them itself.
+//!
+//! The reader says which kinds of answer it takes. Samples are one message, put together in memory, so
+//! there is a limit to them; chunks are frames that are streamed, a series in memory at a time, and have
+//! none. Errors are plain texts, as upstream's are.
+//!
+//! - [`chunks`]: frames of chunks.
+
+mod chunks;
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest as _, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use model::labels::Labels;
+use model::matcher::{MatchOp, Matcher};
+use model::sample::HistogramSample;
+use model::time::{TimeRange, Timestamp};
+use model::wire::remote_read::{Query, ReadRequest, ResponseType};
+use model::wire::remote_write::{TimeSeries, WireSample, labels_to};
+use prost::Message as _;
+use prost::encoding::encode_varint;
+
+use super::Api;
+use super::response::{ApiError, ErrorType};
+use super::streamed::streamed;
+use super::write::text;
+use crate::query::{Guard, Samples, SelectError, Source as _};
+
+const CONTENT_TYPE: &str = "application/x-protobuf";
+const CHUNKED_CONTENT_TYPE: &str =
+    "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+/// How much a byte can unpack to at most.
+const SNAPPY_RATIO_MAX: usize = 22;
+/// The key of field 1 where it is a message.
+const FIELD_1: u8 = 0x0a;
+
+/// What is asked of one query.
+struct Asked {
+    range: TimeRange,
+    matchers: Vec<Matcher>,
+}
+
+/// `read`
+pub(super) async fn read(State(api): State<Api>, request: Request) -> Response {
+    match answer(api, request).await {
+        Ok(response) => response,
+        Err(error) => text(error.status(), error.message),
+    }
+}
+
+async fn answer(api: Api, request: Request) -> Result<Response, ApiError> {
+    let body = Bytes::from_request(request, &()).await;
+    let body = body.map_err(|rejection| ApiError::bad_data(rejection.body_text()))?;
+    let request = decode(&body, api.options().form_bytes_max)?;
+    let asked: Result<Vec<Asked>, ApiError> = request.queries.iter().map(asked_of).collect();
+    let asked = asked?;
+    match negotiate(&request.accepted_response_types)? {
+        ResponseType::Samples => {
+            let body = api.run_query(None, move |api, guard| samples(api, &asked, guard));
+            let headers = [
+                (header::CONTENT_TYPE, CONTENT_TYPE),
+                (header::CONTENT_ENCODING, "snappy"),
+            ];
+            Ok((StatusCode::OK, headers, body.await?).into_response())
+        }
+        ResponseType::StreamedXorChunks => {
+            let turn = Arc::clone(&api.reads).acquire_owned().await;
+            let stopping = |_| ApiError::new(ErrorType::Unavailable, "the server is stopping");
+            let turn = turn.map_err(stopping)?;
+            let work = streamed(turn, CHUNKED_CONTENT_TYPE, move |guard, sink| {
+                for (index, asked) in (0..).zip(&asked) {
+                    each_series(&api, asked, guard, |labels, samples| {
+                        chunks::send(index, labels, samples, sink)
+                    })?;
+                }
+                Ok(())
+            });
+            work.await
+        }
+    }
+}
+
+fn decode(body: &[u8], bytes_max: usize) -> Result<ReadRequest, ApiError> {
+    let bytes =
+        snap::raw::decompress_len(body).map_err(|error| ApiError::bad_data(error.to_string()))?;
+    if bytes > bytes_max.min(body.len().saturating_mul(SNAPPY_RATIO_MAX)) {
+        return Err(ApiError::bad_data(format!(
+            "the request unpacks to {bytes} bytes and at most {bytes_max} are allowed; ask for less at once"
+        )));
+    }
+    let unpacked = snap::raw::Decoder::new().decompress_vec(body);
+    let unpacked = unpacked.map_err(|error| ApiError::bad_data(error.to_string()))?;
+    ReadRequest::decode(unpacked.as_slice()).map_err(|error| ApiError::bad_data(error.to_string()))
+}
+
+/// The first kind that is known; samples where nothing is said.
+fn negotiate(accepted: &[i32]) -> Result<ResponseType, ApiError> {
+    if accepted.is_empty() {
+        return Ok(ResponseType::Samples);
+    }
+    let known = accepted
+        .iter()
+        .find_map(|number| ResponseType::from_wire(*number));
+    known.ok_or_else(|| {
+        ApiError::bad_data(format!(
+            "server does not support any of the requested response types: {accepted:?}; supported: map[SAMPLES:{{}} STREAMED_XOR_CHUNKS:{{}}]"
+        ))
+    })
+}
+
+fn asked_of(query: &Query) -> Result<Asked, ApiError> {
+    let matchers = query.matchers.iter().map(|matcher| {
+        let op = match matcher.kind {
+            0 => MatchOp::Equal,
+            1 => MatchOp::NotEqual,
+            2 => MatchOp::Regex,
+            3 => MatchOp::NotRegex,
+            _ => return Err(ApiError::bad_data("invalid matcher type")),
+        };
+        let made = Matcher::new(op, &matcher.name, &matcher.value);
+        made.map_err(|error| ApiError::bad_data(error.to_string()))
+    });
+    Ok(Asked {
+        range: TimeRange::new(
+            Timestamp(query.start_timestamp_ms),
+            Timestamp(query.end_timestamp_ms),
+        ),
+        matchers: matchers.collect::<Result<_, _>>()?,
+    })
+}
+
+/// Hands every series that has samples on, in the order of labels.
+fn each_series<E: From<SelectError>>(
+    api: &Api,
+    asked: &Asked,
+    guard: &Guard,
+    mut take: impl FnMut(&Labels, &Samples) -> Result<(), E>,
+) -> Result<(), E> {
+    let selection = api
+        .tsdb
+        .reader()
+        .select(asked.range, &asked.matchers, guard)?;
+    let mut reader = selection.reader();
+    let mut samples = Samples::default();
+    for (place, labels) in selection.labels().iter().enumerate() {
+        guard.check().map_err(SelectError::from)?;
+        reader.read(place, &mut samples)?;
+        if !samples.is_empty() {
+            take(labels, &samples)?;
+        }
+    }
+    Ok(())
+}
+
+/// The whole answer in samples, packed.
+fn samples(api: &Api, asked: &[Asked], guard: &Guard) -> Result<Vec<u8>, ApiError> {
+    let limit = api.options().read_samples_max;
+    let mut count = 0;
+    let mut response = Vec::new();
+    for asked in asked {
+        let mut result = Vec::new();
+        each_series(api, asked, guard, |labels, samples| {
+            count += samples.budget_size();
+            if count > limit {
+                return Err(ApiError::bad_data(format!(
+                    "exceeded sample limit ({limit}); ask for STREAMED_XOR_CHUNKS, which have none, or for less"
+                )));
+            }
+            result.push(FIELD_1);
+            let encoded = series(labels, samples).encode_length_delimited(&mut result);
+            encoded.map_err(|error| ApiError::new(ErrorType::Internal, error.to_string()))
+        })?;
+        response.push(FIELD_1);
+        encode_varint(result.len() as u64, &mut response);
+        response.append(&mut result);
+    }
+    snap::raw::Encoder::new()
+        .compress_vec(&response)
+        .map_err(|error| ApiError::new(ErrorType::Internal, error.to_string()))
+}
+
+fn series(labels: &Labels, samples: &Samples) -> TimeSeries {
+    let floats = samples.timestamps.iter().zip(&*samples.values);
+    let floats = floats.map(|(timestamp, value)| WireSample {
+        value: Some(*value),
+        timestamp: *timestamp,
+    });
+    let histograms = samples.histograms.iter().map(|(timestamp, histogram)| {
+        let sample = HistogramSample {
+            timestamp: *timestamp,
+            histogram: histogram.as_ref().clone(),
+        };
+        (&sample).into()
+    });
+    TimeSeries {
+        labels: labels_to(labels),
+        samples: floats.collect(),
+        exemplars: Vec::new(),
+        histograms: histograms.collect(),
+    }
+}
