@@ -9,17 +9,24 @@
 //! - [`work`]: CPU work off the async threads, bounded in number and time.
 //! - [`response`]: the envelope, and errors with their status.
 //! - [`streamed`]: answers that are written while the store is read.
+//! - [`cors`]: which pages of other origins may read answers.
 //! - [`query`]: `query`, `query_range`, `format_query`.
+//! - [`tree`]: the tree of a query, `parse_query`.
+//! - [`exemplars`]: what stands for samples, `query_exemplars`.
 //! - [`labels`]: `labels`, `label/NAME/values`, `series`.
 //! - [`metadata`]: `metadata`, `status/buildinfo`.
 //! - `status`: `status/tsdb`.
 //! - [`write`]: `write`, remote write 1.0 and 2.0.
 //! - [`read`]: `read`, remote read in samples and in chunks.
+//! - [`federate`]: `/federate`, the newest samples as text.
 //! - [`admin`]: `admin/tsdb/…`: snapshot, deletion.
 //! - [`export`]: `export`, every sample as JSON lines.
 
 pub mod admin;
+pub mod cors;
+mod exemplars;
 mod export;
+mod federate;
 mod labels;
 mod metadata;
 mod params;
@@ -28,6 +35,7 @@ mod read;
 mod response;
 mod status;
 mod streamed;
+mod tree;
 mod work;
 mod write;
 
@@ -36,6 +44,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
@@ -61,6 +70,8 @@ pub struct ApiOptions {
     pub retry_after: Duration,
     /// Size of a posted form.
     pub form_bytes_max: usize,
+    /// Origins whose pages may read answers; none is any.
+    pub cors_origin: Option<cors::Origins>,
     /// The version that `status/buildinfo` tells.
     pub version: String,
 }
@@ -76,6 +87,7 @@ impl Default for ApiOptions {
             writes_waiting_max: 64,
             retry_after: Duration::from_secs(5),
             form_bytes_max: 10 << 20,
+            cors_origin: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -104,6 +116,7 @@ pub(crate) fn router(tsdb: Tsdb, admin: AdminApi) -> Router {
     let options = tsdb.options();
     let form_bytes_max = options.api.form_bytes_max;
     let request_bytes_max = options.ingest.request_bytes_max;
+    let origins = options.api.cors_origin.clone();
     let api = Api {
         queries: Arc::new(Semaphore::new(options.api.queries_max)),
         writes: Arc::new(Semaphore::new(options.api.writes_max)),
@@ -122,6 +135,15 @@ pub(crate) fn router(tsdb: Tsdb, admin: AdminApi) -> Router {
             "/api/v1/format_query",
             get(query::format).post(query::format),
         )
+        .route(
+            "/api/v1/parse_query",
+            get(tree::parse_query).post(tree::parse_query),
+        )
+        .route(
+            "/api/v1/query_exemplars",
+            get(exemplars::exemplars).post(exemplars::exemplars),
+        )
+        .route("/federate", get(federate::federate))
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values))
         .route("/api/v1/series", get(labels::series).post(labels::series))
@@ -134,4 +156,5 @@ pub(crate) fn router(tsdb: Tsdb, admin: AdminApi) -> Router {
         .merge(write)
         .with_state(api.clone())
         .merge(admin::router(api, admin))
+        .layer(from_fn_with_state(origins, cors::say))
 }

@@ -159,6 +159,11 @@ impl Function {
         }
     }
 
+    /// The types of its arguments, an optional or repeated one once.
+    pub const fn arguments(&self) -> &'static [ValueType] {
+        self.args
+    }
+
     /// The type of an argument.
     pub fn argument(&self, index: usize) -> ValueType {
         let last = self.args.last().copied().unwrap_or(ValueType::Scalar);

@@ -83,13 +83,13 @@ pub(crate) async fn ask(tsdb: &Tsdb, request: Request<Body>) -> (StatusCode, Str
     (status, text)
 }
 
-async fn get(tsdb: &Tsdb, uri: &str) -> (u16, String) {
+pub(crate) async fn get(tsdb: &Tsdb, uri: &str) -> (u16, String) {
     let request = Request::builder().uri(uri).body(Body::empty());
     let (status, text) = ask(tsdb, request.expect("a request")).await;
     (status.as_u16(), text)
 }
 
-async fn post(tsdb: &Tsdb, uri: &str, form: &str) -> (u16, String) {
+pub(crate) async fn post(tsdb: &Tsdb, uri: &str, form: &str) -> (u16, String) {
     let request = Request::builder()
         .method(Method::POST)
         .uri(uri)
@@ -99,15 +99,15 @@ async fn post(tsdb: &Tsdb, uri: &str, form: &str) -> (u16, String) {
     (status.as_u16(), text)
 }
 
-async fn check(tsdb: &Tsdb, uri: &str, status: u16, expected: &str) {
+pub(crate) async fn check(tsdb: &Tsdb, uri: &str, status: u16, expected: &str) {
     assert_eq!(get(tsdb, uri).await, (status, expected.to_owned()), "{uri}");
 }
 
-fn success(data: &str) -> String {
+pub(crate) fn success(data: &str) -> String {
     format!("{{\"status\":\"success\",\"data\":{data}}}")
 }
 
-fn error(kind: &str, message: &str) -> String {
+pub(crate) fn error(kind: &str, message: &str) -> String {
     let message = serde_json::to_string(message).expect("a text");
     format!("{{\"status\":\"error\",\"errorType\":\"{kind}\",\"error\":{message}}}")
 }

@@ -14,6 +14,7 @@ mod codecs;
 mod concurrent;
 mod crash;
 mod damage;
+mod endpoints;
 mod export;
 mod formats;
 mod life;
