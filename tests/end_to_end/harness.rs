@@ -156,6 +156,11 @@ impl Taffrail {
 
     /// Remote write; true if it was acknowledged.
     pub(crate) async fn write(&self, series: &[SeriesSamples]) -> bool {
+        self.write_to(&self.http, series).await
+    }
+
+    /// Remote write to a server, this or another; true if it was acknowledged.
+    pub(crate) async fn write_to(&self, server: &str, series: &[SeriesSamples]) -> bool {
         let request = WriteRequest {
             timeseries: series.iter().map(TimeSeries::from).collect(),
             metadata: Vec::new(),
@@ -164,8 +169,12 @@ impl Taffrail {
             ("Content-Encoding", "snappy"),
             ("X-Prometheus-Remote-Write-Version", "0.1.0"),
         ];
-        self.post_snappy("/api/v1/write", &request.encode_to_vec(), &headers)
-            .await
+        self.post_snappy(
+            &format!("{server}/api/v1/write"),
+            &request.encode_to_vec(),
+            &headers,
+        )
+        .await
     }
 
     /// Push of lines with their nanoseconds; true if it was acknowledged.
@@ -181,15 +190,15 @@ impl Taffrail {
                 entries: entries.collect(),
             }],
         };
-        self.post_snappy("/loki/api/v1/push", &request.encode_to_vec(), &[])
-            .await
+        let url = format!("{}/loki/api/v1/push", self.http);
+        self.post_snappy(&url, &request.encode_to_vec(), &[]).await
     }
 
-    async fn post_snappy(&self, path: &str, body: &[u8], headers: &[(&str, &str)]) -> bool {
+    async fn post_snappy(&self, url: &str, body: &[u8], headers: &[(&str, &str)]) -> bool {
         let body = snap::raw::Encoder::new()
             .compress_vec(body)
             .expect("compresses");
-        let mut request = self.client.post(format!("{}{path}", self.http)).body(body);
+        let mut request = self.client.post(url).body(body);
         request = request.header("Content-Type", "application/x-protobuf");
         for (name, value) in headers {
             request = request.header(*name, *value);

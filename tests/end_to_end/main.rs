@@ -16,5 +16,6 @@ mod kill;
 mod machine;
 mod mixed;
 mod moving;
+mod prometheus;
 mod start;
 mod tier;

@@ -18,9 +18,14 @@ pub struct Civil {
 }
 
 impl Civil {
-    /// The date of seconds since the epoch; a fraction is cut off towards the epoch.
+    /// The date of seconds since the epoch; a fraction is cut off towards the epoch. What is no 64-bit number of
+    /// seconds is the last of them, to which Prometheus' arithmetic comes on x86-64.
     pub fn from_seconds(seconds: f64) -> Self {
-        let seconds = seconds as i64;
+        let seconds = if seconds.abs() < 9_223_372_036_854_775_808.0 {
+            seconds as i64
+        } else {
+            i64::MAX
+        };
         let days = seconds.div_euclid(86_400);
         let shifted = days + 719_468;
         let era = shifted.div_euclid(146_097);
@@ -102,6 +107,8 @@ pub fn minute(date: Civil) -> f64 {
 mod tests {
     use super::*;
 
+    const LAST: [f64; 8] = [292_277_026_596.0, 12.0, 4.0, 0.0, 339.0, 31.0, 15.0, 30.0];
+
     #[test]
     fn dates_are_those_of_the_calendar() {
         for (seconds, expected) in [
@@ -114,6 +121,9 @@ mod tests {
                 1_456_790_400.0,
                 [2016.0, 3.0, 1.0, 2.0, 61.0, 31.0, 0.0, 0.0],
             ),
+            (f64::NAN, LAST),
+            (f64::INFINITY, LAST),
+            (f64::NEG_INFINITY, LAST),
             (-1.0, [1969.0, 12.0, 31.0, 3.0, 365.0, 31.0, 23.0, 59.0]),
             (
                 4_107_542_400.0,
