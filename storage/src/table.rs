@@ -65,8 +65,14 @@ impl Shard {
 
     /// Whether the shard holds the series whose labels have this hash.
     pub const fn holds(self, hash: u64) -> bool {
+        Self::number_of(hash, self.of) == self.number
+    }
+
+    /// Which of `of` shards, at least one, holds the series whose labels have this hash.
+    #[inline]
+    pub const fn number_of(hash: u64, of: u32) -> u32 {
         // The high bits: tables within a shard use the low ones.
-        (hash >> 32) % (self.of as u64) == self.number as u64
+        ((hash >> 32) % (of as u64)) as u32
     }
 }
 

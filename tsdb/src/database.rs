@@ -30,13 +30,15 @@ use crate::ingest::census::Census;
 use crate::ingest::limits::IngestLimits;
 use crate::ingest::metadata::MetadataStore;
 use crate::ingest::refusal::Refused;
-use crate::ingest::remote_write::{self, DecodeError, Unpacked, version_2};
+use crate::ingest::remote_write::{self, DecodeError, Room, version_2};
 use crate::query::{Engine, EngineOptions};
 use crate::rollup::source::RolledSource;
 use crate::rollup::{Rollup, RollupOptions};
 use crate::store::MetricStore;
+use crate::store::memtable::active_registries;
 use crate::store::read::Reader;
 use crate::store::read::cache::BlockCache;
+use crate::store::registry::ActiveRegistries;
 
 pub use background::TsdbBackground;
 
@@ -141,8 +143,8 @@ struct Inner {
     cache: Arc<BlockCache>,
     metadata: MetadataStore,
     census: Arc<Census>,
-    /// Room that writes unpack into, for as many as were under way at once.
-    rooms: Mutex<Vec<Unpacked>>,
+    /// Room for writes, as many as were under way at once.
+    rooms: Mutex<Vec<Room>>,
     counters: Counters,
 }
 
@@ -216,21 +218,23 @@ impl Tsdb {
     /// Stores what of `series` may be stored. On an error none of it was acknowledged.
     pub fn append(&self, series: &[SeriesSamples]) -> Result<Appended, AppendError> {
         let limits = &self.inner.options.ingest;
-        let (batch, refused) = ingest::check(series, limits, self.accepted_range());
-        self.append_batch(batch, refused)
+        let (mut batch, refused) = ingest::check(series, limits, self.accepted_range());
+        self.append_batch(&mut batch, refused)
     }
 
     /// Stores what of the body of a remote write 1.0 may be stored. On an error none of it was
     /// acknowledged.
     pub fn write(&self, body: &[u8]) -> Result<Appended, WriteError> {
-        self.write_decoded(|limits, accepted, room| {
-            remote_write::decode(body, limits, accepted, room)
+        self.write_decoded(|limits, accepted, registries, room| {
+            remote_write::decode(body, limits, accepted, registries, room)
         })
     }
 
     /// The same of a remote write 2.0.
     pub fn write_version_2(&self, body: &[u8]) -> Result<Appended, WriteError> {
-        self.write_decoded(|limits, accepted, room| version_2::decode(body, limits, accepted, room))
+        self.write_decoded(|limits, accepted, registries, room| {
+            version_2::decode(body, limits, accepted, registries, room)
+        })
     }
 
     fn write_decoded(
@@ -238,24 +242,31 @@ impl Tsdb {
         decode: impl FnOnce(
             &IngestLimits,
             TimeRange,
-            &mut Unpacked,
+            &ActiveRegistries,
+            &mut Room,
         ) -> Result<(Batch, Refused), DecodeError>,
     ) -> Result<Appended, WriteError> {
         let limits = &self.inner.options.ingest;
         let mut room = self.inner.rooms.lock().pop().unwrap_or_default();
-        let decoded = decode(limits, self.accepted_range(), &mut room);
+        let registries = active_registries(&self.inner.store.view());
+        let decoded = decode(limits, self.accepted_range(), &registries, &mut room);
+        let written = decoded.map_err(WriteError::from);
+        let written = written.and_then(|(mut batch, refused)| {
+            let appended = self.append_batch(&mut batch, refused);
+            room.keep(batch);
+            Ok(appended?)
+        });
         let mut rooms = self.inner.rooms.lock();
         if rooms.len() < ROOMS_MAX {
             rooms.push(room);
         }
         drop(rooms);
-        let (batch, refused) = decoded?;
-        Ok(self.append_batch(batch, refused)?)
+        written
     }
 
     fn append_batch(
         &self,
-        mut batch: Batch,
+        batch: &mut Batch,
         mut refused: Refused,
     ) -> Result<Appended, AppendError> {
         let Inner {
@@ -277,7 +288,7 @@ impl Tsdb {
             });
         }
         batch.counted_by(Arc::clone(census));
-        store.append(&batch)?;
+        store.append(batch)?;
         let without_room = metadata.record(batch.metadata(), now);
         counters
             .metadata_dropped
@@ -338,7 +349,8 @@ impl Tsdb {
     pub fn record_metadata(&self, metadata: &[Metadata]) -> Result<(), AppendError> {
         let mut batch = Batch::default();
         batch.describe(metadata.to_vec());
-        self.append_batch(batch, Refused::default()).map(|_| ())
+        self.append_batch(&mut batch, Refused::default())
+            .map(|_| ())
     }
 
     /// The HTTP API, everything below `/api/v1`; what administers it is refused.

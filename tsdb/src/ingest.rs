@@ -9,6 +9,7 @@
 //! - [`limits`]: how much, how long, how far ahead.
 //! - [`refusal`]: why a series or a sample was not taken, in upstream's words where it has any.
 //! - [`validate`]: the rules for labels, instants and histograms.
+//! - [`named`]: the bytes that a series is named with, and its fingerprint.
 //! - [`batch`]: a write on its way into the store.
 //! - [`build`]: what comes in to a batch of what may be stored.
 //! - [`remote_write`]: the bytes of a remote write to a batch; [`protobuf`] is how they are read.
@@ -20,6 +21,7 @@ mod build;
 pub mod census;
 pub mod limits;
 pub mod metadata;
+pub(crate) mod named;
 mod protobuf;
 pub mod refusal;
 pub mod remote_write;
@@ -33,13 +35,16 @@ use build::Builder;
 use limits::IngestLimits;
 use refusal::Refused;
 
+use crate::store::registry::ActiveRegistries;
+
 /// What of `series` may be stored, and what not.
 pub fn check(
     series: &[SeriesSamples],
     limits: &IngestLimits,
     accepted: TimeRange,
 ) -> (Batch, Refused) {
-    let mut builder = Builder::new(limits, accepted);
+    let none_known = ActiveRegistries::default();
+    let mut builder = Builder::new(Batch::default(), limits, accepted, &none_known);
     for series in series {
         builder.series(series);
     }

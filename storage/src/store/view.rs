@@ -104,7 +104,7 @@ impl<T: Table> View<T> {
     }
 
     /// The memtables that are being written to, one of each shard.
-    pub(super) fn active(&self) -> &[Arc<Memory<T>>] {
+    pub fn active(&self) -> &[Arc<Memory<T>>] {
         self.generations().last().unwrap_or_default()
     }
 

@@ -1,9 +1,9 @@
 //! A write on its way into the store: series as they are stored, samples side by side.
 //!
 //! A request repeats the labels of every series in full, so what a write costs is mostly what its
-//! labels cost. They are kept in their durable form (see [`model::labels`]), one set behind another in
-//! one text, each with its fingerprint: nothing is allocated for a series, and the store finds one it
-//! knows by the fingerprint and a comparison of bytes.
+//! labels cost. A series that the store was found to know is its number, and has no labels here. Those of
+//! the others are kept in their durable form (see [`model::labels`]), one set behind another in one
+//! text, each with its fingerprint: nothing is allocated for a series.
 //!
 //! A batch holds what may be stored. What may not is left out where the batch is built
 //! ([`super::build`]), but for one thing that only the store knows: whether a series is new. So a batch
@@ -15,9 +15,12 @@ use std::sync::Arc;
 use model::labels::Labels;
 use model::sample::{Exemplar, HistogramSample, Metadata, Sample, SeriesSamples};
 use parking_lot::Mutex;
+use storage::index::SeriesRef;
 
 use super::census::{Census, TurnedAway};
+use super::named::Fingerprints;
 use super::refusal::Refused;
+use crate::store::registry::ActiveRegistries;
 
 /// A write.
 #[derive(Debug, Default)]
@@ -31,6 +34,8 @@ pub struct Batch {
     /// In the order of series.
     starts: Vec<(usize, Start)>,
     census: Option<Arc<Census>>,
+    /// Where the known series are known.
+    registries: ActiveRegistries,
     /// By shard: one that had to wait is asked again.
     refused: Mutex<BTreeMap<u32, (Refused, TurnedAway)>>,
 }
@@ -39,6 +44,7 @@ pub struct Batch {
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     hash: u64,
+    known: Option<SeriesRef>,
     text_end: usize,
     floats_end: usize,
     histograms_end: usize,
@@ -60,9 +66,9 @@ pub struct Start {
 /// A series of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSeries<'a> {
-    /// Its labels, in their durable form.
-    pub labels: &'a str,
-    /// Their fingerprint.
+    /// Which series it is.
+    pub identity: Identity<'a>,
+    /// The fingerprint of its labels.
     pub hash: u64,
     /// Its floats, in any order.
     pub floats: &'a [Sample],
@@ -72,6 +78,15 @@ pub struct BatchSeries<'a> {
     pub exemplars: &'a [Exemplar],
     /// When the counters behind its samples started, where that is known.
     pub starts: &'a [(usize, Start)],
+}
+
+/// Which series a series of a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity<'a> {
+    /// The one with these labels, in their durable form.
+    Labels(&'a str),
+    /// The one that has this number in that registry of the batch's which is its shard's.
+    Known(SeriesRef),
 }
 
 impl BatchSeries<'_> {
@@ -90,13 +105,50 @@ impl Batch {
     /// The batch of these series, none of which is checked.
     pub fn of(series: &[SeriesSamples]) -> Self {
         let mut batch = Self::default();
+        let mut fingerprints = Fingerprints::default();
         for series in series {
             batch.floats.extend(&series.samples);
             batch.histograms.extend_from_slice(&series.histograms);
             batch.exemplars.extend_from_slice(&series.exemplars);
-            batch.end_series(series.labels.as_encoded(), series.labels.fingerprint());
+            let labels = series.labels.as_encoded();
+            batch.end_series(labels, fingerprints.of(labels));
         }
         batch
+    }
+
+    /// Empties the batch; it keeps its room.
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.series.clear();
+        self.floats.clear();
+        self.histograms.clear();
+        self.exemplars.clear();
+        self.metadata.clear();
+        self.starts.clear();
+        self.census = None;
+        self.registries = ActiveRegistries::default();
+        self.refused.get_mut().clear();
+    }
+
+    /// What an empty batch takes in memory.
+    pub(super) const fn bytes_kept(&self) -> usize {
+        self.text.capacity()
+            + self.series.capacity() * SERIES_BYTES
+            + self.floats.capacity() * size_of::<Sample>()
+            + self.histograms.capacity() * size_of::<HistogramSample>()
+            + self.exemplars.capacity() * size_of::<Exemplar>()
+            + self.metadata.capacity() * size_of::<Metadata>()
+            + self.starts.capacity() * size_of::<(usize, Start)>()
+    }
+
+    /// Says in which registries the known series are known.
+    pub(super) fn set_registries(&mut self, registries: ActiveRegistries) {
+        self.registries = registries;
+    }
+
+    /// Where the known series are known.
+    pub(crate) const fn registries(&self) -> &ActiveRegistries {
+        &self.registries
     }
 
     /// Has the store ask `census` before it takes in a series that is new.
@@ -128,8 +180,18 @@ impl Batch {
     /// What was gathered since the last series is of a series with these labels.
     pub(super) fn end_series(&mut self, labels: &str, hash: u64) {
         self.text.push_str(labels);
+        self.end(hash, None);
+    }
+
+    /// What was gathered since the last series is of the series with this number.
+    pub(super) fn end_known(&mut self, hash: u64, series: SeriesRef) {
+        self.end(hash, Some(series));
+    }
+
+    fn end(&mut self, hash: u64, known: Option<SeriesRef>) {
         self.series.push(Entry {
             hash,
+            known,
             text_end: self.text.len(),
             floats_end: self.floats.len(),
             histograms_end: self.histograms.len(),
@@ -205,7 +267,10 @@ impl Batch {
             starts = rest;
             let start = std::mem::replace(&mut before, *entry);
             BatchSeries {
-                labels: slice(self.text.get(start.text_end..entry.text_end)),
+                identity: match entry.known {
+                    Some(series) => Identity::Known(series),
+                    None => Identity::Labels(slice(self.text.get(start.text_end..entry.text_end))),
+                },
                 hash: entry.hash,
                 floats: slice(self.floats.get(start.floats_end..entry.floats_end)),
                 histograms: slice(
@@ -218,11 +283,19 @@ impl Batch {
         })
     }
 
+    /// The labels of a series of the batch.
+    pub(crate) fn labels_of(&self, series: &BatchSeries<'_>) -> Option<Labels> {
+        match series.identity {
+            Identity::Labels(labels) => Labels::from_encoded(labels),
+            Identity::Known(known) => self.registries.labels(series.hash, known),
+        }
+    }
+
     /// The series with everything they own, for tests and messages.
     pub fn to_series(&self) -> Vec<SeriesSamples> {
         self.iter()
             .map(|series| SeriesSamples {
-                labels: Labels::from_encoded(series.labels).unwrap_or_default(),
+                labels: self.labels_of(&series).unwrap_or_default(),
                 samples: series.floats.to_vec(),
                 histograms: series.histograms.to_vec(),
                 exemplars: series.exemplars.to_vec(),

@@ -3,19 +3,22 @@
 //! The common series breaks no rule and has its labels in order, and pays for nothing else: its
 //! pairs are written behind one another, checked for UTF-8 at once, and hashed. Whatever is not in
 //! order, or looks as if it broke a rule, takes the slow way, which decides and finds the words.
+//!
+//! A series that is known has passed the rules for labels before, and is its number.
 
 use model::labels::{Labels, METRIC_NAME, STRING_BYTES_MAX, write_pair};
 use model::sample::{Exemplar, HistogramSample, Metadata, Sample, SeriesSamples};
 use model::time::{TimeRange, Timestamp};
-use xxhash_rust::xxh3::xxh3_64;
+use storage::index::SeriesRef;
 
 use super::batch::{Batch, SERIES_BYTES, Start};
 use super::limits::IngestLimits;
+use super::named::{Fingerprints, fingerprint_of_plain};
 use super::refusal::{Refusal, Refused};
 use super::validate::{check_histogram, check_instant, check_labels};
+use crate::store::registry::{ActiveRegistries, Lookup};
 
 /// Gathers a batch, and what is not taken into it.
-#[derive(Debug)]
 pub(super) struct Builder<'a> {
     limits: &'a IngestLimits,
     /// The instants that are accepted.
@@ -26,8 +29,25 @@ pub(super) struct Builder<'a> {
     pairs: Vec<(&'a [u8], &'a [u8])>,
     /// The durable form of the same.
     text: Vec<u8>,
+    fingerprints: Fingerprints,
+    registries: &'a ActiveRegistries,
+    lookup: Lookup<'a>,
+    /// Labels that take no more bytes than this break no rule for labels, if they are a set.
+    harmless_bytes_max: usize,
     /// What was gathered takes in memory, roughly.
     bytes: usize,
+}
+
+/// The fewest bytes that a label with a name and a value takes in a message.
+const LABEL_BYTES_MIN: usize = 8;
+/// After as many series those pass who wait to take in new ones.
+const SERIES_AT_ONCE: usize = 256;
+
+/// A series that is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    hash: u64,
+    series: SeriesRef,
 }
 
 /// Why a write is given up as a whole.
@@ -40,21 +60,49 @@ pub(super) enum GiveUp {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(limits: &'a IngestLimits, accepted: TimeRange) -> Self {
+    /// A builder that fills `batch`, which is empty, and looks series up in `registries`.
+    pub(super) fn new(
+        batch: Batch,
+        limits: &'a IngestLimits,
+        accepted: TimeRange,
+        registries: &'a ActiveRegistries,
+    ) -> Self {
         Self {
             limits,
             accepted,
-            batch: Batch::default(),
+            batch,
             refused: Refused::default(),
             pairs: Vec::new(),
             text: Vec::new(),
+            fingerprints: Fingerprints::default(),
+            registries,
+            lookup: registries.lookup(),
+            harmless_bytes_max: (limits.label_name_bytes_max)
+                .min(limits.label_value_bytes_max)
+                .min(limits.labels_max.saturating_mul(LABEL_BYTES_MIN)),
             bytes: 0,
         }
     }
 
     /// What was taken, and what was not.
-    pub(super) fn finish(self) -> (Batch, Refused) {
+    pub(super) fn finish(mut self) -> (Batch, Refused) {
+        self.batch.set_registries(self.registries.clone());
         (self.batch, self.refused)
+    }
+
+    /// The series with these labels, as they lie in a message, if it is known and its labels break no
+    /// rule.
+    ///
+    /// They were checked when it became known, but maybe by an earlier process under other limits. Labels
+    /// that all of them together are not too long, or too many, to be one are left alone.
+    #[inline]
+    pub(super) fn find(&mut self, labels: &[u8]) -> Option<Known> {
+        if labels.is_empty() || labels.len() > self.harmless_bytes_max {
+            return None;
+        }
+        let hash = fingerprint_of_plain(labels);
+        let series = self.lookup.find(hash, labels)?;
+        Some(Known { hash, series })
     }
 
     /// Notes that `bytes` more are about to be taken.
@@ -102,6 +150,7 @@ impl<'a> Builder<'a> {
     /// Ends the series at hand: it is taken whole or in part, or not at all, which is false.
     pub(super) fn end_series(&mut self) -> Result<bool, GiveUp> {
         self.weigh(SERIES_BYTES)?;
+        self.let_pass();
         let ordered = self.pairs.is_sorted_by(|(a, _), (b, _)| a < b);
         let refusal = if ordered { None } else { self.put_in_order()? };
         let looks_good = self.write_labels()?;
@@ -124,10 +173,10 @@ impl<'a> Builder<'a> {
             self.batch.drop_series();
             return Ok(false);
         }
-        let hash = xxh3_64(&self.text);
+        let hash = self.fingerprints.of(labels);
         check_samples(
             &mut self.batch,
-            labels,
+            || Labels::from_encoded(labels).unwrap_or_default(),
             self.accepted,
             self.limits,
             &mut self.refused,
@@ -175,6 +224,36 @@ impl<'a> Builder<'a> {
         self.refused.add(samples, reason);
     }
 
+    /// Ends the series at hand, which is known.
+    #[inline]
+    pub(super) fn end_known(&mut self, known: Known) -> Result<(), GiveUp> {
+        self.weigh(SERIES_BYTES)?;
+        self.let_pass();
+        let Known { hash, series } = known;
+        check_samples(
+            &mut self.batch,
+            || self.registries.labels(hash, series).unwrap_or_default(),
+            self.accepted,
+            self.limits,
+            &mut self.refused,
+        );
+        self.batch.end_known(hash, series);
+        Ok(())
+    }
+
+    /// Now and then lets those pass who wait to take in new series.
+    #[inline]
+    fn let_pass(&mut self) {
+        if self.batch.len().is_multiple_of(SERIES_AT_ONCE) {
+            self.lookup.let_pass();
+        }
+    }
+
+    /// Forgets the series at hand, to be read once more.
+    pub(super) fn drop_series(&mut self) {
+        self.batch.drop_series();
+    }
+
     /// A series whose labels are a set already.
     pub(super) fn series(&mut self, series: &SeriesSamples) {
         if let Err(refusal) = check_labels(&series.labels, self.limits) {
@@ -188,12 +267,13 @@ impl<'a> Builder<'a> {
         let labels = series.labels.as_encoded();
         check_samples(
             &mut self.batch,
-            labels,
+            || series.labels.clone(),
             self.accepted,
             self.limits,
             &mut self.refused,
         );
-        self.batch.end_series(labels, series.labels.fingerprint());
+        let hash = self.fingerprints.of(labels);
+        self.batch.end_series(labels, hash);
     }
 
     /// Writes the pairs at hand in their durable form, without those that have no value. Returns
@@ -247,9 +327,10 @@ impl<'a> Builder<'a> {
 }
 
 /// Takes the samples that may not be stored out of what was gathered since the last series.
+#[inline]
 fn check_samples(
     batch: &mut Batch,
-    labels: &str,
+    labels: impl FnOnce() -> Labels,
     accepted: TimeRange,
     limits: &IngestLimits,
     refused: &mut Refused,
@@ -260,16 +341,26 @@ fn check_samples(
     if all_accepted && batch.histograms.len() == histograms {
         return;
     }
-    let labels = Labels::from_encoded(labels).unwrap_or_default();
+    refuse_samples(batch, &labels(), accepted, limits, refused);
+}
+
+fn refuse_samples(
+    batch: &mut Batch,
+    labels: &Labels,
+    accepted: TimeRange,
+    limits: &IngestLimits,
+    refused: &mut Refused,
+) {
+    let (floats, histograms, _) = batch.ended();
     retain_from(&mut batch.floats, floats, |sample| {
-        let checked = check_instant(&labels, sample.timestamp, accepted);
+        let checked = check_instant(labels, sample.timestamp, accepted);
         checked
             .map_err(|refusal| refused.add(1, || refusal))
             .is_ok()
     });
     retain_from(&mut batch.histograms, histograms, |sample| {
         let at = sample.timestamp;
-        let checked = check_instant(&labels, at, accepted).and_then(|()| {
+        let checked = check_instant(labels, at, accepted).and_then(|()| {
             check_histogram(&sample.histogram, limits).map_err(|reason| {
                 let labels = labels.clone();
                 Refusal::InvalidHistogram { labels, at, reason }

@@ -137,12 +137,12 @@ impl Enrolment {
         }
     }
 
-    /// Enrols a series.
-    pub(crate) fn add(&mut self, labels: &str) {
+    /// Enrols a series; its labels, in their durable form, are asked for where they matter.
+    pub(crate) fn add(&mut self, labels: impl FnOnce() -> String) {
         self.series += 1;
         self.census.active.fetch_add(1, Ordering::Relaxed);
         if self.census.counts_targets() {
-            let target = Target::of(labels);
+            let target = Target::of(&labels());
             *self.targets.entry(target.clone()).or_default() += 1;
             *self.census.targets.lock().entry(target).or_default() += 1;
         }
@@ -186,7 +186,7 @@ mod tests {
             let admitted = census.admit(labels(name, job).as_encoded(), beside);
             admitted.map_err(|refusal| refusal.to_string())
         };
-        enrolment.add(labels("a", "x").as_encoded());
+        enrolment.add(|| labels("a", "x").as_encoded().to_owned());
         let mut beside = Applicants::default();
         assert_eq!(admit("b", "x", &mut beside), Ok(()));
         let refused = admit("c", "x", &mut beside).expect_err("the target is full");

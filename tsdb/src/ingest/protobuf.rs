@@ -127,6 +127,33 @@ impl<'a> Wire<'a> {
         Ok(Some((key >> 3, value)))
     }
 
+    /// Takes the messages and texts that come next under this key, whose lengths are of one byte or
+    /// two: their keys and lengths too, as they lie there.
+    #[inline]
+    pub(super) fn take_all_of(&mut self, key: u8) -> &'a [u8] {
+        let whole = self.bytes;
+        let mut rest = whole;
+        loop {
+            let (length, after) = match rest {
+                [first, length @ 0..0x80, after @ ..] if *first == key => {
+                    (usize::from(*length), after)
+                }
+                [first, low, high @ 0..0x80, after @ ..] if *first == key => {
+                    (usize::from(*low & 0x7f) | usize::from(*high) << 7, after)
+                }
+                _ => break,
+            };
+            let Some(after) = after.get(length..) else {
+                break;
+            };
+            rest = after;
+        }
+        let taken = whole.len() - rest.len();
+        self.bytes = rest;
+        self.offset += taken;
+        whole.get(..taken).unwrap_or_default()
+    }
+
     /// The error of a field that has another wire type than its message says.
     pub(super) const fn wrong_type(&self) -> Malformed {
         self.malformed("a field of the wire type that the message says")

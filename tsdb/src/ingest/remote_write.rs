@@ -1,7 +1,7 @@
 //! The bytes of a remote write 1.0 to a batch.
 //!
 //! The messages are read where they lie, in one pass that feeds a [`Builder`], so that no field costs
-//! an allocation. What the generated decoder of `model::wire::remote_write` makes of the same bytes is
+//! an allocation. A series that is known is told by the bytes of its labels, which are not read then. What the generated decoder of `model::wire::remote_write` makes of the same bytes is
 //! what this one makes of them: a test holds the two together.
 //!
 //! An empty message takes two bytes on the wire and a multiple of that decoded, so a limit on the
@@ -25,8 +25,10 @@ use storage::codec::Malformed;
 use super::batch::Batch;
 use super::build::{Builder, GiveUp};
 use super::limits::IngestLimits;
+use super::named::LABEL;
 use super::protobuf::{Value, Wire};
 use super::refusal::Refused;
+use crate::store::registry::ActiveRegistries;
 
 /// Why the bytes are no remote write.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +71,44 @@ pub enum DecodeError {
     Wire(#[from] Malformed),
 }
 
-/// Room that decoding needs and that the next request can use again.
+/// Room that a request needs and that the next one can use again: what a write allocates anew the
+/// kernel has to clear first.
 #[derive(Debug, Default)]
-pub struct Unpacked(Vec<u8>);
+pub(crate) struct Room {
+    unpacked: Unpacked,
+    batch: Batch,
+}
+
+impl Room {
+    /// Unpacks a body and decodes it into an empty batch.
+    fn unpack<R>(
+        &mut self,
+        body: &[u8],
+        limits: &IngestLimits,
+        decode: impl FnOnce(Batch, &[u8]) -> Result<R, DecodeError>,
+    ) -> Result<R, DecodeError> {
+        let message = self.unpacked.unpack(body, limits.unpacked_bytes_max)?;
+        let decoded = decode(std::mem::take(&mut self.batch), message);
+        self.unpacked.shrink();
+        decoded
+    }
+
+    /// Keeps the room of a batch that was written.
+    pub(crate) fn keep(&mut self, mut batch: Batch) {
+        batch.clear();
+        if batch.bytes_kept() <= KEPT_BYTES_MAX {
+            self.batch = batch;
+        }
+    }
+}
+
+/// What a body unpacks to.
+#[derive(Debug, Default)]
+struct Unpacked(Vec<u8>);
 
 /// How much a byte can unpack to at most: three say that 64 are repeated.
 const SNAPPY_RATIO_MAX: usize = 22;
-/// What the room may keep between requests; a larger request gives its own back.
+/// What a part of the room may keep between requests; a larger request gives its own back.
 const KEPT_BYTES_MAX: usize = 8 << 20;
 
 impl Unpacked {
@@ -109,17 +142,18 @@ impl Unpacked {
     }
 }
 
-/// Decodes a remote write: what may be stored of it, and what may not.
-pub fn decode(
+/// Decodes a remote write: what may be stored of it, and what may not. Series that `registries` know are
+/// their numbers there.
+pub(crate) fn decode(
     body: &[u8],
     limits: &IngestLimits,
     accepted: TimeRange,
-    room: &mut Unpacked,
+    registries: &ActiveRegistries,
+    room: &mut Room,
 ) -> Result<(Batch, Refused), DecodeError> {
-    let unpacked = room.unpack(body, limits.unpacked_bytes_max)?;
-    let decoded = decode_unpacked(unpacked, limits, accepted);
-    room.shrink();
-    decoded
+    room.unpack(body, limits, |batch, message| {
+        decode_into(batch, message, limits, accepted, registries)
+    })
 }
 
 /// Decodes the message of a remote write.
@@ -128,13 +162,25 @@ pub fn decode_unpacked(
     limits: &IngestLimits,
     accepted: TimeRange,
 ) -> Result<(Batch, Refused), DecodeError> {
+    let registries = ActiveRegistries::default();
+    decode_into(Batch::default(), message, limits, accepted, &registries)
+}
+
+/// Decodes a message into `batch`, which is empty.
+fn decode_into(
+    batch: Batch,
+    message: &[u8],
+    limits: &IngestLimits,
+    accepted: TimeRange,
+    registries: &ActiveRegistries,
+) -> Result<(Batch, Refused), DecodeError> {
     let message = Wire::new(message);
     let count = count_series(message)?;
     if count > limits.series_max {
         let limit = limits.series_max;
         return Err(DecodeError::TooManySeries { count, limit });
     }
-    let mut builder = Builder::new(limits, accepted);
+    let mut builder = Builder::new(batch, limits, accepted, registries);
     read_request(message, &mut builder).map_err(|error| match error {
         ReadError::Malformed(malformed) => DecodeError::Wire(malformed),
         ReadError::TooHeavy(bytes) => DecodeError::TooHeavy {
@@ -181,9 +227,9 @@ fn read_request<'a>(mut message: Wire<'a>, builder: &mut Builder<'a>) -> Result<
         match number {
             1 => {
                 let series = value.bytes(&message)?;
-                read_series(series, builder)?;
-                let ended = builder.end_series();
-                ended.map_err(|reason| ReadError::within(&series, reason))?;
+                if !read_known(series, builder)? {
+                    read_series(series, builder)?;
+                }
             }
             3 => {
                 let family = value.bytes(&message)?;
@@ -197,37 +243,73 @@ fn read_request<'a>(mut message: Wire<'a>, builder: &mut Builder<'a>) -> Result<
     Ok(())
 }
 
-fn read_series<'a>(mut message: Wire<'a>, builder: &mut Builder<'a>) -> Result<(), ReadError> {
+/// Reads a series that is known and begins with its labels. Returns false, with nothing read, where it
+/// is another.
+#[inline]
+fn read_known<'a>(mut message: Wire<'a>, builder: &mut Builder<'a>) -> Result<bool, ReadError> {
+    let Some(known) = builder.find(message.take_all_of(LABEL)) else {
+        return Ok(false);
+    };
     while let Some((number, value)) = message.field()? {
-        let given = match number {
-            1 => {
-                let (name, label) = read_label(value.bytes(&message)?)?;
-                builder.label(name, label)
-            }
-            2 => {
-                let (at, float) = read_float(value.bytes(&message)?)?;
-                builder.float(at, float)
-            }
-            3 => {
-                let exemplar = value.bytes(&message)?;
-                let weighed = builder.weigh(size_of::<Exemplar>() + exemplar.as_bytes().len());
-                weighed.map_err(|reason| ReadError::within(&exemplar, reason))?;
-                let exemplar = read_exemplar(exemplar, builder)?;
-                builder.exemplar(exemplar);
-                Ok(())
-            }
-            4 => {
-                let sample = value.bytes(&message)?;
-                let weighed = builder.weigh(histogram::weight(sample));
-                weighed.map_err(|reason| ReadError::within(&sample, reason))?;
-                builder.histogram(histogram::read(sample)?);
-                Ok(())
-            }
-            _ => Ok(()),
-        };
-        given.map_err(|reason| ReadError::within(&message, reason))?;
+        if number == 1 {
+            // There are more labels behind what was taken for all.
+            builder.drop_series();
+            return Ok(false);
+        }
+        read_sample(number, value, &message, builder)?;
     }
+    let ended = builder.end_known(known);
+    ended.map_err(|reason| ReadError::within(&message, reason))?;
+    Ok(true)
+}
+
+fn read_series<'a>(whole: Wire<'a>, builder: &mut Builder<'a>) -> Result<(), ReadError> {
+    let mut message = whole;
+    while let Some((number, value)) = message.field()? {
+        if number == 1 {
+            let (name, label) = read_label(value.bytes(&message)?)?;
+            let given = builder.label(name, label);
+            given.map_err(|reason| ReadError::within(&message, reason))?;
+        } else {
+            read_sample(number, value, &message, builder)?;
+        }
+    }
+    let ended = builder.end_series();
+    ended.map_err(|reason| ReadError::within(&whole, reason))?;
     Ok(())
+}
+
+/// Reads a field of a series that is no label.
+#[inline]
+fn read_sample<'a>(
+    number: u32,
+    value: Value<'a>,
+    message: &Wire<'a>,
+    builder: &mut Builder<'a>,
+) -> Result<(), ReadError> {
+    match number {
+        2 => {
+            let (at, float) = read_float(value.bytes(message)?)?;
+            let given = builder.float(at, float);
+            given.map_err(|reason| ReadError::within(message, reason))
+        }
+        3 => {
+            let exemplar = value.bytes(message)?;
+            let weighed = builder.weigh(size_of::<Exemplar>() + exemplar.as_bytes().len());
+            weighed.map_err(|reason| ReadError::within(&exemplar, reason))?;
+            let exemplar = read_exemplar(exemplar, builder)?;
+            builder.exemplar(exemplar);
+            Ok(())
+        }
+        4 => {
+            let sample = value.bytes(message)?;
+            let weighed = builder.weigh(histogram::weight(sample));
+            weighed.map_err(|reason| ReadError::within(&sample, reason))?;
+            builder.histogram(histogram::read(sample)?);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The name and the value of a label, not known to be UTF-8 yet.

@@ -142,6 +142,7 @@ mod tests {
     use crate::ingest::batch::Batch;
     use crate::ingest::build::Builder;
     use crate::ingest::refusal::Refused;
+    use crate::store::registry::ActiveRegistries;
 
     const ACCEPTED: TimeRange = TimeRange::new(Timestamp(100), Timestamp(200));
 
@@ -160,7 +161,8 @@ mod tests {
     }
 
     fn validate(batch: &[SeriesSamples], limits: &IngestLimits) -> (Batch, Refused) {
-        let mut builder = Builder::new(limits, ACCEPTED);
+        let none_known = ActiveRegistries::default();
+        let mut builder = Builder::new(Batch::default(), limits, ACCEPTED, &none_known);
         for series in batch {
             builder.series(series);
         }

@@ -11,6 +11,7 @@
 //!
 //! Queries may meet series here that have no sample: the registry knows them from before.
 
+mod encode;
 mod numbering;
 mod rows;
 mod starts;
@@ -18,25 +19,24 @@ mod starts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 use model::histogram::Histogram;
 use model::labels::Labels;
 use model::sample::{Exemplar, HistogramSample, Metadata};
 use model::time::{TimeRange, Timestamp};
 use storage::codec::Malformed;
 use storage::index::SeriesRef;
+use storage::store::view::View;
 use storage::table::{Memtable, Partition, Shard};
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
+use super::Metrics;
 use super::columns::{Columns, FloatRow};
 use super::record::{
-    self, FloatRows, NameReader, RecordReader, RecordWriter, Rows as RecordRows, Section,
-    SeriesNumber,
+    self, FloatRows, NameReader, RecordReader, Rows as RecordRows, Section, SeriesNumber,
 };
-use super::registry::{PairNumber, Registry, RegistryIndex, Shared};
-use crate::ingest::batch::{Batch, BatchSeries};
-use crate::ingest::census::Applicants;
-use crate::ingest::refusal::Refused;
+use super::registry::{ActiveRegistries, PairNumber, Registry, RegistryIndex, Shared};
+use crate::ingest::batch::Batch;
 use numbering::Numbering;
 use rows::Rows;
 use starts::Starts;
@@ -181,9 +181,8 @@ impl MetricsMemtable {
         let mut free = true;
         let read = self.shared.write(|registry| {
             let mut pairs: Vec<PairNumber> = Vec::new();
-            let mut text = String::new();
             while let Some(number) = names.next()? {
-                let place = register(registry, &names, &mut pairs, &mut text);
+                let place = register(registry, &names, &mut pairs);
                 free &= place.is_some_and(|place| numbering.name(number, place));
             }
             self.registry_bytes.1 = registry.bytes();
@@ -314,17 +313,20 @@ impl MetricsMemtable {
     }
 }
 
+/// The registries of the memtables that are written to.
+pub(crate) fn active_registries(view: &View<Metrics>) -> ActiveRegistries {
+    let active = view.active().iter();
+    ActiveRegistries::new(active.map(|memory| Arc::clone(&memory.table.read().shared)))
+}
+
 /// Registers the series at hand. `pairs` are those of the series before it, and become its own.
 fn register(
     registry: &mut Registry,
     names: &NameReader<'_>,
     pairs: &mut Vec<PairNumber>,
-    text: &mut String,
 ) -> Option<SeriesRef> {
-    text.clear();
     let mut count = 0;
     for (pair, is_same) in names.labels() {
-        text.push_str(pair);
         let known = pairs.get_mut(count);
         match known {
             Some(_) if is_same => {}
@@ -334,7 +336,7 @@ fn register(
         count += 1;
     }
     pairs.truncate(count);
-    registry.register(pairs, text)
+    registry.register(pairs)
 }
 
 fn known(all_known: bool) -> Result<(), Malformed> {
@@ -345,27 +347,6 @@ fn known(all_known: bool) -> Result<(), Malformed> {
         offset: 0,
         expected: "the number of a series that an earlier record named",
     })
-}
-
-/// What a record names, by the fingerprint of the labels.
-struct Named<'a> {
-    by_hash: HashTable<(u64, SeriesNumber, &'a str)>,
-}
-
-impl<'a> Named<'a> {
-    fn get(&self, series: &BatchSeries<'a>) -> Option<SeriesNumber> {
-        let is_it = |(hash, _, labels): &(u64, SeriesNumber, &str)| {
-            *hash == series.hash && *labels == series.labels
-        };
-        let found = self.by_hash.find(series.hash, is_it);
-        found.map(|(_, number, _)| *number)
-    }
-
-    fn insert(&mut self, series: &BatchSeries<'a>, number: SeriesNumber) {
-        let named = (series.hash, number, series.labels);
-        self.by_hash
-            .insert_unique(series.hash, named, |(hash, _, _)| *hash);
-    }
 }
 
 impl Memtable for MetricsMemtable {
@@ -410,63 +391,7 @@ impl Memtable for MetricsMemtable {
         {
             self.shared.write(|registry| registry.enrol(census));
         }
-        let registry = self.shared.read();
-        let mut record = RecordWriter::default();
-        let mut named = Named {
-            by_hash: HashTable::new(),
-        };
-        let mut next = registry.len();
-        let mut guess: SeriesNumber = 0;
-        let mut applicants = Applicants::default();
-        let mut refused = Refused::default();
-        for series in batch.iter() {
-            if !shard.holds(series.hash) || series.is_empty() {
-                continue;
-            }
-            // A scrape comes in the order of the one before.
-            let known = if registry.is(guess, series.hash, series.labels) {
-                Some(guess)
-            } else {
-                registry.find(series.hash, series.labels)
-            };
-            let is_named = known.filter(|number| self.is_named(*number));
-            let number = if let Some(number) = is_named.or_else(|| named.get(&series)) {
-                number
-            } else {
-                if known.is_none()
-                    && let Some(census) = batch.census()
-                    && let Err(refusal) = census.admit(series.labels, &mut applicants)
-                {
-                    refused.add(series.samples(), || refusal);
-                    refused.histograms += series.histograms.len() as u64;
-                    refused.exemplars += series.exemplars.len() as u64;
-                    continue;
-                }
-                let number = known.unwrap_or(next);
-                next = next.saturating_add(u32::from(known.is_none()));
-                named.insert(&series, number);
-                record.names.push(number, series.labels);
-                number
-            };
-            guess = number.wrapping_add(1);
-            record.floats.push(number, series.floats);
-            let histograms = series.histograms.iter();
-            let histograms = histograms.map(|s| (s.timestamp.0, &s.histogram));
-            record.histograms.push(number, histograms);
-            let starts = series.starts.iter();
-            record
-                .starts
-                .push(number, starts.map(|(_, of)| (of.at, of.start)));
-            let exemplars = series.exemplars.iter().filter(|e| e.timestamp.is_some());
-            record.exemplars.extend(exemplars.map(|e| (number, e)));
-        }
-        if shard.number == 0 {
-            record.families = batch.metadata();
-        }
-        if !refused.is_empty() {
-            batch.refuse(shard.number, refused, applicants.turned_away);
-        }
-        record.finish(out);
+        encode::encode(self, batch, shard, out);
     }
 
     fn growth(&self, record: &[u8]) -> usize {

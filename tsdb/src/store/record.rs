@@ -74,7 +74,7 @@ pub(super) type SeriesNumber = u32;
 #[derive(Debug, Default)]
 pub(super) struct RecordWriter<'a> {
     /// Series that are named here.
-    pub(super) names: NamesWriter<'a>,
+    pub(super) names: NamesWriter,
     /// Floats.
     pub(super) floats: FloatsWriter,
     /// Histograms.

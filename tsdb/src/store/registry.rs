@@ -14,9 +14,11 @@
 //! only flushes need, by the flush. Whoever takes two of them takes the registry first.
 //!
 //! - [`pairs`]: label pairs to numbers.
+//! - [`active`]: the registries that are written to, for whoever looks up what a write names.
 //! - [`postings`]: label pairs to series.
 //! - [`order`]: the series in the order of their labels.
 
+mod active;
 mod order;
 mod pairs;
 mod postings;
@@ -27,11 +29,12 @@ use hashbrown::HashTable;
 use model::labels::Labels;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use storage::index::SeriesRef;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::pages::{Pages, RunPlace, Runs};
 use crate::ingest::census::{Census, Enrolment};
+use crate::ingest::named::{Fingerprints, strip_label};
 
+pub(crate) use active::{ActiveRegistries, Lookup};
 pub(super) use pairs::PairNumber;
 use pairs::Pairs;
 use postings::Postings;
@@ -52,6 +55,11 @@ impl Shared {
         self.registry.read_recursive()
     }
 
+    /// The registry, to read by whoever holds none yet, and does not pass a writer that waits.
+    fn read_in_turn(&self) -> RwLockReadGuard<'_, Registry> {
+        self.registry.read()
+    }
+
     /// Changes the registry.
     pub(super) fn write<R>(&self, change: impl FnOnce(&mut Registry) -> R) -> R {
         change(&mut self.registry.write())
@@ -66,6 +74,7 @@ pub(super) struct Registry {
     /// The pairs of each series, in order of name.
     runs: Runs<PairNumber>,
     by_hash: HashTable<SeriesRef>,
+    fingerprints: Fingerprints,
     enrolment: Option<Enrolment>,
     /// The memtable that is being written to, counted.
     pub(super) generation: u32,
@@ -112,15 +121,45 @@ impl Registry {
         rest.is_empty()
     }
 
+    /// The series with these labels, in their plain form. `guess` is looked at first.
+    #[inline]
+    fn find_plain(&self, guess: SeriesRef, hash: u64, labels: &[u8]) -> Option<SeriesRef> {
+        if self.is_plain(guess, hash, labels) {
+            return Some(guess);
+        }
+        let is_it = |number: &SeriesRef| self.is_plain(*number, hash, labels);
+        self.by_hash.find(hash, is_it).copied()
+    }
+
+    /// Whether a series has these labels, in their plain form.
+    #[inline]
+    fn is_plain(&self, series: SeriesRef, hash: u64, labels: &[u8]) -> bool {
+        let Some(series) = self.series.get(series) else {
+            return false;
+        };
+        if series.hash != hash {
+            return false;
+        }
+        let mut rest = labels;
+        for pair in self.runs.get(series.pairs) {
+            match strip_label(rest, self.pairs.bytes_of(*pair)) {
+                Some(after) => rest = after,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
+
     /// The number of a pair of labels, given now if it is new.
     pub(super) fn intern(&mut self, pair: &str) -> Option<PairNumber> {
         self.pairs.intern(pair)
     }
 
     /// The number of the series with these pairs, given now if it is new. `None` where there is no
-    /// number left. `labels` is the text of the pairs.
-    pub(super) fn register(&mut self, pairs: &[PairNumber], labels: &str) -> Option<SeriesRef> {
-        let hash = xxh3_64(labels.as_bytes());
+    /// number left.
+    pub(super) fn register(&mut self, pairs: &[PairNumber]) -> Option<SeriesRef> {
+        let texts = pairs.iter().map(|pair| self.pairs.bytes_of(*pair));
+        let hash = self.fingerprints.of_pairs(texts);
         let is_it = |number: &SeriesRef| {
             let series = self.series.get(*number);
             series.is_some_and(|s| s.hash == hash && self.runs.get(s.pairs) == pairs)
@@ -136,8 +175,9 @@ impl Registry {
         self.by_hash.insert_unique(hash, number, |number| {
             series.get(*number).map_or(0, |series| series.hash)
         });
-        if let Some(enrolment) = &mut self.enrolment {
-            enrolment.add(labels);
+        if let Some(mut enrolment) = self.enrolment.take() {
+            enrolment.add(|| self.text_of(number));
+            self.enrolment = Some(enrolment);
         }
         Some(number)
     }
@@ -148,8 +188,15 @@ impl Registry {
         series.map_or(&[], |series| self.runs.get(series.pairs))
     }
 
+    /// The labels of a series, in their durable form.
+    fn text_of(&self, series: SeriesRef) -> String {
+        let mut text = String::new();
+        self.write_labels(series, &mut text);
+        text
+    }
+
     /// Writes the labels of a series, in their durable form.
-    fn write_labels(&self, series: SeriesRef, text: &mut String) {
+    pub(super) fn write_labels(&self, series: SeriesRef, text: &mut String) {
         text.clear();
         for pair in self.pairs_of(series) {
             text.push_str(self.pairs.text_of(*pair));
@@ -159,9 +206,7 @@ impl Registry {
     /// The labels of a series.
     pub(super) fn labels(&self, series: SeriesRef) -> Option<Labels> {
         self.series.get(series)?;
-        let mut text = String::new();
-        self.write_labels(series, &mut text);
-        Labels::from_encoded(&text)
+        Labels::from_encoded(&self.text_of(series))
     }
 
     /// Whether the series are counted by `census`.
@@ -172,10 +217,8 @@ impl Registry {
     /// Has `census` count the series, those that are here already too.
     pub(super) fn enrol(&mut self, census: &Arc<Census>) {
         let mut enrolment = Enrolment::new(Arc::clone(census));
-        let mut text = String::new();
         for series in 0..self.len() {
-            self.write_labels(series, &mut text);
-            enrolment.add(&text);
+            enrolment.add(|| self.text_of(series));
         }
         self.enrolment = Some(enrolment);
     }

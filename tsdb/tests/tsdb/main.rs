@@ -17,6 +17,7 @@ mod damage;
 mod endpoints;
 mod export;
 mod formats;
+mod known;
 mod life;
 mod model;
 mod queries;

@@ -71,9 +71,9 @@ fn write(table: &MetricsMemtable, shard: Shard, series: &[u64], at: i64) -> (Vec
     let mut record = Vec::new();
     table.encode(&batch, shard, &mut record);
     let of = |number: &u64| (labels(*number), at, (*number as f64).to_bits());
-    let rows = series.iter().map(of);
-    let rows = rows.filter(|(labels, _, _)| shard.holds(labels.fingerprint()));
-    (record, rows.collect())
+    let rows = series.iter().map(of).zip(batch.iter());
+    let rows = rows.filter(|(_, series)| shard.holds(series.hash));
+    (record, rows.map(|(row, _)| row).collect())
 }
 
 proptest! {

@@ -304,7 +304,9 @@ proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
         check_unless_groups(&bytes);
-        let _ = decode(&bytes, &limits(), TimeRange::ALL, &mut Unpacked::default());
+        let none_known = ActiveRegistries::default();
+        let mut room = Room::default();
+        let _ = decode(&bytes, &limits(), TimeRange::ALL, &none_known, &mut room);
     }
 
     #[test]
@@ -417,7 +419,7 @@ fn samples_before_their_labels_are_samples() {
     assert!(refused.is_empty());
     let series = batch.iter().next().expect("a series");
     assert_eq!(
-        Labels::from_encoded(series.labels),
+        batch.labels_of(&series),
         Some(Labels::from_pairs([(METRIC_NAME, "m")]))
     );
     assert_eq!(series.floats[0].timestamp, Timestamp(5));

@@ -21,27 +21,29 @@ use model::sample::{Exemplar, Metadata, MetricType};
 use model::time::{TimeRange, Timestamp};
 use storage::codec::Malformed;
 
-use super::{DecodeError, ReadError, Unpacked, histogram};
+use super::{DecodeError, ReadError, Room, histogram};
 use crate::ingest::batch::{Batch, Start};
 use crate::ingest::build::{Builder, GiveUp};
 use crate::ingest::limits::IngestLimits;
 use crate::ingest::protobuf::{Value, Wire};
 use crate::ingest::refusal::{Refusal, Refused};
+use crate::store::registry::ActiveRegistries;
 
 /// References of a series that are repeated in an error.
 const REFERENCES_SHOWN: usize = 16;
 
-/// Decodes a remote write: what may be stored of it, and what may not.
-pub fn decode(
+/// Decodes a remote write: what may be stored of it, and what may not. Series that `registries` know are
+/// their numbers there.
+pub(crate) fn decode(
     body: &[u8],
     limits: &IngestLimits,
     accepted: TimeRange,
-    room: &mut Unpacked,
+    registries: &ActiveRegistries,
+    room: &mut Room,
 ) -> Result<(Batch, Refused), DecodeError> {
-    let unpacked = room.unpack(body, limits.unpacked_bytes_max)?;
-    let decoded = decode_unpacked(unpacked, limits, accepted);
-    room.shrink();
-    decoded
+    room.unpack(body, limits, |batch, message| {
+        decode_into(batch, message, limits, accepted, registries)
+    })
 }
 
 /// Decodes the message of a remote write.
@@ -50,8 +52,20 @@ pub fn decode_unpacked(
     limits: &IngestLimits,
     accepted: TimeRange,
 ) -> Result<(Batch, Refused), DecodeError> {
+    let registries = ActiveRegistries::default();
+    decode_into(Batch::default(), message, limits, accepted, &registries)
+}
+
+/// Decodes a message into `batch`, which is empty.
+fn decode_into(
+    batch: Batch,
+    message: &[u8],
+    limits: &IngestLimits,
+    accepted: TimeRange,
+    registries: &ActiveRegistries,
+) -> Result<(Batch, Refused), DecodeError> {
     let message = Wire::new(message);
-    let mut builder = Builder::new(limits, accepted);
+    let mut builder = Builder::new(batch, limits, accepted, registries);
     let read = read_symbols(message, limits, &mut builder).and_then(|symbols| {
         let mut reader = Reader {
             symbols,

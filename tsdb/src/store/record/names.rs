@@ -16,36 +16,31 @@ use super::{SeriesNumber, series_number};
 
 /// Series on their way into a record.
 #[derive(Debug, Default)]
-pub(in crate::store) struct NamesWriter<'a> {
+pub(in crate::store) struct NamesWriter {
     count: usize,
     bytes: Vec<u8>,
     number: SeriesNumber,
-    /// The labels of the series before, one by one.
-    before: Vec<&'a str>,
-    labels: Vec<&'a str>,
+    /// The labels of the series before.
+    before: String,
+    text: String,
 }
 
-impl<'a> NamesWriter<'a> {
+impl NamesWriter {
     pub(super) const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Names a series with its labels in their durable form.
-    pub(in crate::store) fn push(&mut self, number: SeriesNumber, labels: &'a str) {
-        put_ivarint(&mut self.bytes, i64::from(number) - i64::from(self.number));
+    pub(in crate::store) fn push(&mut self, number: SeriesNumber, labels: &str) {
+        let out = &mut self.bytes;
+        put_ivarint(out, i64::from(number) - i64::from(self.number));
         self.number = number;
         self.count += 1;
-        std::mem::swap(&mut self.before, &mut self.labels);
-        self.labels.clear();
-        let mut rest = labels;
-        while let Some((pair, after)) = split_pair(rest) {
-            self.labels.push(pair);
-            rest = after;
-        }
-        let out = &mut self.bytes;
-        put_uvarint(out, self.labels.len() as u64);
-        let before = self.before.iter().map(Some).chain(std::iter::repeat(None));
-        let mut pairs = self.labels.iter().zip(before).peekable();
+        put_uvarint(out, pairs_of(labels).count() as u64);
+        let before = pairs_of(&self.before)
+            .map(Some)
+            .chain(std::iter::repeat(None));
+        let mut pairs = pairs_of(labels).zip(before).peekable();
         while pairs.peek().is_some() {
             let mut same = 0;
             while pairs
@@ -55,15 +50,18 @@ impl<'a> NamesWriter<'a> {
                 same += 1u64;
             }
             let mut full = 0u64;
-            let mut text = String::new();
+            self.text.clear();
             while let Some((pair, _)) = pairs.next_if(|(pair, before)| Some(*pair) != *before) {
                 full += 1;
-                text.push_str(pair);
+                self.text.push_str(pair);
             }
             put_uvarint(out, same);
             put_uvarint(out, full);
-            put_bytes(out, text.as_bytes());
+            put_bytes(out, self.text.as_bytes());
         }
+        drop(pairs);
+        self.before.clear();
+        self.before.push_str(labels);
     }
 
     /// Appends the section.
@@ -71,6 +69,16 @@ impl<'a> NamesWriter<'a> {
         put_uvarint(out, self.count as u64);
         out.extend_from_slice(&self.bytes);
     }
+}
+
+/// The pairs of labels in their durable form.
+fn pairs_of(labels: &str) -> impl Iterator<Item = &str> {
+    let mut rest = labels;
+    std::iter::from_fn(move || {
+        let (pair, after) = split_pair(rest)?;
+        rest = after;
+        Some(pair)
+    })
 }
 
 /// The series a record names, one after another.

@@ -53,7 +53,7 @@ mod tests {
                 pairs.push(registry.intern(pair).expect("room"));
                 rest = after;
             }
-            registry.register(&pairs, labels.as_encoded());
+            registry.register(&pairs);
         });
     }
 

@@ -9,10 +9,10 @@ use parking_lot::RwLockReadGuard;
 use roaring::RoaringBitmap;
 use storage::index::{LabelIndex, SeriesRef, VisitValue};
 use storage::part::PartError;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::pairs::{PairNumber, Pairs};
 use super::{Registry, Shared};
+use crate::ingest::named::Fingerprints;
 
 /// Postings of the series `0..indexed`.
 #[derive(Debug, Default)]
@@ -120,7 +120,8 @@ impl RegistryIndex<'_> {
     /// The number of a series, if it is known.
     pub fn get(&self, labels: &Labels) -> Option<SeriesRef> {
         let text = labels.as_encoded();
-        self.registry.find(xxh3_64(text.as_bytes()), text)
+        let hash = Fingerprints::default().of(text);
+        self.registry.find(hash, text)
     }
 
     fn pairs(&self) -> &Pairs {
