@@ -11,12 +11,14 @@
 //!
 //! - [`memory`]: the index of a memtable.
 //! - [`writer`]: the index of a part, from the label sets of its series; [`dictionary`], [`tails`]
-//!   and [`groups`] are what it is made of, [`set`] and [`block`] what those are made of.
+//!   and [`groups`] are what it is made of, [`set`] and [`block`] what those are made of; [`bits`] are
+//!   sets while they are worked on.
 //! - [`reader`]: the index of a part, of the present version or of an earlier one ([`version_1`]).
 //! - [`pattern`]: a regular expression as an index asks it.
 //! - [`select`]: what matchers select.
 //! - [`values`]: the values of a label, of one index and of many.
 
+mod bits;
 mod block;
 mod dictionary;
 mod groups;
@@ -99,6 +101,11 @@ pub trait LabelIndex {
         })
     }
 
+    /// The series whose value of `name` a pattern matches.
+    fn matching(&self, name: &str, pattern: &Pattern<'_>) -> Result<RoaringBitmap, PartError> {
+        select::matching_by_postings(self, name, pattern)
+    }
+
     /// The series that pass every matcher.
     fn select(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, PartError> {
         select::by_postings(self, matchers)
@@ -110,11 +117,31 @@ pub trait LabelIndex {
         name: &'a str,
         matchers: &[Matcher],
     ) -> Result<Box<dyn Values + 'a>, PartError> {
-        select::values_by_postings(self, name, matchers)
+        if matchers.is_empty() {
+            return select::values_by_postings(self, name, None);
+        }
+        self.label_values_among(name, &self.select(matchers)?)
     }
 
     /// The label names that series passing every matcher have, in order.
     fn label_names_of(&self, matchers: &[Matcher]) -> Result<Vec<String>, PartError> {
-        select::names_by_postings(self, matchers)
+        if matchers.is_empty() {
+            return self.label_names();
+        }
+        self.label_names_among(&self.select(matchers)?)
+    }
+
+    /// The values of `name` that some of these series have, in order.
+    fn label_values_among<'a>(
+        &'a self,
+        name: &'a str,
+        series: &RoaringBitmap,
+    ) -> Result<Box<dyn Values + 'a>, PartError> {
+        select::values_by_postings(self, name, Some(series))
+    }
+
+    /// The label names that some of these series have, in order.
+    fn label_names_among(&self, series: &RoaringBitmap) -> Result<Vec<String>, PartError> {
+        select::names_by_postings(self, series)
     }
 }

@@ -3,13 +3,17 @@
 //! An open index knows where things are, a few dozen bytes; all else is read, and its checksum
 //! verified, when it is asked for, and kept decoded in the cache that the parts share. Questions are
 //! answered over the tails and the groups ([`spaces`]), which are few, and series are made of the answer
-//! at the end.
+//! at the end. Where values are asked no series are made: [`walk`] goes from tails to values.
 
+mod chosen;
 mod cursor;
+mod postings;
 mod series;
 mod spaces;
+mod walk;
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use model::labels::Labels;
@@ -66,6 +70,18 @@ impl IndexReader {
         &self,
         series: &RoaringBitmap,
         mut visit: impl FnMut(SeriesRef, Labels),
+    ) -> Result<(), PartError> {
+        self.labels_until(series, |number, labels| {
+            visit(number, labels);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same until `visit` has seen enough; what lies behind is not read.
+    pub fn labels_until(
+        &self,
+        series: &RoaringBitmap,
+        mut visit: impl FnMut(SeriesRef, Labels) -> ControlFlow<()>,
     ) -> Result<(), PartError> {
         match &self.version {
             Version::One(index) => index.labels_of(series, &mut visit),
@@ -149,6 +165,18 @@ impl LabelIndex for IndexReader {
 
     fn label_names_of(&self, matchers: &[Matcher]) -> Result<Vec<String>, PartError> {
         self.index().label_names_of(matchers)
+    }
+
+    fn label_values_among<'a>(
+        &'a self,
+        name: &'a str,
+        series: &RoaringBitmap,
+    ) -> Result<Box<dyn Values + 'a>, PartError> {
+        self.index().label_values_among(name, series)
+    }
+
+    fn label_names_among(&self, series: &RoaringBitmap) -> Result<Vec<String>, PartError> {
+        self.index().label_names_among(series)
     }
 }
 

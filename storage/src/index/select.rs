@@ -75,22 +75,17 @@ pub(super) fn by_postings<I: LabelIndex + ?Sized>(
     Ok(selected.unwrap_or_else(|| all(index)))
 }
 
-/// The values that series passing every matcher have, from postings.
+/// The values that some of the given series have, or any, from postings.
 pub(super) fn values_by_postings<'a, I: LabelIndex + ?Sized>(
     index: &'a I,
     name: &str,
-    matchers: &[Matcher],
+    series: Option<&RoaringBitmap>,
 ) -> Result<Box<dyn Values + 'a>, PartError> {
     let mut values = Vec::new();
-    let selected = if matchers.is_empty() {
-        None
-    } else {
-        Some(index.select(matchers)?)
-    };
     index.each_value(name, "", &mut |value, postings| {
-        let has_it = match &selected {
+        let has_it = match series {
             None => true,
-            Some(selected) => !postings()?.is_disjoint(selected),
+            Some(series) => !postings()?.is_disjoint(series),
         };
         if has_it {
             values.push(value.to_owned());
@@ -100,19 +95,14 @@ pub(super) fn values_by_postings<'a, I: LabelIndex + ?Sized>(
     Ok(Box::new(Listed::new(values)))
 }
 
-/// The label names that series passing every matcher have, from postings.
+/// The label names that some of the given series have, from postings.
 pub(super) fn names_by_postings<I: LabelIndex + ?Sized>(
     index: &I,
-    matchers: &[Matcher],
+    series: &RoaringBitmap,
 ) -> Result<Vec<String>, PartError> {
-    let mut names = index.label_names()?;
-    if matchers.is_empty() {
-        return Ok(names);
-    }
-    let selected = index.select(matchers)?;
     let mut kept = Vec::new();
-    for name in names.drain(..) {
-        if !index.presence(&name)?.is_disjoint(&selected) {
+    for name in index.label_names()? {
+        if !index.presence(&name)?.is_disjoint(series) {
             kept.push(name);
         }
     }
@@ -131,7 +121,11 @@ fn having<I: LabelIndex + ?Sized>(
     matcher: &Matcher,
     passes: bool,
 ) -> Result<RoaringBitmap, PartError> {
-    let matching = matching(index, matcher)?;
+    let pattern = Pattern::new(matcher);
+    let matching = match pattern.kind() {
+        Kind::Any => index.presence(matcher.name())?,
+        _ => index.matching(matcher.name(), &pattern)?,
+    };
     if passes == matcher.op().is_negative() {
         Ok(index.presence(matcher.name())? - matching)
     } else {
@@ -139,25 +133,22 @@ fn having<I: LabelIndex + ?Sized>(
     }
 }
 
-/// The series whose value of the matcher's label is there and matches, before any negation.
-fn matching<I: LabelIndex + ?Sized>(
+/// The series whose value of `name` a pattern matches, from postings.
+pub(super) fn matching_by_postings<I: LabelIndex + ?Sized>(
     index: &I,
-    matcher: &Matcher,
+    name: &str,
+    pattern: &Pattern<'_>,
 ) -> Result<RoaringBitmap, PartError> {
-    let name = matcher.name();
-    let pattern = Pattern::new(matcher);
     let mut union = RoaringBitmap::new();
-    match pattern.kind() {
-        Kind::Literals(texts) => {
-            for text in texts {
-                union |= index.postings(name, text)?;
-            }
+    if let Kind::Literals(texts) = pattern.kind() {
+        for text in texts {
+            union |= index.postings(name, text)?;
         }
-        Kind::Any => union = index.presence(name)?,
-        Kind::Prefixed(_) => index.each_match(name, &pattern, &mut |_, postings| {
+    } else {
+        index.each_match(name, pattern, &mut |_, postings| {
             union |= postings()?;
             Ok(())
-        })?,
+        })?;
     }
     Ok(union)
 }

@@ -9,14 +9,20 @@
 //! 1  roaring bitmap   in its portable form
 //! ```
 
+use std::ops::ControlFlow;
+
 use roaring::RoaringBitmap;
 
+use super::bits::Bits;
 use crate::codec::{Cursor, Malformed, put_uvarint};
 
 const RUNS: u8 = 0;
 const ROARING: u8 = 1;
 /// Sets up to this size are not tried as a bitmap, which begins with more.
 const RUNS_BYTES_MIN: usize = 64;
+/// A set with a byte for so many numbers that it could have is collected as bits, which are then no longer
+/// than a multiple of what was read.
+const NUMBERS_PER_BYTE: usize = 512;
 
 /// Appends a set, given as its runs: first and last, in order, not touching each other.
 pub(super) fn put_set(out: &mut Vec<u8>, runs: impl Iterator<Item = (u32, u32)>) {
@@ -61,9 +67,17 @@ pub(super) fn runs(set: &RoaringBitmap) -> impl Iterator<Item = (u32, u32)> {
 
 /// A set of numbers below `limit`.
 pub(super) fn decode_set(bytes: &[u8], limit: u32) -> Result<RoaringBitmap, Malformed> {
+    if bytes.len() >= limit as usize / NUMBERS_PER_BYTE {
+        let mut bits = Bits::default();
+        each_run(bytes, limit, |first, last| {
+            bits.insert(first, last);
+            ControlFlow::Continue(())
+        })?;
+        return Ok(bits.into_set());
+    }
     let mut set = RoaringBitmap::new();
     let mut previous = None;
-    each_run(bytes, limit, &mut |first, last| {
+    each_run(bytes, limit, |first, last| {
         if first == last && previous != first.checked_sub(1) {
             // Runs come in order, so this is the greatest.
             let _ = set.try_push(first);
@@ -71,34 +85,16 @@ pub(super) fn decode_set(bytes: &[u8], limit: u32) -> Result<RoaringBitmap, Malf
             set.insert_range(first..=last);
         }
         previous = Some(last);
-        true
+        ControlFlow::Continue(())
     })?;
     Ok(set)
 }
 
-/// Whether a set of numbers below `limit` has one that `other` has too.
-pub(super) fn intersects(
+/// Shows the runs of a set of numbers below `limit` until `visit` has seen enough.
+pub(super) fn each_run(
     bytes: &[u8],
     limit: u32,
-    other: &RoaringBitmap,
-) -> Result<bool, Malformed> {
-    let mut found = false;
-    each_run(bytes, limit, &mut |first, last| {
-        found = if first == last {
-            other.contains(first)
-        } else {
-            other.range_cardinality(first..=last) > 0
-        };
-        !found
-    })?;
-    Ok(found)
-}
-
-/// Shows the runs of a set until `visit` has seen enough.
-fn each_run(
-    bytes: &[u8],
-    limit: u32,
-    visit: &mut dyn FnMut(u32, u32) -> bool,
+    mut visit: impl FnMut(u32, u32) -> ControlFlow<()>,
 ) -> Result<(), Malformed> {
     let mut cursor = Cursor::new(bytes);
     match cursor.u8()? {
@@ -117,7 +113,7 @@ fn each_run(
                     return Err(cursor.malformed("a number that there is"));
                 }
                 next = last + 1;
-                if !visit(first as u32, last as u32) {
+                if visit(first as u32, last as u32).is_break() {
                     break;
                 }
             }
@@ -130,7 +126,7 @@ fn each_run(
                 return Err(cursor.malformed("numbers that there are"));
             }
             for (first, last) in runs(&set) {
-                if !visit(first, last) {
+                if visit(first, last).is_break() {
                     break;
                 }
             }
@@ -151,12 +147,15 @@ mod tests {
         put_set(&mut bytes, runs(set));
         let limit = set.max().map_or(0, |max| max + 1);
         assert_eq!(decode_set(&bytes, limit).expect("own bytes"), *set);
-        assert_eq!(
-            intersects(&bytes, limit, set).expect("own bytes"),
-            !set.is_empty()
-        );
-        let none = RoaringBitmap::from([limit]);
-        assert!(!intersects(&bytes, limit, &none).expect("own bytes"));
+        let mut shown = Vec::new();
+        each_run(&bytes, limit, |first, last| {
+            shown.push((first, last));
+            ControlFlow::Continue(())
+        })
+        .expect("own bytes");
+        assert!(shown.into_iter().eq(runs(set)));
+        let sparse = limit.saturating_add(1 << 24);
+        assert_eq!(decode_set(&bytes, sparse).expect("own bytes"), *set);
         if limit > 0 {
             assert!(decode_set(&bytes, limit - 1).is_err());
         }

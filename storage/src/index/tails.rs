@@ -58,6 +58,14 @@ impl TailPlaces {
         tail as usize / TailPlaces::TAILS_PER_BLOCK
     }
 
+    /// The last tail that a block can hold.
+    pub(super) const fn last_of(block: usize) -> u32 {
+        let after = block
+            .saturating_add(1)
+            .saturating_mul(TailPlaces::TAILS_PER_BLOCK);
+        (after - 1) as u32
+    }
+
     pub(super) fn block(
         &self,
         file: &PartFile,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used)] // a test asserts
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use model::labels::Labels;
@@ -12,6 +13,7 @@ use roaring::RoaringBitmap;
 use super::LabelIndex;
 use super::memory::MemoryIndex;
 use super::reader::IndexReader;
+use super::values::Values;
 use super::version_1;
 use super::writer::write_index;
 use crate::disk::sim::SimDisk;
@@ -34,12 +36,31 @@ fn part(series: &[Labels], write: Write) -> IndexReader {
 }
 
 fn values_of(index: &dyn LabelIndex, name: &str, matchers: &[Matcher]) -> Vec<String> {
+    all_of(index.label_values(name, matchers).expect("reads"))
+}
+
+fn all_of(mut values: Box<dyn Values + '_>) -> Vec<String> {
     let mut found = Vec::new();
-    let mut values = index.label_values(name, matchers).expect("reads");
     while let Some(value) = values.next().expect("reads") {
         found.push(value.to_owned());
     }
     found
+}
+
+/// Asks what some series have, and looks at them.
+fn check_among(index: &dyn LabelIndex, series: &[Labels], chosen: &RoaringBitmap) {
+    let labels = || chosen.iter().filter_map(|n| series.get(n as usize));
+    let names: BTreeSet<&str> = labels()
+        .flat_map(Labels::iter)
+        .map(|(name, _)| name)
+        .collect();
+    let found = index.label_names_among(chosen).expect("reads");
+    assert!(found.iter().eq(names), "names {found:?} of {chosen:?}");
+    for name in NAMES {
+        let values: BTreeSet<&str> = labels().filter_map(|labels| labels.get(name)).collect();
+        let found = all_of(index.label_values_among(name, chosen).expect("reads"));
+        assert!(found.iter().eq(values), "{name}: {found:?} of {chosen:?}");
+    }
 }
 
 /// Asks an index of `series` everything, and looks at the series themselves.
@@ -114,7 +135,21 @@ fn check_labels(index: &IndexReader, series: &[Labels], wanted: &RoaringBitmap) 
         let labels = series.get(number as usize)?;
         Some((number, labels.clone()))
     });
-    assert!(found.into_iter().eq(expected));
+    assert!(found.iter().cloned().eq(expected));
+    for most in [1, 3, 70] {
+        let mut first = Vec::new();
+        index
+            .labels_until(wanted, |number, labels| {
+                first.push((number, labels));
+                if first.len() < most {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })
+            .expect("reads");
+        assert!(first.iter().eq(found.iter().take(most)));
+    }
 }
 
 /// The first set that comes twice is dropped: an index has each once.
@@ -145,6 +180,8 @@ fn check_all(series: Vec<Labels>, matchers: &[Vec<Matcher>], wanted: &RoaringBit
             check(index, &series, &[]);
             for matchers in matchers {
                 check(index, &series, matchers);
+                let passing = index.select(matchers).expect("reads");
+                check_among(index, &series, &(passing - wanted));
             }
         }
     }
@@ -290,5 +327,47 @@ fn a_large_index_agrees_with_looking_at_every_series() {
         vec![matcher(Equal, "missing", "x")],
     ];
     let wanted: RoaringBitmap = (0..3000).step_by(7).collect();
+    check_all(series, &matchers, &wanted);
+}
+
+/// The tails of a pod lie far from each other, and many pods have one zone: values are found by walking
+/// tails, by asking values, and by the one after the other.
+#[test]
+fn values_of_scattered_tails_agree_with_looking_at_every_series() {
+    use MatchOp::{Equal, NotEqual, Regex};
+    let mut series = Vec::new();
+    for pod in 0..150_u32 {
+        for number in 0..30 {
+            series.push(Labels::from_pairs([
+                ("A", format!("{number:02}")),
+                ("__name__", format!("metric_{}", number % 4)),
+                ("pod", format!("app-{}-{pod:03}", pod % 7)),
+                (
+                    "zone",
+                    if pod % 10 == 9 {
+                        String::new()
+                    } else {
+                        format!("z{}", pod % 10)
+                    },
+                ),
+            ]));
+        }
+    }
+    let matcher = |op, name: &str, value: &str| Matcher::new(op, name, value).expect("valid");
+    let matchers = [
+        vec![matcher(Regex, "pod", "app-3-.*")],
+        vec![matcher(Regex, "pod", ".*1")],
+        vec![matcher(Regex, "pod", "app-1-001|app-2-002|none")],
+        vec![matcher(Equal, "zone", "z3")],
+        vec![matcher(Equal, "zone", "")],
+        vec![matcher(Equal, "A", "07"), matcher(NotEqual, "zone", "z3")],
+        vec![matcher(Regex, "A", "0.|2."), matcher(Equal, "zone", "z1")],
+        vec![matcher(Equal, "pod", "app-0-014")],
+        vec![
+            matcher(Equal, "A", "07"),
+            matcher(Regex, "pod", "app-[1-5]-.+"),
+        ],
+    ];
+    let wanted: RoaringBitmap = (0..4500).filter(|number| number % 150 < 70).collect();
     check_all(series, &matchers, &wanted);
 }

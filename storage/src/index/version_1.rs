@@ -12,6 +12,8 @@
 //! highest bit set the one series that has the value, else `offset << 24 | length` of a block. The FST
 //! and the places of the labels stay in memory.
 
+use std::ops::ControlFlow;
+
 use fst::{IntoStreamer, Map, Streamer};
 use model::labels::Labels;
 use roaring::RoaringBitmap;
@@ -72,7 +74,7 @@ impl Version1 {
     pub(super) fn labels_of(
         &self,
         series: &RoaringBitmap,
-        visit: &mut dyn FnMut(SeriesRef, Labels),
+        visit: &mut dyn FnMut(SeriesRef, Labels) -> ControlFlow<()>,
     ) -> Result<(), PartError> {
         let mut loaded: Option<(usize, Vec<Labels>)> = None;
         for number in series {
@@ -83,8 +85,10 @@ impl Version1 {
             let labels = loaded
                 .as_ref()
                 .and_then(|(_, labels)| labels.get(number as usize % SERIES_PER_BLOCK));
-            if let Some(labels) = labels {
-                visit(number, labels.clone());
+            if let Some(labels) = labels
+                && visit(number, labels.clone()).is_break()
+            {
+                break;
             }
         }
         Ok(())

@@ -1,34 +1,29 @@
 //! The values of a label that the series passing some matchers have.
 //!
-//! There are two ways to them: asking of each value whether some tail that passes has it, or reading
-//! the labels of the tails that pass. The cheaper is taken; the second gives the ordinals of the
-//! values, so either way values come in order, a block of them at a time.
+//! What passes is known as tails; [`walk`](super::walk) says which values these have, or how each value is
+//! asked. Either way values come in order, a block of them at a time.
 
 use std::sync::Arc;
 
 use model::labels::METRIC_NAME;
-use model::matcher::Matcher;
 use roaring::RoaringBitmap;
 
+use super::super::bits::Bits;
 use super::super::dictionary::{Dictionary, Label, Postings, ValueBlock};
 use super::super::groups::GroupBlock;
-use super::super::set::intersects;
-use super::super::tails::TailPlaces;
 use super::super::values::{Listed, Values};
 use super::Version2;
+use super::chosen::Chosen;
+use super::postings::PostingsReader;
 use super::spaces::Passing;
+use super::walk::{Reached, reach};
 use crate::part::PartError;
 
-/// What reading a block of tails costs, in values that are asked instead.
-const BLOCK_COST: u64 = 20;
-/// How many tails are read for the price of one value that is asked.
-const TAILS_PER_VALUE: u64 = 4;
-
-/// The values of `name` that the series passing `matchers` have.
+/// The values of `name` that the chosen series have.
 pub(super) fn values<'a>(
     index: &'a Version2,
     name: &str,
-    matchers: &[Matcher],
+    chosen: &Chosen<'_>,
 ) -> Result<Box<dyn Values + 'a>, PartError> {
     let dictionary = index.dictionary()?;
     let Some(at) = dictionary
@@ -39,8 +34,7 @@ pub(super) fn values<'a>(
         return Ok(Box::new(Listed::new(Vec::new())));
     };
     let wanted = match dictionary.labels.get(at) {
-        _ if matchers.is_empty() => Wanted::All,
-        Some(label) => wanted(index, label, at, &index.passing(matchers)?)?,
+        Some(label) => wanted(index, label, at, chosen)?,
         None => Wanted::All,
     };
     Ok(Box::new(DictionaryValues {
@@ -48,63 +42,62 @@ pub(super) fn values<'a>(
         dictionary,
         label: at,
         wanted,
+        postings: PostingsReader::new(index),
         block: None,
         group: None,
         next: 0,
     }))
 }
 
+/// Which values of the label at a place of the dictionary the chosen series have.
 fn wanted(
     index: &Version2,
     label: &Label,
     at: usize,
-    passing: &Passing,
+    chosen: &Chosen<'_>,
 ) -> Result<Wanted, PartError> {
+    if matches!(chosen, Chosen::All) {
+        return Ok(Wanted::All);
+    }
     if &*label.name == METRIC_NAME && label.leads {
+        // As many as there are blocks for: bits are no longer than what was read.
+        index.tail_places()?;
+        let Passing {
+            groups,
+            tails,
+            whole,
+        } = index.groups_of(chosen)?;
         return Ok(Wanted::Names {
-            groups: passing.groups.clone(),
-            tails: passing.tails.clone(),
-            whole: passing.whole.clone(),
+            groups,
+            tails,
+            whole: whole.as_ref().map(Bits::of),
         });
     }
-    let Some(tails) = index.tails_in(passing)? else {
+    let Some(tails) = index.tails_in(chosen)? else {
         return Ok(Wanted::All);
     };
-    let places = index.tail_places()?;
-    let blocks = tails.len().min(places.len() as u64);
-    if blocks * BLOCK_COST + tails.len() / TAILS_PER_VALUE > u64::from(label.values) {
-        return Ok(Wanted::OfTails(tails));
-    }
-    let mut ordinals = RoaringBitmap::new();
-    let mut held = None;
-    for tail in &tails {
-        let number = TailPlaces::block_of(tail);
-        if held.as_ref().is_none_or(|(held, _)| *held != number) {
-            held = places
-                .block(&index.file, number)?
-                .map(|block| (number, block));
-        }
-        let labels = held.as_ref().and_then(|(_, block)| block.labels(tail));
-        let labels = labels.ok_or_else(|| index.corrupt("a tail is in no block"))?;
-        if let Ok(found) = labels.binary_search_by_key(&(at as u32), |place| place.label) {
-            ordinals.extend(labels.get(found).map(|place| place.ordinal));
-        }
-    }
-    Ok(Wanted::Ordinals(ordinals))
+    let Reached { ordinals, rest } = reach(index, label, at, &tails)?;
+    Ok(match rest {
+        None => Wanted::Ordinals(ordinals.into_iter()),
+        Some(tails) => Wanted::OfTails { ordinals, tails },
+    })
 }
 
 /// Which values of the label are wanted.
 enum Wanted {
     All,
-    /// Those that some of these tails have.
-    OfTails(RoaringBitmap),
+    /// Those with these ordinals, and those that some of these tails have.
+    OfTails {
+        ordinals: RoaringBitmap,
+        tails: Bits,
+    },
     /// Those with these ordinals.
-    Ordinals(RoaringBitmap),
+    Ordinals(roaring::bitmap::IntoIter),
     /// Metric names that have a series which passes.
     Names {
         groups: Option<RoaringBitmap>,
         tails: Option<RoaringBitmap>,
-        whole: Option<RoaringBitmap>,
+        whole: Option<Bits>,
     },
 }
 
@@ -114,6 +107,7 @@ struct DictionaryValues<'a> {
     /// The place of the label in the dictionary.
     label: usize,
     wanted: Wanted,
+    postings: PostingsReader<'a>,
     block: Option<(usize, Arc<ValueBlock>)>,
     /// The tails of groups that were read last.
     group: Option<(usize, Arc<GroupBlock>)>,
@@ -128,10 +122,8 @@ impl Values for DictionaryValues<'_> {
             return Ok(None);
         };
         loop {
-            if let Wanted::Ordinals(ordinals) = &self.wanted {
-                let mut rest = ordinals.iter();
-                rest.advance_to(self.next);
-                match rest.next() {
+            if let Wanted::Ordinals(ordinals) = &mut self.wanted {
+                match ordinals.next() {
                     Some(next) => self.next = next,
                     None => return Ok(None),
                 }
@@ -174,19 +166,12 @@ impl DictionaryValues<'_> {
             return Ok(false);
         };
         let index = self.index;
-        let had_by = |tails: &RoaringBitmap| match block.postings.get(at) {
-            None | Some(Postings::None) => Ok(false),
-            Some(Postings::One(tail)) => Ok(tails.contains(*tail)),
-            Some(place) => {
-                let postings = label.blocks.get(number).and_then(|place| place.postings);
-                index.set_bytes(postings, *place, |bytes, corrupt| {
-                    intersects(bytes, index.tails, tails).map_err(corrupt)
-                })
-            }
-        };
+        let place = block.postings.get(at).copied().unwrap_or(Postings::None);
+        let postings = label.blocks.get(number).and_then(|place| place.postings);
         match &self.wanted {
             Wanted::All | Wanted::Ordinals(_) => Ok(true),
-            Wanted::OfTails(tails) => had_by(tails),
+            Wanted::OfTails { ordinals, tails } => Ok(ordinals.contains(self.next - 1)
+                || self.postings.has_any(postings, place, tails)?),
             Wanted::Names {
                 groups,
                 tails,
@@ -207,11 +192,8 @@ impl DictionaryValues<'_> {
                 }
                 // A name that is not in front belongs to whole tails alone.
                 match whole {
-                    Some(whole) => had_by(whole),
-                    None => Ok(!matches!(
-                        block.postings.get(at),
-                        None | Some(Postings::None)
-                    )),
+                    Some(whole) => self.postings.has_any(postings, place, whole),
+                    None => Ok(place != Postings::None),
                 }
             }
         }

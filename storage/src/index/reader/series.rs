@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use model::labels::{Labels, METRIC_NAME, encode_pair};
@@ -13,6 +14,7 @@ use super::super::groups::{Group, GroupBlock};
 use super::super::tails::{TailBlock, TailPlaces};
 use super::super::values::Values;
 use super::super::{LabelIndex, SeriesRef, VisitValue};
+use super::chosen::Chosen;
 use super::spaces::{Passing, Tails};
 use super::{Version2, cursor};
 use crate::part::PartError;
@@ -58,7 +60,25 @@ impl Version2 {
         Ok(series)
     }
 
-    fn check(&self, group: &Group, set: &RoaringBitmap) -> Result<(), PartError> {
+    /// The label names that the chosen series have.
+    fn names_of(&self, chosen: &Chosen<'_>) -> Result<Vec<String>, PartError> {
+        let mut names = self.label_names()?;
+        let Some(tails) = self.tails_in(chosen)? else {
+            return Ok(names);
+        };
+        let mut kept = Vec::new();
+        for name in names.drain(..) {
+            let has_it = (name == METRIC_NAME
+                && cursor::values(self, METRIC_NAME, chosen)?.next()?.is_some())
+                || !Tails(self).presence(&name)?.is_disjoint(&tails);
+            if has_it {
+                kept.push(name);
+            }
+        }
+        Ok(kept)
+    }
+
+    pub(super) fn check(&self, group: &Group, set: &RoaringBitmap) -> Result<(), PartError> {
         if set.len() == u64::from(group.series) {
             return Ok(());
         }
@@ -68,7 +88,7 @@ impl Version2 {
     pub(super) fn labels_of(
         &self,
         series: &RoaringBitmap,
-        visit: &mut dyn FnMut(SeriesRef, Labels),
+        visit: &mut dyn FnMut(SeriesRef, Labels) -> ControlFlow<()>,
     ) -> Result<(), PartError> {
         let places = self.group_places()?;
         let mut texts = Texts::new(self)?;
@@ -106,7 +126,9 @@ impl Version2 {
                 text.push_str(texts.tail(tail)?);
                 let labels = Labels::from_encoded(&text)
                     .ok_or_else(|| self.corrupt("labels of a series are not in order"))?;
-                visit(series, labels);
+                if visit(series, labels).is_break() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -302,54 +324,22 @@ impl LabelIndex for Version2 {
         name: &'a str,
         matchers: &[Matcher],
     ) -> Result<Box<dyn Values + 'a>, PartError> {
-        cursor::values(self, name, matchers)
+        cursor::values(self, name, &self.chosen(matchers)?)
     }
 
     fn label_names_of(&self, matchers: &[Matcher]) -> Result<Vec<String>, PartError> {
-        let mut names = self.label_names()?;
-        if matchers.is_empty() {
-            return Ok(names);
-        }
-        let passing = self.passing(matchers)?;
-        let Some(tails) = self.tails_in(&passing)? else {
-            return Ok(names);
-        };
-        let mut kept = Vec::new();
-        for name in names.drain(..) {
-            let has_it = (name == METRIC_NAME
-                && cursor::values(self, &name, matchers)?.next()?.is_some())
-                || !Tails(self).presence(&name)?.is_disjoint(&tails);
-            if has_it {
-                kept.push(name);
-            }
-        }
-        Ok(kept)
+        self.names_of(&self.chosen(matchers)?)
     }
-}
 
-impl Version2 {
-    /// The tails of the series that pass; all where there is none.
-    pub(super) fn tails_in(&self, passing: &Passing) -> Result<Option<RoaringBitmap>, PartError> {
-        let Some(groups) = &passing.groups else {
-            // Every tail is in some group.
-            return Ok(passing.tails.clone());
-        };
-        let places = self.group_places()?;
-        let mut all = RoaringBitmap::new();
-        let mut held = None;
-        let chosen = places.groups.iter().enumerate();
-        for (number, group) in chosen {
-            let tails = match group.name {
-                None => &passing.whole,
-                Some(_) if groups.contains(number as u32) => &passing.tails,
-                Some(_) => continue,
-            };
-            let set = places.set(&self.file, number, self.tails, &mut held)?;
-            match tails {
-                None => all |= set,
-                Some(tails) => all |= set & tails,
-            }
-        }
-        Ok(Some(all))
+    fn label_values_among<'a>(
+        &'a self,
+        name: &'a str,
+        series: &RoaringBitmap,
+    ) -> Result<Box<dyn Values + 'a>, PartError> {
+        cursor::values(self, name, &Chosen::These(series))
+    }
+
+    fn label_names_among(&self, series: &RoaringBitmap) -> Result<Vec<String>, PartError> {
+        self.names_of(&Chosen::These(series))
     }
 }

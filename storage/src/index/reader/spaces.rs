@@ -18,6 +18,7 @@ use super::super::select::by_postings;
 use super::super::set::decode_set;
 use super::super::{LabelIndex, VisitValue};
 use super::Version2;
+use super::postings::PostingsReader;
 use crate::part::{BlockHandle, PartError};
 
 /// The tails as what has labels.
@@ -27,6 +28,7 @@ pub(super) struct Tails<'a>(pub(super) &'a Version2);
 pub(super) struct Groups<'a>(pub(super) &'a Version2);
 
 /// What of an index passes.
+#[derive(Clone)]
 pub(super) struct Passing {
     /// Groups with a metric name; all where there is none.
     pub(super) groups: Option<RoaringBitmap>,
@@ -38,9 +40,9 @@ pub(super) struct Passing {
 
 /// A value: its block, its place there, and the block of its postings.
 pub(super) struct Found {
-    block: Arc<ValueBlock>,
-    at: usize,
-    postings: Option<BlockHandle>,
+    pub(super) block: Arc<ValueBlock>,
+    pub(super) at: usize,
+    pub(super) postings: Option<BlockHandle>,
 }
 
 impl Version2 {
@@ -75,51 +77,20 @@ impl Version2 {
         })
     }
 
-    /// The value at a place of a block, as tails.
-    pub(super) fn tails_of(
+    /// The tails that have the value at a place of a block.
+    fn tails_of(
         &self,
         block: &ValueBlock,
         postings: Option<BlockHandle>,
         at: usize,
     ) -> Result<RoaringBitmap, PartError> {
-        match block.postings.get(at) {
-            None | Some(Postings::None) => Ok(RoaringBitmap::new()),
-            Some(Postings::One(tail)) if *tail < self.tails => Ok(RoaringBitmap::from([*tail])),
-            Some(Postings::One(_)) => {
-                Err(self.corrupt("a label is had by a tail it does not have"))
-            }
-            Some(place) => self.set_bytes(postings, *place, |bytes, corrupt| {
-                decode_set(bytes, self.tails).map_err(corrupt)
-            }),
-        }
-    }
-
-    /// Shows the bytes of a set of tails.
-    pub(super) fn set_bytes<R>(
-        &self,
-        postings: Option<BlockHandle>,
-        place: Postings,
-        read: impl FnOnce(&[u8], &dyn Fn(crate::codec::Malformed) -> PartError) -> Result<R, PartError>,
-    ) -> Result<R, PartError> {
-        let (Postings::Set { start, length }, Some(handle)) = (place, postings) else {
-            return Err(self.corrupt("a label has no postings"));
-        };
-        let block = super::super::block::read_block(&self.file, handle, |raw| {
-            let bytes = raw.len();
-            Ok((raw, bytes))
-        })?;
-        let corrupt = |malformed: crate::codec::Malformed| {
-            self.file.corrupt(handle.offset, malformed.to_string())
-        };
-        let range = start as usize..(start as usize).saturating_add(length as usize);
-        let bytes = block.get(range);
-        let bytes = bytes.ok_or_else(|| self.corrupt("a label's postings end early"))?;
-        read(bytes, &corrupt)
+        let place = block.postings.get(at).copied().unwrap_or(Postings::None);
+        PostingsReader::new(self).set(postings, place)
     }
 
     /// Shows the values of a label from the first that is not before `from` on, each with its block,
     /// its place there, and how many bytes it shares with the value shown before.
-    pub(super) fn walk(
+    fn walk(
         &self,
         label: &Label,
         from: &str,
@@ -154,7 +125,7 @@ impl Version2 {
     }
 
     /// Shows the values of a name that begin with `prefix`, and of these those that match.
-    fn each(
+    pub(super) fn each(
         &self,
         name: &str,
         prefix: &str,
@@ -233,6 +204,10 @@ impl LabelIndex for Tails<'_> {
             .each(name, prefix, Some(pattern), |value, block, at, postings| {
                 visit(value, &mut || self.0.tails_of(block, postings, at))
             })
+    }
+
+    fn matching(&self, name: &str, pattern: &Pattern<'_>) -> Result<RoaringBitmap, PartError> {
+        self.united(name, pattern)
     }
 
     fn label_names(&self) -> Result<Vec<String>, PartError> {
