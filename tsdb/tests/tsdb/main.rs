@@ -18,6 +18,7 @@ mod endpoints;
 mod export;
 mod formats;
 mod known;
+mod labels;
 mod life;
 mod model;
 mod queries;

@@ -1,20 +1,31 @@
 //! What series there are: label names, their values, label sets.
 //!
 //! Nothing here reads a sample. A part or memtable counts whole: its series are those of every range it
-//! reaches into.
+//! reaches into. A series that was deleted for as long as its part reaches is not among them; one of
+//! which a part may still hold something is.
+//!
+//! Parts are shared out to the cores, and what each core finds is merged. So no more values are held than
+//! there are cores times what is answered.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::sync::LazyLock;
+use std::thread::{available_parallelism, scope};
 
 use model::labels::Labels;
 use model::matcher::Matcher;
 use model::time::TimeRange;
+use roaring::RoaringBitmap;
 use storage::index::LabelIndex;
 use storage::index::select::{label_names, select};
 use storage::index::values::{Listed, Values, merge};
 use storage::part::PartError;
+use storage::store::view::{StoredPart, View};
 
 use super::Reader;
 use crate::query::{Guard, SelectError};
+use crate::store::Metrics;
 
 /// What is asked of the labels: of series that pass one of the sets of matchers (of all where
 /// there is no set) in parts and memtables that reach into the range.
@@ -26,8 +37,10 @@ pub struct LabelQuery<'a> {
     pub range: TimeRange,
 }
 
-/// How many values are read between two looks at the guard.
-const VALUES_PER_CHECK: usize = 1024;
+/// How many values, or label sets, are read between two looks at the guard.
+const READ_PER_CHECK: usize = 1024;
+/// A core that has fewer parts to read than this is not worth waking.
+const PARTS_PER_CORE: usize = 4;
 
 impl LabelQuery<'_> {
     /// The sets of matchers; one that every series passes where none is given.
@@ -48,10 +61,29 @@ impl Reader {
         query: LabelQuery<'_>,
         guard: &Guard,
     ) -> Result<BTreeSet<String>, SelectError> {
-        let mut names = BTreeSet::new();
-        self.each_index(query, guard, |index, matchers| {
-            label_names(index, matchers, &mut names)
+        let view = self.store.view();
+        let parts = parts_of(&view, query.range);
+        let found = shared_out(&parts, |parts| {
+            let mut names = BTreeSet::new();
+            for part in parts {
+                for matchers in query.sets() {
+                    guard.check()?;
+                    let found = names_of(part, matchers);
+                    names.extend(found.map_err(|e| self.failed(Some(part.record.id), &e))?);
+                }
+            }
+            Ok(names)
         })?;
+        let mut names: BTreeSet<String> = found.into_iter().flatten().collect();
+        for memory in &view.memtables {
+            let table = memory.table.read();
+            let index = table.index();
+            for matchers in query.sets() {
+                guard.check()?;
+                let found = label_names(&index, matchers, &mut names);
+                found.map_err(|error| self.failed(None, &error))?;
+            }
+        }
         Ok(names)
     }
 
@@ -66,17 +98,21 @@ impl Reader {
     ) -> Result<Vec<String>, SelectError> {
         let most = limit.unwrap_or(usize::MAX).saturating_add(1);
         let view = self.store.view();
-        let mut sources: Vec<Box<dyn Values + '_>> = Vec::new();
-        let mut parts = Vec::new();
-        for part in view.parts_in(query.range) {
-            for matchers in query.sets() {
-                guard.check()?;
-                let failed = |error| self.failed(Some(part.record.id), &error);
-                let index = part.part().map_err(failed)?.index();
-                sources.push(index.label_values(name, matchers).map_err(failed)?);
-                parts.push(part.record.id);
+        let parts = parts_of(&view, query.range);
+        let mut lists = shared_out(&parts, |parts| {
+            let mut sources = Vec::new();
+            let mut ids = Vec::new();
+            for part in parts {
+                for matchers in query.sets() {
+                    guard.check()?;
+                    let failed = |error| self.failed(Some(part.record.id), &error);
+                    sources.push(values_of(part, name, matchers).map_err(failed)?);
+                    ids.push(part.record.id);
+                }
             }
-        }
+            let failed = |source, error| self.failed(ids.get(source).copied(), &error);
+            merged(sources, most, guard, failed)
+        })?;
         for memory in &view.memtables {
             let table = memory.table.read();
             let index = table.index();
@@ -84,55 +120,68 @@ impl Reader {
                 guard.check()?;
                 let found = index.label_values(name, matchers);
                 let mut found = found.map_err(|error| self.failed(None, &error))?;
-                // Taken out, so that writers do not wait for parts to be read.
+                // Taken out, so that writers do not wait for other memtables to be read.
                 let mut values = Vec::new();
                 while values.len() < most
                     && let Some(value) = found.next().map_err(|e| self.failed(None, &e))?
                 {
                     values.push(value.to_owned());
                 }
-                sources.push(Box::new(Listed::new(values)));
+                lists.push(values);
             }
         }
-        let mut values = Vec::new();
-        let mut interrupted = Ok(());
-        merge(&mut sources, |value| {
-            values.push(value.to_owned());
-            if values.len().is_multiple_of(VALUES_PER_CHECK) {
-                interrupted = guard.check();
-            }
-            interrupted.is_ok() && values.len() < most
+        lists.retain(|values| !values.is_empty());
+        if lists.len() <= 1 {
+            return Ok(lists.pop().unwrap_or_default());
+        }
+        let sources = lists.into_iter().map(|values| {
+            let listed: Box<dyn Values> = Box::new(Listed::new(values));
+            listed
+        });
+        merged(sources.collect(), most, guard, |_, error| {
+            self.failed(None, &error)
         })
-        .map_err(|(source, error)| self.failed(parts.get(source).copied(), &error))?;
-        interrupted?;
-        Ok(values)
     }
 
     /// The label sets, in order. With a limit, at most one more than it, so that the caller can
-    /// tell that some are left out.
+    /// tell that some are left out; what lies behind them in a part is not read.
     pub fn series(
         &self,
         query: LabelQuery<'_>,
         limit: Option<usize>,
         guard: &Guard,
     ) -> Result<BTreeSet<Labels>, SelectError> {
-        let mut series = BTreeSet::new();
-        let limit = limit.unwrap_or(usize::MAX);
-        let view = self.store.view();
-        let mut insert = |labels: Labels| {
-            if series.len() <= limit {
-                series.insert(labels);
-            }
+        let mut first = First {
+            most: limit.unwrap_or(usize::MAX).saturating_add(1),
+            series: BTreeSet::new(),
         };
+        let view = self.store.view();
         for part in view.parts_in(query.range) {
             for matchers in query.matchers {
                 guard.check()?;
+                let mut interrupted = Ok(());
+                let mut read = 0_usize;
+                let visit = |_, labels| {
+                    read += 1;
+                    if read.is_multiple_of(READ_PER_CHECK) {
+                        interrupted = guard.check();
+                    }
+                    match interrupted {
+                        Ok(()) => first.insert(labels),
+                        Err(_) => ControlFlow::Break(()),
+                    }
+                };
                 part.part()
-                    .and_then(|part| {
-                        let found = select(part.index(), matchers)?;
-                        part.index().labels_of(&found, |_, labels| insert(labels))
+                    .and_then(|metrics| {
+                        let index = metrics.index();
+                        let mut found = select(index, matchers)?;
+                        if let Some(gone) = gone(part, index)? {
+                            found -= gone;
+                        }
+                        index.labels_until(&found, visit)
                     })
                     .map_err(|error| self.failed(Some(part.record.id), &error))?;
+                interrupted?;
             }
         }
         for memory in &view.memtables {
@@ -145,38 +194,118 @@ impl Reader {
                     if table.holds(number)
                         && let Some(labels) = index.labels(number)
                     {
-                        insert(labels);
+                        // They come in no order: a later one may belong to the first.
+                        let _ = first.insert(labels);
                     }
                 }
             }
         }
-        Ok(series)
+        Ok(first.series)
     }
+}
 
-    /// Runs `visit` on the index of each part and memtable, once for each set of matchers.
-    fn each_index(
-        &self,
-        query: LabelQuery<'_>,
-        guard: &Guard,
-        mut visit: impl FnMut(&dyn LabelIndex, &[Matcher]) -> Result<(), PartError>,
-    ) -> Result<(), SelectError> {
-        let view = self.store.view();
-        for part in view.parts_in(query.range) {
-            for matchers in query.sets() {
-                guard.check()?;
-                part.part()
-                    .and_then(|part| visit(part.index(), matchers))
-                    .map_err(|error| self.failed(Some(part.record.id), &error))?;
+/// The parts that reach into a range.
+fn parts_of(view: &View<Metrics>, range: TimeRange) -> Vec<&StoredPart<Metrics>> {
+    view.parts_in(range).map(AsRef::as_ref).collect()
+}
+
+/// The first of some label sets in their order.
+struct First {
+    most: usize,
+    series: BTreeSet<Labels>,
+}
+
+impl First {
+    /// Adds a label set if it is among the first. Breaks where none that is greater can be.
+    fn insert(&mut self, labels: Labels) -> ControlFlow<()> {
+        if self.series.len() >= self.most {
+            if self.series.last().is_some_and(|last| *last <= labels) {
+                return ControlFlow::Break(());
             }
-        }
-        for memory in &view.memtables {
-            let table = memory.table.read();
-            let index = table.index();
-            for matchers in query.sets() {
-                guard.check()?;
-                visit(&index, matchers).map_err(|error| self.failed(None, &error))?;
+            if self.series.insert(labels) {
+                self.series.pop_last();
             }
+        } else {
+            self.series.insert(labels);
         }
-        Ok(())
+        ControlFlow::Continue(())
     }
+}
+
+/// The series of a part of which everything was deleted; `None` where nothing says so.
+fn gone(
+    part: &StoredPart<Metrics>,
+    index: &dyn LabelIndex,
+) -> Result<Option<RoaringBitmap>, PartError> {
+    let range = part.record.range();
+    let mut gone: Option<RoaringBitmap> = None;
+    for erasure in part.erasures.iter() {
+        if erasure.range.contains(range.start) && erasure.range.contains(range.end) {
+            *gone.get_or_insert_default() |= select(index, &erasure.matchers)?;
+        }
+    }
+    Ok(gone.filter(|gone| !gone.is_empty()))
+}
+
+fn names_of(part: &StoredPart<Metrics>, matchers: &[Matcher]) -> Result<Vec<String>, PartError> {
+    let index = part.part()?.index();
+    match gone(part, index)? {
+        None => index.label_names_of(matchers),
+        Some(gone) => index.label_names_among(&(select(index, matchers)? - gone)),
+    }
+}
+
+fn values_of<'a>(
+    part: &'a StoredPart<Metrics>,
+    name: &'a str,
+    matchers: &[Matcher],
+) -> Result<Box<dyn Values + 'a>, PartError> {
+    let index = part.part()?.index();
+    match gone(part, index)? {
+        None => index.label_values(name, matchers),
+        Some(gone) => index.label_values_among(name, &(select(index, matchers)? - gone)),
+    }
+}
+
+/// The values of all sources in order, each once, at most so many.
+fn merged(
+    mut sources: Vec<Box<dyn Values + '_>>,
+    most: usize,
+    guard: &Guard,
+    failed: impl Fn(usize, PartError) -> SelectError,
+) -> Result<Vec<String>, SelectError> {
+    let mut values = Vec::new();
+    let mut interrupted = Ok(());
+    merge(&mut sources, |value| {
+        values.push(value.to_owned());
+        if values.len().is_multiple_of(READ_PER_CHECK) {
+            interrupted = guard.check();
+        }
+        interrupted.is_ok() && values.len() < most
+    })
+    .map_err(|(source, error)| failed(source, error))?;
+    interrupted?;
+    Ok(values)
+}
+
+/// Runs `work` on the parts, a share of them on each core. The first failure is the answer.
+fn shared_out<'a, T: Send>(
+    parts: &[&'a StoredPart<Metrics>],
+    work: impl Fn(Vec<&'a StoredPart<Metrics>>) -> Result<T, SelectError> + Sync,
+) -> Result<Vec<T>, SelectError> {
+    static CORES: LazyLock<usize> =
+        LazyLock::new(|| available_parallelism().map_or(1, NonZeroUsize::get));
+    let shares = CORES.min(parts.len() / PARTS_PER_CORE).max(1);
+    // Neighbours in time are alike, so each core has some of every time.
+    let share = |number: usize| work(parts.iter().skip(number).step_by(shares).copied().collect());
+    scope(|scope| {
+        let share = &share;
+        let others: Vec<_> = (1..shares).map(|n| scope.spawn(move || share(n))).collect();
+        let mut found = vec![share(0)];
+        for other in others {
+            let joined = other.join();
+            found.push(joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        found.into_iter().collect()
+    })
 }
