@@ -12,6 +12,7 @@
 //! - [`transfer`]: samples on the move: JSON lines, OpenMetrics, Prometheus' blocks.
 //! - [`rollup`]: what is old, in brief.
 //! - [`query`]: PromQL, from text to vectors.
+//! - [`rules`]: rules and alerts: what is asked again and again.
 //! - [`api`]: the HTTP API of Prometheus.
 //! - [`database`]: all of it behind one handle, for the binary.
 //! - [`counters`]: what is counted, and how it is exposed.
@@ -22,6 +23,7 @@ pub mod database;
 pub mod ingest;
 pub mod query;
 pub mod rollup;
+pub mod rules;
 pub mod store;
 pub mod transfer;
 
