@@ -21,6 +21,7 @@
 //! - [`federate`]: `/federate`, the newest samples as text.
 //! - [`admin`]: `admin/tsdb/…`: snapshot, deletion.
 //! - [`export`]: `export`, every sample as JSON lines.
+//! - [`rules`]: `rules`, `alerts`, `alertmanagers`; a router of its own.
 
 pub mod admin;
 pub mod cors;
@@ -33,6 +34,7 @@ mod params;
 mod query;
 mod read;
 mod response;
+pub mod rules;
 mod status;
 mod streamed;
 mod tree;

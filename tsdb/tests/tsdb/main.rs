@@ -25,6 +25,7 @@ mod queries;
 mod read;
 mod registry;
 mod rollup;
+mod rules;
 mod support;
 mod transfer;
 mod write;
