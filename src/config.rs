@@ -7,6 +7,7 @@
 pub(crate) mod file;
 mod locate;
 mod retention;
+mod rules;
 pub(crate) mod tier;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use storage::wal::sync::FsyncPolicy;
 use tsdb::TsdbOptions;
 use tsdb::ingest::limits::IngestLimits;
 use tsdb::rollup::RollupOptions;
+use tsdb::rules::RulesConfig;
 
 use crate::cli::RunArgs;
 use crate::run::Role;
@@ -32,6 +34,8 @@ use tier::TierConfig;
 /// What the program was told, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    /// The file it was read from.
+    pub(crate) file: Option<PathBuf>,
     /// Address of the HTTP APIs.
     pub(crate) http: SocketAddr,
     /// Folder that holds all data.
@@ -56,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) metrics_retention_rules: Vec<RetentionRule>,
     /// Roll-ups of what is old.
     pub(crate) rollups: Vec<RollupOptions>,
+    /// Rules, and whom to send alerts to.
+    pub(crate) rules: RulesConfig,
     /// How long lines are kept.
     pub(crate) logs_retention_ms: Option<i64>,
     /// The node agent.
@@ -88,8 +94,17 @@ impl Config {
             file.agent.tail.globs.clone_from(&args.logs);
         }
         file.agent.validate().context("command line")?;
-        Self::of(file).map_err(|problem| anyhow!(problem))
+        let config = Self::of(file).map_err(|problem| anyhow!(problem))?;
+        Ok(Self {
+            file: args.config.clone(),
+            ..config
+        })
     }
+}
+
+/// The configuration as its file has it now, without flags: for what a reload changes.
+pub(crate) fn reread(path: &Path) -> anyhow::Result<Config> {
+    Config::of(read(path)?).map_err(|problem| anyhow!(problem))
 }
 
 impl Config {
@@ -157,6 +172,8 @@ impl Config {
         let directory = &mut admission.certificate.directory;
         directory.get_or_insert_with(|| file.data.join("admission"));
         Ok(Self {
+            file: None,
+            rules: file.rules.check(file.http)?,
             http: file.http,
             // Nothing is authenticated: whoever reaches the port may ask.
             admin_api: (file.metrics.admin_api).unwrap_or_else(|| file.http.ip().is_loopback()),
@@ -186,7 +203,11 @@ impl Config {
 pub(crate) fn read(path: &Path) -> anyhow::Result<ConfigFile> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the configuration {}", path.display()))?;
-    parse(&text).map_err(|problem| anyhow!("{}{problem}", path.display()))
+    let mut file = parse(&text).map_err(|problem| anyhow!("{}{problem}", path.display()))?;
+    if let Some(folder) = path.parent() {
+        file.rules.resolve(folder);
+    }
+    Ok(file)
 }
 
 /// Reads and checks a configuration; the error begins with `:LINE: ` where a line is known.

@@ -6,6 +6,7 @@
 //! - [`cli`]: the command line as it is written.
 //! - [`config`]: what was written, checked whole, and what it means.
 //! - [`run`]: the roles: what is started, in which order, and how it stops.
+//! - [`rules`]: how alerts are sent, and rules loaded anew.
 //! - [`snapshots`]: snapshots of a data folder.
 //! - [`wiring`]: how the members, which do not know each other, reach one another.
 //! - [`http`]: the one port for HTTP.
@@ -15,6 +16,7 @@ mod cli;
 mod commands;
 mod config;
 mod http;
+mod rules;
 mod run;
 mod snapshots;
 mod tier;

@@ -34,10 +34,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tsdb::api::admin::AdminApi;
 use tsdb::database::TsdbBackground;
+use tsdb::rules::RunningRules;
 use tsdb::{Tsdb, TsdbOptions};
 
 use crate::config::Config;
 use crate::http::{self, Readiness, SharedRegistry};
+use crate::rules::Rules;
 use crate::snapshots::DataSnapshots;
 use crate::tier;
 use crate::wiring::{RemoteDecisions, Stores};
@@ -82,6 +84,7 @@ struct Running {
     http: JoinHandle<std::io::Result<()>>,
     stop_http: CancellationToken,
     stores: Option<OpenStores>,
+    rules: Option<(Rules, RunningRules)>,
     agent: Option<AgentHandle>,
     admission: Option<Admission>,
     decisions: Option<JoinHandle<()>>,
@@ -92,15 +95,25 @@ struct Running {
 pub(crate) async fn run(config: Config, role: Role) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let deadline = config.shutdown_deadline;
     let running = tokio::select! {
         started = start(config, role) => started?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+            _ = hangup.recv() => {
+                if let Some((rules, _)) = &running.rules {
+                    rules.reload_on_signal().await;
+                }
+                continue;
+            }
+        }
+        break;
     }
     tokio::select! {
         stopped = tokio::time::timeout(deadline, stop(running, deadline)) => match stopped {
@@ -127,6 +140,10 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         None
     };
     let stores = open.as_ref().map(|open| open.stores.clone());
+    let rules = match &stores {
+        Some(stores) => Some(load_rules(&config, &stores.tsdb).await?),
+        None => None,
+    };
     let apis = stores.as_ref().map(|stores| {
         stores.tsdb.register(&mut registry);
         stores.logs.register(&mut registry);
@@ -135,7 +152,13 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         } else {
             AdminApi::Disabled
         };
-        let metrics = stores.tsdb.router_with(admin);
+        let mut metrics = stores.tsdb.router_with(admin);
+        if let Some(rules) = &rules {
+            rules.manager.register(&mut registry);
+            metrics = metrics
+                .merge(tsdb::api::rules::router(rules.manager.clone()))
+                .merge(rules.router(config.admin_api));
+        }
         metrics.merge(stores.logs.router())
     });
     let router = http::router(apis, readiness.clone(), Arc::clone(&shared_registry));
@@ -182,6 +205,13 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
     }
     // Set once, here.
     let _ = shared_registry.set(registry);
+    let rules = match rules {
+        Some(rules) => {
+            let running = rules.manager.start()?;
+            Some((rules, running))
+        }
+        None => None,
+    };
     readiness.set(true);
     let webhook = admission.as_ref().map(Admission::local_addr);
     print_banner(&config, &role, http_address, webhook);
@@ -190,6 +220,7 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         http,
         stop_http,
         stores: open,
+        rules,
         agent,
         admission,
         decisions,
@@ -209,6 +240,10 @@ async fn stop(running: Running, deadline: Duration) -> anyhow::Result<()> {
     if let Some(agent) = running.agent {
         agent.shutdown(deadline / 3).await;
     }
+    if let Some((_, rules)) = running.rules {
+        // What is under way is stored, and alerts that wait are sent.
+        tokio::task::spawn_blocking(move || rules.stop()).await?;
+    }
     running.stop_http.cancel();
     running.http.await??;
     if let Some(stores) = running.stores {
@@ -216,6 +251,13 @@ async fn stop(running: Running, deadline: Duration) -> anyhow::Result<()> {
     }
     tracing::info!("stopped; everything is flushed");
     Ok(())
+}
+
+/// Rule files are read, and expressions checked, off the async threads.
+async fn load_rules(config: &Config, tsdb: &Tsdb) -> anyhow::Result<Rules> {
+    let (config, tsdb) = (config.clone(), tsdb.clone());
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || Rules::load(&config, &tsdb, runtime)).await?
 }
 
 /// The stores and the threads that keep them in shape.

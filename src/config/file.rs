@@ -8,6 +8,7 @@ use super::retention::{DownsamplingSection, RetentionRuleSection, Size};
 use serde::{Deserialize, Deserializer};
 use storage::wal::sync::FsyncPolicy;
 
+use super::rules::RulesSection;
 use super::tier::TierSection;
 
 /// Every key of the file, with its default.
@@ -25,6 +26,8 @@ pub(crate) struct ConfigFile {
     pub(crate) storage: StorageSection,
     /// The metrics store.
     pub(crate) metrics: MetricsSection,
+    /// Rules and alerts.
+    pub(crate) rules: RulesSection,
     /// The log store.
     pub(crate) logs: LogsSection,
     /// The node agent.
@@ -93,6 +96,7 @@ impl Default for ConfigFile {
             shutdown_deadline: Duration::from_secs(10),
             storage: StorageSection::default(),
             metrics: MetricsSection::default(),
+            rules: RulesSection::default(),
             logs: LogsSection::default(),
             agent: agent::AgentConfig::default(),
             admission: admission::AdmissionConfig::default(),
@@ -147,6 +151,7 @@ impl ConfigFile {
             ));
         }
         self.metrics.tier.check()?;
+        self.rules.check(self.http)?;
         if self.http == self.admission.listen && self.http.port() != 0 {
             return Err(format!(
                 "admission.listen: {} is the address of `http` already",

@@ -1,0 +1,133 @@
+//! Rules in the running program: how alerts reach an Alertmanager, and how rules are loaded anew.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
+use storage::clock::SystemClock;
+use tokio::runtime::Handle;
+use tsdb::Tsdb;
+use tsdb::rules::notifier::{Alertmanager, Credentials, Deliver, DeliveryError, Notifier};
+use tsdb::rules::{LoadError, RuleManager};
+
+use crate::config::{self, Config};
+
+/// Posts alerts over HTTP. Called from threads that are not the runtime's.
+struct HttpDeliver {
+    client: reqwest::Client,
+    runtime: Handle,
+}
+
+impl Deliver for HttpDeliver {
+    fn post(&self, to: &Alertmanager, body: String) -> Result<(), DeliveryError> {
+        let request = (self.client.post(&to.url))
+            .timeout(to.timeout)
+            .header("Content-Type", "application/json")
+            .body(body);
+        let request = match &to.credentials {
+            Credentials::None => request,
+            Credentials::Basic { username, password } => {
+                request.basic_auth(username, Some(password))
+            }
+            Credentials::Bearer(token) => request.bearer_auth(token),
+        };
+        let failed = |is_retryable, message| DeliveryError {
+            is_retryable,
+            message,
+        };
+        self.runtime.block_on(async {
+            let response = request.send().await.map_err(|error| {
+                let error = anyhow!(error);
+                failed(true, format!("{error:#}"))
+            })?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(());
+            }
+            let reason = response.text().await.unwrap_or_default();
+            let message = format!("{status}: {}", reason.trim());
+            Err(failed(!status.is_client_error(), message))
+        })
+    }
+}
+
+/// The rules of this process.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    pub(crate) manager: RuleManager,
+    /// The configuration file, where there is one.
+    file: Option<PathBuf>,
+}
+
+impl Rules {
+    /// Loads what is configured.
+    pub(crate) fn load(config: &Config, tsdb: &Tsdb, runtime: Handle) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder().build();
+        let deliver = HttpDeliver {
+            client: client.context("cannot make a client for Alertmanagers")?,
+            runtime,
+        };
+        let manager = RuleManager::new(
+            Arc::new(tsdb.clone()),
+            Arc::new(tsdb.clone()),
+            Notifier::new(Arc::new(deliver)),
+            Arc::new(SystemClock),
+        );
+        manager.load(&config.rules).map_err(load_error)?;
+        Ok(Self {
+            manager,
+            file: config.file.clone(),
+        })
+    }
+
+    /// Reads the configuration's rules and the rule files again. All of it is taken, or nothing.
+    pub(crate) fn reload(&self) -> anyhow::Result<()> {
+        let Some(path) = &self.file else {
+            return Err(anyhow!(
+                "there is no configuration file to read; start with --config"
+            ));
+        };
+        let config = config::reread(path)?;
+        self.manager.load(&config.rules).map_err(load_error)
+    }
+
+    /// `/-/reload`, for whoever may administer the server.
+    pub(crate) fn router(&self, is_enabled: bool) -> Router {
+        let rules = self.clone();
+        let reload = move || async move {
+            if !is_enabled {
+                return (
+                    StatusCode::FORBIDDEN,
+                    "Lifecycle API is not enabled; set metrics.admin_api.\n".to_owned(),
+                );
+            }
+            match tokio::task::spawn_blocking(move || rules.reload()).await {
+                Ok(Ok(())) => (StatusCode::OK, String::new()),
+                Ok(Err(error)) => {
+                    tracing::error!("nothing was reloaded: {error:#}");
+                    let message = format!("failed to reload config: {error:#}\n");
+                    (StatusCode::INTERNAL_SERVER_ERROR, message)
+                }
+                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+            }
+        };
+        Router::new().route("/-/reload", post(reload.clone()).put(reload))
+    }
+
+    /// The same, on a signal: what is wrong is logged.
+    pub(crate) async fn reload_on_signal(&self) {
+        let rules = self.clone();
+        match tokio::task::spawn_blocking(move || rules.reload()).await {
+            Ok(Ok(())) => tracing::info!("rules were reloaded on SIGHUP"),
+            Ok(Err(error)) => tracing::error!("nothing was reloaded: {error:#}"),
+            Err(error) => tracing::error!(%error, "reloading ended in a panic"),
+        }
+    }
+}
+
+fn load_error(error: LoadError) -> anyhow::Error {
+    anyhow!("rules: {error}")
+}
