@@ -4,6 +4,9 @@
 //! exactly what happened. A batch visits one shard after the other and holds one lock at a time; batches that
 //! come at the same time begin at different shards and follow each other through the rest. Only sealing
 //! holds all locks at once, and takes them in the order of the shards' numbers.
+//!
+//! Where a batch must be durable before it is acknowledged, the logs are synced when all shards have
+//! their rows, without a lock: what others append meanwhile is made durable by the same sync.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +19,9 @@ use super::budget;
 use super::view::{Generation, Memory};
 use super::{AppendError, Store};
 use crate::table::{Memtable, Shard, Table};
+use crate::wal::SegmentId;
 use crate::wal::sync::{FsyncPolicy, Syncer};
-use crate::wal::writer::{NewSegment, WalWriter, create_segments};
+use crate::wal::writer::{NewSegment, Position, WalWriter, create_segments};
 
 /// What a shard's buffer keeps between records.
 const RECORD_BYTES_KEPT: usize = 1 << 20;
@@ -33,6 +37,12 @@ pub(super) struct Writer<T: Table> {
     wal: WalWriter,
     memory: Arc<Memory<T>>,
     record: Vec<u8>,
+}
+
+/// Where a record ends in the log of its shard.
+struct End {
+    segment: SegmentId,
+    position: Position,
 }
 
 impl<T: Table> Writer<T> {
@@ -62,19 +72,32 @@ impl<T: Table> Store<T> {
     pub fn append(&self, batch: &<T::Memtable as Memtable>::Batch) -> Result<(), AppendError> {
         let first = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len().max(1);
         let (last, first) = self.shards.split_at(first);
-        let mut shards = first.iter().chain(last);
-        let appended = shards.try_for_each(|shard| self.append_to(shard, batch));
-        if appended.is_err() {
+        let shards = || first.iter().chain(last);
+        let mut appended = Vec::with_capacity(self.shards.len());
+        let mut result = shards().try_for_each(|shard| {
+            appended.extend(self.append_to(shard, batch)?.map(|end| (shard, end)));
+            Ok(())
+        });
+        if result.is_ok() && self.options.fsync == FsyncPolicy::Always {
+            result = appended.into_iter().try_for_each(|(shard, end)| {
+                let synced = shard.syncer.sync_to(end.position);
+                let path = || super::recover::wal_dir(&self.dir).join(end.segment.file_name());
+                synced.map_err(|source| AppendError::from_disk(path(), source))
+            });
+        }
+        if result.is_err() {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
-        appended
+        result
     }
 
+    /// Appends what of a batch belongs to a shard. Returns where its log ends then; `None` where
+    /// nothing does.
     fn append_to(
         &self,
         shard: &ShardLog<T>,
         batch: &<T::Memtable as Memtable>::Batch,
-    ) -> Result<(), AppendError> {
+    ) -> Result<Option<End>, AppendError> {
         let mut deadline = None;
         loop {
             if self.closed.load(Ordering::Acquire) {
@@ -88,12 +111,12 @@ impl<T: Table> Store<T> {
                 let table = memory.table.read();
                 table.encode(batch, shard.shard, record);
                 if record.is_empty() {
-                    return Ok(());
+                    return Ok(None);
                 }
                 table.growth(record)
             };
             if self.budget.take(growth) {
-                return self.write(shard, writer, growth);
+                return self.write(writer, growth).map(Some);
             }
             // Nobody can flush while the shard is locked.
             drop(writer);
@@ -105,10 +128,9 @@ impl<T: Table> Store<T> {
     /// budget.
     fn write(
         &self,
-        shard: &ShardLog<T>,
         mut writer: MutexGuard<'_, Writer<T>>,
         growth: usize,
-    ) -> Result<(), AppendError> {
+    ) -> Result<End, AppendError> {
         let Writer {
             wal,
             memory,
@@ -137,22 +159,12 @@ impl<T: Table> Store<T> {
         counters
             .record_bytes
             .fetch_add(record_bytes, Ordering::Relaxed);
-        let synced = match self.options.fsync {
-            FsyncPolicy::Always => {
-                let path = wal.path();
-                drop(writer);
-                let synced = shard.syncer.sync_to(position);
-                synced.map_err(|source| AppendError::from_disk(path, source))
-            }
-            FsyncPolicy::Interval(_) => {
-                drop(writer);
-                Ok(())
-            }
-        };
+        let segment = wal.segment();
+        drop(writer);
         if active.wrapping_add(added) >= self.options.flush_bytes {
             self.wake();
         }
-        synced
+        Ok(End { segment, position })
     }
 
     /// Waits until a flush has made room; the first wait of an append sets the time by which it must
