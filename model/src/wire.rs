@@ -5,5 +5,6 @@
 
 pub mod exposition;
 pub mod loki_push;
+pub mod otlp;
 pub mod remote_read;
 pub mod remote_write;

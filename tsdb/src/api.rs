@@ -17,6 +17,7 @@
 //! - [`metadata`]: `metadata`, `status/buildinfo`.
 //! - `status`: `status/tsdb`.
 //! - [`write`]: `write`, remote write 1.0 and 2.0.
+//! - [`otlp`]: `otlp/v1/metrics`, what OpenTelemetry exports.
 //! - [`read`]: `read`, remote read in samples and in chunks.
 //! - [`federate`]: `/federate`, the newest samples as text.
 //! - [`admin`]: `admin/tsdb/…`: snapshot, deletion.
@@ -30,6 +31,7 @@ mod export;
 mod federate;
 mod labels;
 mod metadata;
+mod otlp;
 mod params;
 mod query;
 mod read;
@@ -129,6 +131,7 @@ pub(crate) fn router(tsdb: Tsdb, admin: AdminApi) -> Router {
     };
     let write = Router::new()
         .route("/api/v1/write", post(write::write))
+        .route("/api/v1/otlp/v1/metrics", post(otlp::metrics))
         .layer(DefaultBodyLimit::max(request_bytes_max));
     Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))

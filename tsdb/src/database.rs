@@ -29,6 +29,7 @@ use crate::ingest::batch::Batch;
 use crate::ingest::census::Census;
 use crate::ingest::limits::IngestLimits;
 use crate::ingest::metadata::MetadataStore;
+use crate::ingest::otlp::{self, Encoding, OtlpError};
 use crate::ingest::refusal::Refused;
 use crate::ingest::remote_write::{self, DecodeError, Room, version_2};
 use crate::query::{Engine, EngineOptions};
@@ -122,6 +123,17 @@ pub enum WriteError {
     /// It is none, or asks for too much.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// The store did not take it.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Why an export of OTLP's metrics was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum OtlpWriteError {
+    /// It is none, or asks for too much.
+    #[error(transparent)]
+    Decode(#[from] OtlpError),
     /// The store did not take it.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -235,6 +247,13 @@ impl Tsdb {
         self.write_decoded(|limits, accepted, registries, room| {
             version_2::decode(body, limits, accepted, registries, room)
         })
+    }
+
+    /// The same of an export of OTLP's metrics.
+    pub fn write_otlp(&self, body: &[u8], encoding: Encoding) -> Result<Appended, OtlpWriteError> {
+        let limits = &self.inner.options.ingest;
+        let (mut batch, refused) = otlp::decode(body, encoding, limits, self.accepted_range())?;
+        Ok(self.append_batch(&mut batch, refused)?)
     }
 
     fn write_decoded(

@@ -13,6 +13,7 @@
 //! - [`batch`]: a write on its way into the store.
 //! - [`build`]: what comes in to a batch of what may be stored.
 //! - [`remote_write`]: the bytes of a remote write to a batch; [`protobuf`] is how they are read.
+//! - [`otlp`]: an export of OTLP's metrics to a batch.
 //! - [`census`]: how many series there are, and may be.
 //! - [`metadata`]: what is known of metric families.
 
@@ -22,6 +23,7 @@ pub mod census;
 pub mod limits;
 pub mod metadata;
 pub(crate) mod named;
+pub mod otlp;
 mod protobuf;
 pub mod refusal;
 pub mod remote_write;

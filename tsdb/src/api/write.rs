@@ -100,13 +100,19 @@ fn failure(api: &Api, error: &WriteError) -> Response {
             | DecodeError::TooManySeries { .. }
             | DecodeError::TooHeavy { .. },
         ) => text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
-        WriteError::Decode(_) | WriteError::Append(AppendError::TooLarge(_)) => {
-            text(StatusCode::BAD_REQUEST, error.to_string())
-        }
-        WriteError::Append(AppendError::Overloaded { .. }) => {
+        WriteError::Decode(_) => text(StatusCode::BAD_REQUEST, error.to_string()),
+        WriteError::Append(error) => append_failure(api, error),
+    }
+}
+
+/// The answer to a write that the store did not take.
+pub(super) fn append_failure(api: &Api, error: &AppendError) -> Response {
+    match error {
+        AppendError::TooLarge(_) => text(StatusCode::BAD_REQUEST, error.to_string()),
+        AppendError::Overloaded { .. } => {
             later(api, StatusCode::TOO_MANY_REQUESTS, error.to_string())
         }
-        WriteError::Append(_) => later(api, StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        _ => later(api, StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
     }
 }
 
@@ -153,7 +159,7 @@ fn message_of(headers: &HeaderMap) -> Result<Message, String> {
 }
 
 /// An answer that asks the sender to come back.
-fn later(api: &Api, status: StatusCode, reason: String) -> Response {
+pub(super) fn later(api: &Api, status: StatusCode, reason: String) -> Response {
     let mut response = text(status, reason);
     let seconds = api.options().retry_after.as_secs();
     response

@@ -254,12 +254,12 @@ impl<'a> Builder<'a> {
         self.batch.drop_series();
     }
 
-    /// A series whose labels are a set already.
-    pub(super) fn series(&mut self, series: &SeriesSamples) {
+    /// A series whose labels are a set already. Returns whether it was taken, if only in part.
+    pub(super) fn series(&mut self, series: &SeriesSamples) -> bool {
         if let Err(refusal) = check_labels(&series.labels, self.limits) {
             let samples = series.samples.len() + series.histograms.len();
             self.refused.add(samples, || refusal);
-            return;
+            return false;
         }
         self.batch.floats.extend(&series.samples);
         self.batch.histograms.extend_from_slice(&series.histograms);
@@ -274,6 +274,7 @@ impl<'a> Builder<'a> {
         );
         let hash = self.fingerprints.of(labels);
         self.batch.end_series(labels, hash);
+        true
     }
 
     /// Writes the pairs at hand in their durable form, without those that have no value. Returns

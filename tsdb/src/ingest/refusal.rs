@@ -31,6 +31,14 @@ pub enum Refusal {
         /// What is wrong with them.
         reason: String,
     },
+    /// A metric of OTLP has nothing here that stands for it.
+    #[error("metric {metric:?} was not taken: {reason}")]
+    Untranslatable {
+        /// Its name.
+        metric: String,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
     /// A label is there twice.
     #[error("invalid labels for series, labels {labels}, duplicated label {name}")]
     DuplicateLabel {

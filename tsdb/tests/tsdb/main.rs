@@ -21,6 +21,7 @@ mod known;
 mod labels;
 mod life;
 mod model;
+mod otlp;
 mod queries;
 mod read;
 mod registry;
