@@ -10,7 +10,9 @@ use model::time::{TimeRange, Timestamp};
 use model::vector::QueryValue;
 
 use super::{Engine, EngineOptions, QueryError, QueryOptions};
-use crate::query::source::{Guard, HeldSeries, SelectError, SelectedSeries, Selection, Source};
+use crate::query::source::{
+    Guard, HeldSeries, ReadSeries, Samples, SelectError, SelectedSeries, Selection, Source,
+};
 
 /// A counter that grows by one a second, and how often it was asked for.
 #[derive(Default)]
@@ -193,4 +195,67 @@ fn the_highest_tree_fits_a_thread() {
     for query in [nested, chained, windows] {
         assert!(json(&Engine::default(), &query).starts_with("vector"));
     }
+}
+
+/// One long series whose reader's client goes away as soon as it was read.
+#[derive(Default)]
+struct Leaving {
+    gone: Arc<AtomicBool>,
+}
+
+struct LeavingSelection {
+    labels: Vec<Labels>,
+    gone: Arc<AtomicBool>,
+}
+
+impl Source for Leaving {
+    fn select(
+        &self,
+        _: TimeRange,
+        _: &[Matcher],
+        _: &Guard,
+    ) -> Result<Arc<dyn Selection>, SelectError> {
+        Ok(Arc::new(LeavingSelection {
+            labels: vec![Labels::from_pairs([("__name__", "g")])],
+            gone: Arc::clone(&self.gone),
+        }))
+    }
+}
+
+impl Selection for LeavingSelection {
+    fn labels(&self) -> &[Labels] {
+        &self.labels
+    }
+
+    fn reader(&self) -> Box<dyn ReadSeries + '_> {
+        Box::new(LeavingReader(&self.gone))
+    }
+}
+
+struct LeavingReader<'a>(&'a AtomicBool);
+
+impl ReadSeries for LeavingReader<'_> {
+    fn read(&mut self, _: usize, samples: &mut Samples) -> Result<(), SelectError> {
+        samples.clear();
+        let seconds = 0..20_000;
+        samples.timestamps = seconds.clone().map(|s| s * 1000).collect::<Vec<_>>().into();
+        samples.values = seconds.map(|s| s as f64).collect::<Vec<_>>().into();
+        self.0.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_query_is_stopped_within_a_series() {
+    let source = Leaving::default();
+    let options = QueryOptions {
+        cancel: Some(Arc::clone(&source.gone)),
+        ..QueryOptions::default()
+    };
+    let (start, end) = (Timestamp(10_000_000), Timestamp(19_000_000));
+    let step = Duration::from_mins(1);
+    // Hours of samples in each of many windows, and no way to do them at once.
+    let query = "predict_linear(g[2h], 3600)";
+    let answer = Engine::default().range(&source, query, start, end, step, &options);
+    assert!(matches!(answer, Err(QueryError::Canceled(_))), "{answer:?}");
 }

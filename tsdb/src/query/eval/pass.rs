@@ -105,6 +105,11 @@ pub(super) struct Worker<'p> {
 }
 
 impl Worker<'_> {
+    /// Whether the query may go on.
+    pub(super) fn check(&self) -> Result<()> {
+        Ok(self.shared.guard.check()?)
+    }
+
     /// Reads a series, staleness markers included.
     pub(super) fn read(&mut self, series: usize) -> Result<()> {
         self.shared.guard.check()?;

@@ -18,6 +18,10 @@ use crate::query::functions::sliding::{Ranges, Sliding};
 use crate::query::functions::window::{RangeFunction, Window};
 use crate::query::source::Samples;
 
+/// Samples of windows that are looked at before it is asked whether anybody still waits: some
+/// milliseconds of work.
+const UNASKED_SAMPLES_MAX: usize = 1 << 16;
+
 /// The samples of a series between two instants.
 pub(in crate::query::eval) struct Part<'a> {
     pub times: &'a [i64],
@@ -104,6 +108,7 @@ impl Windows<'_, '_> {
         let mut floats = (0, 0);
         let mut histograms = (0, 0);
         let mut arguments = vec![f64::NAN; self.scalars.len()];
+        let mut unasked = 0;
         for (index, evaluated_at) in self.grid.instants().enumerate() {
             let (start, end) = self.argument.range_at(evaluated_at);
             let from = start.saturating_sub(self.beyond.0);
@@ -117,6 +122,11 @@ impl Windows<'_, '_> {
                 continue;
             }
             worker.allow(part.len())?;
+            unasked += part.len();
+            if unasked >= UNASKED_SAMPLES_MAX {
+                unasked = 0;
+                worker.check()?;
+            }
             for (argument, values) in arguments.iter_mut().zip(self.scalars) {
                 *argument = values.get(index).copied().unwrap_or(f64::NAN);
             }
