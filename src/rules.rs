@@ -76,7 +76,7 @@ impl Rules {
             Notifier::new(Arc::new(deliver)),
             Arc::new(SystemClock),
         );
-        manager.load(&config.rules).map_err(load_error)?;
+        (manager.load(&config.rules)).map_err(|error| load_error(&error))?;
         Ok(Self {
             manager,
             file: config.file.clone(),
@@ -91,7 +91,7 @@ impl Rules {
             ));
         };
         let config = config::reread(path)?;
-        self.manager.load(&config.rules).map_err(load_error)
+        (self.manager.load(&config.rules)).map_err(|error| load_error(&error))
     }
 
     /// `/-/reload`, for whoever may administer the server.
@@ -128,6 +128,6 @@ impl Rules {
     }
 }
 
-fn load_error(error: LoadError) -> anyhow::Error {
+fn load_error(error: &LoadError) -> anyhow::Error {
     anyhow!("rules: {error}")
 }

@@ -101,13 +101,16 @@ impl AlertmanagerSection {
         }
         let mut credentials = Credentials::None;
         if let Some(basic) = &self.basic_auth {
-            let password = secret(&basic.password, basic.password_file.as_deref())?;
+            let password = secret(basic.password.as_deref(), basic.password_file.as_deref())?;
             credentials = Credentials::Basic {
                 username: basic.username.clone(),
                 password: password.unwrap_or_default(),
             };
         }
-        if let Some(token) = secret(&self.bearer_token, self.bearer_token_file.as_deref())? {
+        if let Some(token) = secret(
+            self.bearer_token.as_deref(),
+            self.bearer_token_file.as_deref(),
+        )? {
             if credentials != Credentials::None {
                 return Err(format!(
                     "rules.alertmanagers: {}: either basic_auth or a bearer token, not both",
@@ -126,9 +129,9 @@ impl AlertmanagerSection {
 }
 
 /// A secret that stands here or in a file.
-fn secret(text: &Option<String>, file: Option<&Path>) -> Result<Option<String>, String> {
+fn secret(text: Option<&str>, file: Option<&Path>) -> Result<Option<String>, String> {
     match (text, file) {
-        (Some(text), None) => Ok(Some(text.clone())),
+        (Some(text), None) => Ok(Some(text.to_owned())),
         (None, None) => Ok(None),
         (None, Some(path)) => std::fs::read_to_string(path)
             .map(|text| Some(text.trim_end().to_owned()))
