@@ -18,6 +18,7 @@
 //! - [`group`]: rules that are evaluated one after another.
 //! - [`manager`]: all groups, when they are due, and reloads.
 //! - [`notifier`]: alerts on their way to Alertmanagers.
+//! - [`unit_test`]: promtool's unit tests, over a store in memory.
 //! - [`counters`]: what is counted, under upstream's names.
 
 pub mod alerts;
@@ -28,6 +29,7 @@ pub mod group;
 pub mod manager;
 pub mod notifier;
 pub mod template;
+pub mod unit_test;
 pub mod yaml;
 
 pub use manager::{LoadError, RuleManager, RulesConfig, RunningRules};
