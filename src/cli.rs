@@ -56,13 +56,43 @@ pub(crate) enum Command {
     /// Work with admission policies
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Validate a configuration file
+    /// Validate a configuration file, or rule files
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Check {
+        /// What to check beside a configuration
+        #[command(subcommand)]
+        what: Option<CheckCommand>,
         /// The configuration file (YAML)
-        config: PathBuf,
+        #[arg(required = true)]
+        config: Option<PathBuf>,
     },
+    /// Run unit tests
+    #[command(subcommand)]
+    Test(TestCommand),
     /// Print the version
     Version,
+}
+
+/// What to check.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckCommand {
+    /// Rule files, as Prometheus has them
+    Rules {
+        /// Rule files (YAML)
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// What to test.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TestCommand {
+    /// Rules: unit tests as promtool has them
+    Rules {
+        /// Files of unit tests (YAML), which name their rule files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// Work with admission policies.

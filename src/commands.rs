@@ -1,9 +1,10 @@
 //! What the commands do that are not roles: they ask a server, judge files, move data, and print.
 //!
 //! Exit status: 0 when it worked, 1 when it did not (with one message on standard error), 2 for a
-//! wrong command line; `policy check` also exits with 1 when a manifest is refused.
+//! wrong command line; `policy check` also exits with 1 when a manifest is refused, `check rules` and `test rules` when a file is wrong.
 
 pub(crate) mod ask;
+pub(crate) mod check_rules;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod logs;
@@ -13,3 +14,4 @@ pub(crate) mod query;
 pub(crate) mod snapshot;
 mod store;
 pub(crate) mod table;
+pub(crate) mod test_rules;

@@ -29,7 +29,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command, PolicyCommand};
+use cli::{CheckCommand, Cli, Command, PolicyCommand, TestCommand};
 use run::Role;
 
 /// How long blocking work may go on once the roles have ended.
@@ -84,6 +84,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             _ => Ok(ExitCode::SUCCESS),
         }
     };
+    let checked = |checked: commands::check_rules::Checked| -> anyhow::Result<ExitCode> {
+        print(checked.text)?;
+        Ok(if checked.failed {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    };
     let role = |args: &cli::RunArgs, role| {
         let config = config::Config::load(args)?;
         let runtime = runtime()?;
@@ -130,7 +138,15 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
                 ExitCode::SUCCESS
             })
         }
-        Some(Command::Check { config }) => {
+        Some(Command::Check {
+            what: Some(CheckCommand::Rules { files }),
+            ..
+        }) => checked(commands::check_rules::check(&files)),
+        Some(Command::Test(TestCommand::Rules { files })) => {
+            checked(commands::test_rules::test(&files))
+        }
+        Some(Command::Check { what: None, config }) => {
+            let config = config.unwrap_or_default();
             config::read(&config)?;
             print(format!("{}: valid\n", config.display()))
         }

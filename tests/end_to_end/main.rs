@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod alerts;
 mod flows;
 mod harness;
 mod kill;
