@@ -125,6 +125,11 @@ async fn queries_have_the_answers_of_prometheus() {
             let theirs = ask(&client, &prometheus.http, path, &parameters).await;
             report.add(path, &query, &ours, &theirs);
         }
+        let path = "/api/v1/format_query";
+        let parameters = [("query", query.clone())];
+        let ours = ask(&client, &taffrail.http, path, &parameters).await;
+        let theirs = ask(&client, &prometheus.http, path, &parameters).await;
+        report.add(path, &query, &ours, &theirs);
     }
     println!("{samples} samples to both; {report}; TAFFRAIL_SEED={seed}");
     assert!(report.agrees(), "{}", report.differences());

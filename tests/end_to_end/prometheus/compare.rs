@@ -24,6 +24,10 @@ impl Answer {
             let text = |key: &str| body[key].as_str().expect("a text").to_owned();
             return Self::Error(text("errorType"), text("error"));
         }
+        if let Some(text) = body["data"].as_str() {
+            let series = BTreeMap::from([(text.to_owned(), Vec::new())]);
+            return Self::Points("text".to_owned(), series);
+        }
         let kind = body["data"]["resultType"].as_str().expect("a type");
         let result = &body["data"]["result"];
         let mut series = BTreeMap::new();

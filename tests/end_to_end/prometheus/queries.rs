@@ -143,7 +143,7 @@ pub(super) fn all(seed: u64) -> Vec<String> {
 }
 
 /// What stands for itself.
-const ALONE: [&str; 86] = [
+const ALONE: [&str; 87] = [
     "1",
     "-1.5e3",
     "0x1f",
@@ -227,6 +227,7 @@ const ALONE: [&str; 86] = [
     "min_over_time((queue_length > 0)[10m:15s])",
     "vector(time()) - timestamp(queue_length)",
     "sum(count by (instance) (requests_total))",
+    "histogram_quantile(0.99, sum by (le, instance) (rate(latency_seconds_bucket{job=\"api\",instance=~\"a.*|b.*|c.*\"}[5m]))) > -(0.25 + avg_over_time(queue_length{job=\"api\"}[5m]) * on (instance) group_left (version) max without (job) (build_info{job=~\"a+p+i+\",version!=\"3\"}))",
     "2 ^ 3 ^ 2",
     "-2 ^ 2",
     "1 - 2 - 3",

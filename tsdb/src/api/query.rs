@@ -8,6 +8,7 @@ use model::vector::{QueryValue, write_text};
 use super::Api;
 use super::params::Params;
 use super::response::{ApiError, ErrorType, Success};
+use crate::query::format::pretty::pretty;
 use crate::query::{Guard, QueryError, QueryOptions, QueryOutput, parse};
 
 /// Points of one series that a range query may ask for: enough for a week by the minute.
@@ -64,7 +65,7 @@ pub(super) async fn range(State(api): State<Api>, params: Params) -> Result<Succ
 pub(super) async fn format(params: Params) -> Result<Success, ApiError> {
     let expr = parse(params.get("query")).map_err(|error| ApiError::parameter("query", error))?;
     let mut data = String::new();
-    write_text(&mut data, &expr.to_string());
+    write_text(&mut data, &pretty(&expr));
     Ok(Success::new(data))
 }
 

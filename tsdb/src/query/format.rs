@@ -1,4 +1,6 @@
-//! A tree as text, which parses to the same tree.
+//! A tree as text, which parses to the same tree but for the order of matchers, which are sorted as upstream does.
+//!
+//! - [`pretty`]: the same over many lines, where one would be too long.
 
 use std::fmt;
 
@@ -8,9 +10,11 @@ use model::vector::format_general;
 
 use super::ast::{
     Aggregate, At, Binary, Cardinality, Duration, DurationExpr, Expr, Extension, Grouping,
-    Matching, Number, Sign, Span, TimeShift, VectorSelector,
+    Matching, Number, Sign, Span, Subquery, TimeShift, VectorSelector,
 };
 use super::quoting::quote;
+
+pub mod pretty;
 
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,14 +32,7 @@ impl fmt::Display for Expr {
                 write_extension(f, node.selector.extension)?;
                 write_shift(f, &node.selector.shift)
             }
-            Self::Subquery(node) => {
-                write!(f, "{}[{}:", node.expr, node.range)?;
-                if let Some(step) = &node.step {
-                    step.fmt(f)?;
-                }
-                f.write_str("]")?;
-                write_shift(f, &node.shift)
-            }
+            Self::Subquery(node) => write!(f, "{}{}", node.expr, Window(node)),
             Self::Call(node) => {
                 write!(f, "{}(", node.function.name)?;
                 write_list(f, &node.args)?;
@@ -43,15 +40,31 @@ impl fmt::Display for Expr {
             }
             Self::Aggregate(node) => node.fmt(f),
             Self::Binary(node) => node.fmt(f),
-            Self::Unary(node) => {
-                let sign = match node.sign {
-                    Sign::Plus => '+',
-                    Sign::Minus => '-',
-                };
-                write!(f, "{sign}{}", node.expr)
-            }
+            Self::Unary(node) => write!(f, "{}{}", node.sign, node.expr),
             Self::Paren(node) => write!(f, "({})", node.expr),
         }
+    }
+}
+
+impl fmt::Display for Sign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plus => "+",
+            Self::Minus => "-",
+        })
+    }
+}
+
+/// What makes a subquery of its expression.
+struct Window<'a>(&'a Subquery);
+
+impl fmt::Display for Window<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(node) = self;
+        write!(f, "[{}:", node.range)?;
+        node.step.iter().try_for_each(|step| step.fmt(f))?;
+        f.write_str("]")?;
+        write_shift(f, &node.shift)
     }
 }
 
@@ -64,15 +77,24 @@ impl fmt::Display for Number {
     }
 }
 
+/// An aggregation as far as its parenthesis.
+struct AggregateHead<'a>(&'a Aggregate);
+
+impl fmt::Display for AggregateHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(node) = self;
+        f.write_str(node.op.as_str())?;
+        match node.grouping {
+            Grouping::Without => write!(f, " without {} ", Labels(&node.labels)),
+            Grouping::By if !node.labels.is_empty() => write!(f, " by {} ", Labels(&node.labels)),
+            Grouping::By => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Aggregate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.op.as_str())?;
-        match self.grouping {
-            Grouping::Without => write!(f, " without {} ", Labels(&self.labels))?,
-            Grouping::By if !self.labels.is_empty() => write!(f, " by {} ", Labels(&self.labels))?,
-            Grouping::By => {}
-        }
-        f.write_str("(")?;
+        write!(f, "{}(", AggregateHead(self))?;
         if let Some(param) = &self.param {
             write!(f, "{param}, ")?;
         }
@@ -80,16 +102,25 @@ impl fmt::Display for Aggregate {
     }
 }
 
-impl fmt::Display for Binary {
+/// An operator with what is said of its operands.
+struct Operator<'a>(&'a Binary);
+
+impl fmt::Display for Operator<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.lhs, self.op.as_str())?;
-        if self.returns_bool {
+        let Self(node) = self;
+        f.write_str(node.op.as_str())?;
+        if node.returns_bool {
             f.write_str(" bool")?;
         }
-        if let Some(matching) = &self.matching {
-            matching.fmt(f)?;
-        }
-        write!(f, " {}", self.rhs)
+        node.matching
+            .iter()
+            .try_for_each(|matching| matching.fmt(f))
+    }
+}
+
+impl fmt::Display for Binary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.lhs, Operator(self), self.rhs)
     }
 }
 
@@ -198,19 +229,18 @@ fn write_series(f: &mut fmt::Formatter<'_>, node: &VectorSelector) -> fmt::Resul
             return Ok(());
         }
     }
-    f.write_str("{")?;
-    for (index, matcher) in matchers.iter().enumerate() {
-        if index > 0 {
-            f.write_str(", ")?;
-        }
-        if matcher.name() == METRIC_NAME {
-            f.write_str(METRIC_NAME)?;
-        } else {
-            write_name(f, matcher.name())?;
-        }
-        write!(f, "{}{}", matcher.op().as_str(), quote(matcher.value()))?;
-    }
-    f.write_str("}")
+    let mut texts: Vec<String> = matchers
+        .iter()
+        .map(|matcher| {
+            let name = match matcher.name() {
+                name if name == METRIC_NAME || is_legacy_label_name(name) => name.to_owned(),
+                name => quote(name),
+            };
+            format!("{name}{}{}", matcher.op().as_str(), quote(matcher.value()))
+        })
+        .collect();
+    texts.sort_unstable();
+    write!(f, "{{{}}}", texts.join(","))
 }
 
 fn write_extension(f: &mut fmt::Formatter<'_>, extension: Extension) -> fmt::Result {
@@ -239,6 +269,7 @@ fn write_shift(f: &mut fmt::Formatter<'_>, shift: &TimeShift) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use super::pretty::pretty;
     use crate::query::parse;
 
     #[test]
@@ -248,7 +279,7 @@ mod tests {
             "-1",
             "0x1F + 1e-7",
             "5m + 1h30m",
-            r#"up{job=~"a|b", x!="\"\n", "ü.y"="1"} offset -5m"#,
+            r#"up{"ü.y"="1", job=~"a|b", x!="\"\n"} offset -5m"#,
             r#"{"my.metric", le="1"} @ 1.5"#,
             "rate(x[5m] @ start() offset 1h)",
             "sum by (a, b) (rate(x[1m])) / on (a) group_left (c) y",
@@ -269,6 +300,8 @@ mod tests {
             let again = parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(again, tree, "{query} became {text}");
             assert_eq!(again.to_string(), text, "{query}");
+            let pretty = pretty(&tree);
+            assert_eq!(parse(&pretty), Ok(tree), "{query} became {pretty}");
         }
     }
 }

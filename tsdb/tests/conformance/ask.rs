@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::time::Timestamp;
 use model::vector::{InstantSample, QueryValue, SampleValue};
 use tsdb::query::ast::{At, Expr};
+use tsdb::query::format::pretty::pretty;
 use tsdb::query::{Engine, EngineOptions, QueryError, QueryOptions, QueryOutput, parse};
 
 use super::compare::{self, Outcome};
@@ -55,8 +56,24 @@ fn query(
     }
 }
 
+/// What is formatted parses to the same tree.
+fn formatted(case: &Case) -> Outcome {
+    let Ok(tree) = parse(&case.query) else {
+        return Ok(());
+    };
+    for text in [tree.to_string(), pretty(&tree)] {
+        let again = parse(&text).map_err(|error| format!("formatted as {text}: {error}"))?;
+        // Matchers change their order.
+        if again.to_string() != tree.to_string() {
+            return Err(format!("formatted as {text}, which is another query"));
+        }
+    }
+    Ok(())
+}
+
 /// Asks a case in every way that applies.
 pub fn ask(storage: &Storage, case: &Case) -> Outcome {
+    formatted(case)?;
     let answer = query(storage, &case.query, case.when, case);
     let output = match (answer, &case.fails) {
         (Err(error), Some(message)) if message.matches(&error.to_string()) => return Ok(()),
