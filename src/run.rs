@@ -291,22 +291,26 @@ pub(crate) fn lock_data(data: &Path) -> anyhow::Result<Box<dyn Any + Send + Sync
     })
 }
 
+/// Opens the metrics store, with the bucket that its old parts move to.
+pub(crate) fn open_metrics(
+    config: &Config,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<(Tsdb, Recovered)> {
+    let tier = config.metrics_tier.as_ref().map(tier::open).transpose()?;
+    let options = TsdbOptions {
+        tier,
+        ..config.tsdb_options()
+    };
+    Tsdb::open(disk, clock, &config.data.join("metrics"), options).context("the metrics store")
+}
+
 async fn open_stores(config: &Config) -> anyhow::Result<OpenStores> {
     let config = config.clone();
     tokio::task::spawn_blocking(move || {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let tier = config.metrics_tier.as_ref().map(tier::open).transpose()?;
-        let (tsdb, recovered) = Tsdb::open(
-            Arc::clone(&disk),
-            Arc::clone(&clock),
-            &config.data.join("metrics"),
-            TsdbOptions {
-                tier,
-                ..config.tsdb_options()
-            },
-        )
-        .context("the metrics store")?;
+        let (tsdb, recovered) = open_metrics(&config, Arc::clone(&disk), Arc::clone(&clock))?;
         say_recovered("metrics", &recovered);
         let (logs, recovered) = Logs::open(
             disk,

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use storage::clock::SystemClock;
 use storage::disk::real::RealDisk;
 use tsdb::Tsdb;
@@ -11,7 +11,7 @@ use tsdb::Tsdb;
 use crate::cli::RunArgs;
 use crate::cli::moving::PlaceArgs;
 use crate::config::Config;
-use crate::run::lock_data;
+use crate::run::{lock_data, open_metrics};
 
 /// A store that this process alone has.
 pub(super) struct ClosedStore {
@@ -29,13 +29,7 @@ pub(super) fn open(place: &PlaceArgs, otherwise: &str) -> anyhow::Result<ClosedS
     })?;
     let lock = lock_data(&config.data)
         .map_err(|error| anyhow!("{error:#}; {otherwise} --url http://{}", config.http))?;
-    let (tsdb, _) = Tsdb::open(
-        Arc::new(RealDisk),
-        Arc::new(SystemClock),
-        &config.data.join("metrics"),
-        config.tsdb_options(),
-    )
-    .context("the metrics store")?;
+    let tsdb = open_metrics(&config, Arc::new(RealDisk), Arc::new(SystemClock))?.0;
     Ok(ClosedStore {
         tsdb,
         config,

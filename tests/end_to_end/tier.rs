@@ -220,6 +220,19 @@ async fn check(mut bucket: impl Bucket, data: &Path, series: u64, steps: u64) {
     let server = start();
     assert_eq!(ask(&server, counted, at).await, every);
     assert!(server.terminate().success());
+
+    // Without a server, too.
+    let exported = Command::new(env!("CARGO_BIN_EXE_taffrail"))
+        .args(["export", "--config", &config, "--match", "moved", "--data"])
+        .arg(&data)
+        .output()
+        .expect("the binary starts");
+    assert!(exported.status.success(), "{exported:?}");
+    let lines = exported.stdout.split(|byte| *byte == b'\n');
+    assert_eq!(
+        lines.filter(|line| !line.is_empty()).count(),
+        series as usize
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

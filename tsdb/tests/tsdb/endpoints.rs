@@ -1,8 +1,9 @@
 //! Exemplars, trees, federation and other origins, through the router.
 
 use ::model::labels::Labels;
+use ::model::matcher::Matcher;
 use ::model::sample::{Exemplar, HistogramSample, SeriesSamples, stale_nan};
-use ::model::time::Timestamp;
+use ::model::time::{TimeRange, Timestamp};
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use http_body_util::BodyExt as _;
@@ -54,6 +55,11 @@ async fn exemplars_are_those_of_every_selector() {
         check(&tsdb, &format!("{uri}?{query}"), 200, &data).await;
         assert_eq!(post(&tsdb, uri, query).await, (200, data), "{query}");
     }
+    // What is deleted is gone before a merge leaves it out.
+    let matchers = vec![Matcher::equal("job", "a")];
+    tsdb.delete(matchers, TimeRange::ALL).expect("deletes");
+    let data = success(&format!("[{xy}]"));
+    check(&tsdb, &format!("{uri}?query=hits_total"), 200, &data).await;
     let reason = "end timestamp must not be before start timestamp";
     let uri = format!("{uri}?query=x&start=2&end=1");
     check(&tsdb, &uri, 400, &error("bad_data", reason)).await;

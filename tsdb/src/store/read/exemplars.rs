@@ -8,6 +8,7 @@ use model::sample::Exemplar;
 use model::time::TimeRange;
 use storage::index::select::select;
 use storage::part::PartError;
+use storage::table::Erasure;
 
 use super::Reader;
 use crate::query::{Guard, SelectError};
@@ -23,9 +24,16 @@ impl Reader {
         guard: &Guard,
     ) -> Result<BTreeMap<Labels, Vec<Exemplar>>, SelectError> {
         let mut found: BTreeMap<Labels, Columns> = BTreeMap::new();
-        let mut add = |labels: Labels, exemplars: Vec<Exemplar>| {
-            if !exemplars.is_empty() {
-                found.entry(labels).or_default().write_exemplars(exemplars);
+        let mut add = |labels: Labels, exemplars: Vec<Exemplar>, erasures: &[Erasure]| {
+            if exemplars.is_empty() {
+                return;
+            }
+            let mut columns = Columns::default();
+            columns.write_exemplars(exemplars);
+            columns.erase(&labels, erasures);
+            if !columns.exemplars.is_empty() {
+                let before = found.entry(labels).or_default();
+                before.write_exemplars(columns.exemplars);
             }
         };
         let view = self.store.view();
@@ -39,7 +47,8 @@ impl Reader {
             part.index().labels_of(&selected, note).map_err(failed)?;
             let mut scan = part.scan();
             for (number, labels) in series {
-                add(labels, scan.exemplars(number, range).map_err(failed)?);
+                let exemplars = scan.exemplars(number, range).map_err(failed)?;
+                add(labels, exemplars, &stored.erasures);
             }
         }
         for memory in &view.memtables {
@@ -49,7 +58,7 @@ impl Reader {
             for number in select(&index, matchers).map_err(|error| self.failed(None, &error))? {
                 let exemplars = table.exemplars(number, range);
                 if let (false, Some(labels)) = (exemplars.is_empty(), index.labels(number)) {
-                    add(labels, exemplars);
+                    add(labels, exemplars, &[]);
                 }
             }
         }
