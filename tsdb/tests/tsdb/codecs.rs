@@ -59,6 +59,8 @@ fn each_kind_of_values_takes_its_codec_and_little_room() {
         *sum += f64::from(spread(i)).sqrt() / 7.0;
         Some(*sum)
     });
+    let mut seldom = many(|i| f64::from(i / 1000));
+    seldom[5500] = f64::from_bits(STALE_NAN_BITS);
     // Tags and most bytes, fresh and settled. The noise is even steps, which pco finds.
     for (what, values, tags, bytes_max) in [
         ("constant", many(|_| 0.1), [1, 1], [9, 9]),
@@ -73,6 +75,7 @@ fn each_kind_of_values_takes_its_codec_and_little_room() {
             [4400, 4400],
         ),
         ("mostly small", settles, [5, 6], [8192, 4096]),
+        ("seldom", seldom, [9, 9], [48, 48]),
         ("sums", sums.collect(), [5, 5], [44_000, 44_000]),
         (
             "noise",
@@ -139,6 +142,12 @@ proptest! {
     }
 
     #[test]
+    fn runs_come_back(runs in prop::collection::vec((any_float(), 1..200usize), 1..8)) {
+        let values: Vec<f64> = runs.into_iter().flat_map(|(value, run)| vec![value; run]).collect();
+        check_values(&values);
+    }
+
+    #[test]
     fn any_starts_come_back(starts in prop::collection::vec((any::<i64>(), 1..4usize, any::<bool>()), 0..50)) {
         // Runs of one start, and starts that move along with their samples.
         let starts: Vec<i64> = starts
@@ -165,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_decoded_without_a_panic(bytes: Vec<u8>, tag in 0..10u8, count in 0..BLOCK_SAMPLES_MAX) {
+    fn any_bytes_are_decoded_without_a_panic(bytes: Vec<u8>, tag in 0..11u8, count in 0..BLOCK_SAMPLES_MAX) {
         let mut tagged = vec![tag];
         tagged.extend_from_slice(&bytes);
         for bytes in [&bytes, &tagged] {

@@ -12,6 +12,8 @@
 //!           1: groups of the changes of the steps, from the second on
 //!           2: first change ivarint, groups of the changes of the changes, from the third on
 //! pco       head, then the steps as a pco chunk: header, chunk metadata and one page of i64
+//! runs      head, then per run of equal steps: samples uvarint, and unless the block ends there the change
+//!           to the next run's step, ivarint
 //! ```
 //!
 //! The integers are `first + divisor × step`; the first step is 0. At the position of an exception the integer
@@ -26,6 +28,8 @@ use super::{groups, pco};
 
 const BITS: u8 = 64;
 const EXCEPTIONS: u8 = 128;
+/// Shorter runs, on average, are groups' work.
+const RUN_SAMPLES_MIN: usize = 16;
 
 /// The integers of a block, and how to come back.
 #[derive(Debug)]
@@ -157,6 +161,23 @@ impl Integers {
         }
     }
 
+    /// Appends the runs of equal steps; none where the steps change too often to be worth a try.
+    pub(super) fn runs(&self, out: &mut Vec<u8>) -> Option<()> {
+        let mut runs = self.steps.chunk_by(PartialEq::eq).peekable();
+        if runs.clone().count() > self.steps.len() / RUN_SAMPLES_MIN {
+            return None;
+        }
+        self.put_head(out);
+        while let Some(run) = runs.next() {
+            put_uvarint(out, run.len() as u64);
+            let next = runs.peek().and_then(|next| next.first());
+            if let (Some(next), Some(step)) = (next, run.first()) {
+                put_ivarint(out, next.wrapping_sub(*step));
+            }
+        }
+        Some(())
+    }
+
     /// Appends the form with pco, where that can be made.
     pub(super) fn pco(&self, out: &mut Vec<u8>) -> Option<()> {
         self.put_head(out);
@@ -281,6 +302,29 @@ pub(super) fn unpack(
             })?;
         }
         _ => return Err(cursor.malformed("an order of changes of at most 2")),
+    }
+    head.patch(before, out)
+}
+
+/// Appends the values of a body with runs.
+pub(super) fn decode_runs(
+    cursor: &mut Cursor<'_>,
+    count: usize,
+    out: &mut Vec<f64>,
+) -> Result<(), Malformed> {
+    let head = Head::read(cursor, count)?;
+    let before = out.len();
+    let (mut step, mut left) = (0i64, count);
+    while left > 0 {
+        let run = usize::try_from(cursor.uvarint()?)
+            .ok()
+            .filter(|run| (1..=left).contains(run))
+            .ok_or_else(|| cursor.malformed("a run within the block"))?;
+        head.put_same(step, run, out);
+        left -= run;
+        if left > 0 {
+            step = step.wrapping_add(cursor.ivarint()?);
+        }
     }
     head.patch(before, out)
 }

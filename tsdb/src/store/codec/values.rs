@@ -10,6 +10,7 @@
 //! 6  pco integers    see `integers`
 //! 7  pco floats      see `pco`
 //! 8  few             exponent u8, then the mantissas: ivarint each, the change against the one before
+//! 9  runs            see `integers`
 //! ```
 //!
 //! Which codec a block takes is decided by cheap statistics: trying all would cost more than
@@ -31,6 +32,7 @@ const PACKED: u8 = 5;
 const PCO_INTEGERS: u8 = 6;
 const PCO_FLOATS: u8 = 7;
 const FEW: u8 = 8;
+const RUNS: u8 = 9;
 
 /// Up to as many decimals are written one by one: a flush has a few samples of very many series.
 const FEW_MAX: usize = 16;
@@ -83,6 +85,7 @@ pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Malf
         XOR => out.append(&mut xor::decode(&mut cursor, count)?),
         DECIMAL => out.append(&mut decimal::decode(&mut cursor, count)?),
         PACKED => integers::unpack(&mut cursor, count, out)?,
+        RUNS => integers::decode_runs(&mut cursor, count, out)?,
         PCO_INTEGERS => integers::decode_pco(&mut cursor, count, out)?,
         PCO_FLOATS => pco::decode_floats(&mut cursor, count, out)?,
         FEW => {
@@ -115,6 +118,10 @@ fn smallest(values: &[f64], density: Density) -> Vec<u8> {
         let mut other = vec![XOR];
         xor::encode(values, &mut other);
         keep_if_within(&mut best, other, XOR_PERCENT);
+    }
+    let mut other = vec![RUNS];
+    if integers.runs(&mut other).is_some() {
+        keep_if_within(&mut best, other, 100);
     }
     if density == Density::Settled && values.len() >= PCO_SAMPLES_MIN {
         let packed = best.len();
