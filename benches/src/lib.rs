@@ -2,7 +2,8 @@
 //!
 //! The criterion benches are `ingest` (writes to both stores, durable before they return), `query`
 //! (range queries and log searches over what was written) and `scrape` (expositions). The program `rivals` holds
-//! Taffrail against Prometheus and VictoriaMetrics, each a process of its own, on the same data. A figure that
+//! Taffrail against Prometheus and VictoriaMetrics, each a process of its own, on the same data; `anchors` holds the
+//! generated day against published figures of plain codecs. A figure that
 //! is quoted anywhere names the command and the machine; `README.md` beside this says how.
 //!
 //! - [`random`]: numbers that are the same in every run.

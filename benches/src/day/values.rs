@@ -9,6 +9,8 @@ use crate::random::Random;
 
 const STEP_SECONDS: f64 = STEP_MS as f64 / 1000.0;
 const PAGE_BYTES: f64 = 4096.0;
+/// Sizes that are drawn for the events between two scrapes.
+const DRAWN_MAX: u64 = 32;
 
 /// The load of a pod at each scrape, around 1: the hour of the day, and a slow noise.
 pub(super) fn load(random: &mut Random, scrapes: usize) -> Vec<f64> {
@@ -57,8 +59,10 @@ struct State {
     count: u64,
     /// The sum that is not a whole number of anything.
     sum: f64,
-    /// The size of the thing that is counted, on average.
+    /// The median size of the thing that is counted, or where a gauge comes back to.
     size: f64,
+    /// Which of its kind.
+    nth: usize,
 }
 
 impl State {
@@ -70,8 +74,8 @@ impl State {
             Kind::Requests => (0.02, 50.0),
             Kind::Bytes => (0.1, 50.0),
             Kind::CentisecondCpu => (0.2, 60.0),
-            Kind::NanosecondCpu => (2e6, 6e8),
-            Kind::FloatSum => (0.05, 20.0),
+            Kind::NanosecondCpu => (2e5, 3e8),
+            Kind::FloatSum => (0.000_5, 0.5),
         };
         let rate = random.magnitude(low, high);
         let size = random.magnitude(200.0, 20_000.0);
@@ -83,6 +87,7 @@ impl State {
             count: (rate * up_seconds) as u64,
             sum: 0.0,
             size,
+            nth: series.nth,
         };
         match kind {
             Kind::Constant => {
@@ -96,9 +101,16 @@ impl State {
                     _ => random.below(2) as f64,
                 };
             }
-            Kind::Memory => state.count = random.magnitude(2_000.0, 500_000.0) as u64,
-            Kind::SmallGauge => state.count = random.magnitude(5.0, 500.0) as u64,
+            Kind::Memory => {
+                state.count = random.magnitude(2_000.0, 500_000.0) as u64;
+                state.size = state.count as f64;
+            }
+            Kind::SmallGauge => {
+                state.count = random.magnitude(5.0, 100.0) as u64;
+                state.size = state.count as f64;
+            }
             Kind::Bytes => state.count = (rate * up_seconds * size) as u64,
+            Kind::NanosecondCpu => state.sum = state.count as f64 / 1e9,
             Kind::FloatSum => state.sum = rate * up_seconds * 0.083_7,
             _ => {}
         }
@@ -118,51 +130,89 @@ impl State {
         let mean = self.rate * load * STEP_SECONDS;
         match self.kind {
             Kind::Constant => self.sum,
-            Kind::IdleBucket | Kind::Requests => {
+            Kind::IdleBucket => {
                 self.count += random.poisson(mean);
                 self.count as f64
             }
+            Kind::Requests => {
+                self.burst(random, mean);
+                self.count as f64
+            }
             Kind::Bytes => {
-                for _ in 0..random.poisson(mean).min(8) {
-                    let size = self.size * (0.3 + 1.4 * random.unit());
-                    self.count += (size * (mean / 8.0).max(1.0)) as u64;
+                // Of very many a few are drawn, each for its share of all.
+                let events = random.poisson(mean);
+                let drawn = events.min(DRAWN_MAX);
+                for _ in 0..drawn {
+                    let size = self.size * log_normal(random, 1.2);
+                    self.count += (size.max(1.0) * events as f64 / drawn as f64) as u64;
                 }
                 self.count as f64
             }
             Kind::CentisecondCpu => {
-                self.count += random.poisson(mean);
+                self.burst(random, mean);
                 self.count as f64 / 100.0
             }
             Kind::NanosecondCpu => {
-                let used = mean * (1.0 + 0.08 * random.normal());
-                self.count += used.max(0.0) as u64;
-                self.count as f64 / 1e9
+                self.count += (mean * log_normal(random, 0.5)) as u64;
+                // cAdvisor looks at its own pace: a scrape may come upon the figure of the one before.
+                if random.unit() >= 0.2 {
+                    self.sum = self.count as f64 / 1e9;
+                }
+                self.sum
             }
-            Kind::Memory => self.memory(random, load),
+            Kind::Memory if self.nth % 4 < 2 => self.working_set(random),
+            Kind::Memory => self.resident(random, load),
             Kind::FloatSum => {
                 for _ in 0..random.poisson(mean).min(64) {
-                    self.sum += 0.002 + 0.3 * random.unit() * random.unit();
+                    self.sum += 0.02 * log_normal(random, 1.0);
                 }
                 self.sum
             }
             Kind::SmallGauge => {
-                if random.unit() < 0.4 {
-                    let change = random.poisson(1.5) as i64 - random.poisson(1.5) as i64;
-                    self.count = self.count.saturating_add_signed(change).max(1);
+                if random.unit() < 0.2 {
+                    self.count = self.size as u64 + random.poisson(3.0);
+                } else if random.unit() < 0.5 {
+                    self.count = self.size as u64;
                 }
                 self.count as f64
             }
         }
     }
 
-    /// Pages come a few at a time, and go many at a time.
-    fn memory(&mut self, random: &mut Random, load: f64) -> f64 {
+    /// What is asked of a pod comes in bursts.
+    fn burst(&mut self, random: &mut Random, mean: f64) {
+        let burst = log_normal(random, 0.3);
+        self.count += random.poisson(mean * burst);
+    }
+
+    /// A process grows by some pages at a time, and now and then gives many back.
+    fn resident(&mut self, random: &mut Random, load: f64) -> f64 {
         let moves = random.unit();
-        if moves < 0.35 {
-            self.count += random.poisson(6.0 * load);
-        } else if moves < 0.355 {
+        if moves < 0.5 {
+            let pages = 60.0 * load * log_normal(random, 1.0);
+            self.count += random.poisson(pages);
+        } else if moves < 0.502 {
             self.count -= random.below(self.count / 16 + 1);
         }
         self.count as f64 * PAGE_BYTES
     }
+
+    /// The page cache comes and goes around what the container needs, mostly by a page or two.
+    fn working_set(&mut self, random: &mut Random) -> f64 {
+        if random.unit() < 0.5 {
+            let pages = log_normal(random, 1.0).round() as u64;
+            let above = self.count as f64 / self.size.max(1.0) - 1.0;
+            if random.unit() < 0.5 + above {
+                self.count -= pages.min(self.count / 2);
+            } else {
+                self.count += pages;
+            }
+        }
+        self.count as f64 * PAGE_BYTES
+    }
+}
+
+/// Around a median of 1, with the long tail that sizes and durations have.
+fn log_normal(random: &mut Random, deviation: f64) -> f64 {
+    f64::exp(deviation * random.normal())
 }
