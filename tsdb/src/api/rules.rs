@@ -155,7 +155,7 @@ async fn groups(State(rules): State<RuleManager>, params: Params) -> Result<Succ
             break;
         }
         let mut text = String::new();
-        write_group(&mut text, group, &group.state(), &filter);
+        group.read(|state| write_group(&mut text, group, state, &filter));
         texts.push(text);
     }
     let mut data = String::from("{\"groups\":");
@@ -172,9 +172,11 @@ async fn groups(State(rules): State<RuleManager>, params: Params) -> Result<Succ
 async fn alerts(State(rules): State<RuleManager>) -> Success {
     let mut found = Vec::new();
     for group in rules.groups() {
-        for rule in group.state().rules {
-            found.extend(rule.alerts.active().cloned());
-        }
+        group.read(|state| {
+            for rule in &state.rules {
+                found.extend(rule.alerts.active().cloned());
+            }
+        });
     }
     let mut data = String::from("{\"alerts\":");
     write_list(&mut data, &found, write_alert);

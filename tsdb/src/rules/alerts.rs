@@ -5,7 +5,6 @@
 //! at. Source: Prometheus' `rules/alerting.go` and the restoring in `rules/group.go`.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use model::labels::{Labels, METRIC_NAME};
 use model::sample::is_stale_nan;
@@ -13,7 +12,7 @@ use model::time::Timestamp;
 use model::vector::{InstantSample, SampleValue};
 
 use super::file::{AlertSpec, RuleSpec};
-use super::template::{Template, TemplateContext};
+use super::template::{Expander, Template, TemplateContext};
 
 /// The label that holds an alert's name.
 pub const ALERT_NAME: &str = "alertname";
@@ -99,15 +98,6 @@ pub struct SentAlert {
     pub expr: String,
 }
 
-/// When something is evaluated.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// The instant.
-    pub at: Timestamp,
-    /// The instant that samples get and expressions are asked at, which may be earlier.
-    pub sample_at: Timestamp,
-}
-
 /// The alerts of a rule.
 #[derive(Clone, Debug, Default)]
 pub struct Alerts {
@@ -133,30 +123,16 @@ impl Alerts {
         states.max().unwrap_or(AlertState::Inactive)
     }
 
-    /// Takes in what the expression gave. Returns the samples to store.
+    /// Takes in the alerts that the expression raised. Returns the samples to store.
     pub fn update(
         &mut self,
-        rule: &RuleSpec,
         spec: &AlertSpec,
-        samples: &[InstantSample],
-        moment: Moment,
-        context: &TemplateContext,
+        given: &Raised,
+        at: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Labels, f64)>, String> {
-        let mut given = BTreeMap::new();
-        for sample in samples {
-            let alert = raised(rule, spec, sample, moment.at, context);
-            match given.entry(alert.labels.clone()) {
-                Entry::Vacant(place) => place.insert(alert),
-                Entry::Occupied(_) => {
-                    return Err(
-                        "vector contains metrics with the same labelset after applying alert labels"
-                            .to_owned(),
-                    );
-                }
-            };
-        }
-        for (labels, alert) in &given {
+        let given = &given.0;
+        for (labels, alert) in given {
             match self.active.get_mut(labels) {
                 Some(known) if known.state != AlertState::Inactive => {
                     known.value = alert.value;
@@ -171,7 +147,7 @@ impl Alerts {
         let mut live = 0_usize;
         let is_restored = self.is_restored;
         self.active.retain(|labels, alert| {
-            let (kept, lives) = step(alert, spec, given.contains_key(labels), moment.at);
+            let (kept, lives) = step(alert, spec, given.contains_key(labels), at);
             if lives {
                 live += 1;
                 if is_restored {
@@ -260,44 +236,85 @@ impl Alerts {
     }
 }
 
-/// The alert that a series raises.
-fn raised(
-    rule: &RuleSpec,
-    spec: &AlertSpec,
-    sample: &InstantSample,
-    at: Timestamp,
-    context: &TemplateContext,
-) -> Alert {
-    let expand = |template: &Template| {
-        template
-            .expand(context, &sample.labels, &sample.value)
-            .unwrap_or_else(|error| {
-                tracing::warn!(alert = rule.name, error, "a template cannot be expanded");
-                format!("<error expanding template: {error}>")
-            })
-    };
-    let mut labels = sample.labels.to_builder();
-    labels.remove(METRIC_NAME);
-    for (name, template) in &rule.labels {
-        labels.set(name, &expand(template));
+/// The alerts that an expression raised, by their labels.
+#[derive(Clone, Debug, Default)]
+pub struct Raised(BTreeMap<Labels, Alert>);
+
+impl Raised {
+    /// An alert for each series, its templates expanded.
+    pub fn of(
+        rule: &RuleSpec,
+        spec: &AlertSpec,
+        samples: &[InstantSample],
+        at: Timestamp,
+        context: &TemplateContext,
+    ) -> Result<Self, String> {
+        let labels = Expanders::new(&rule.name, &rule.labels, context);
+        let annotations = Expanders::new(&rule.name, &spec.annotations, context);
+        let mut given = BTreeMap::new();
+        for sample in samples {
+            let mut builder = sample.labels.to_builder();
+            builder.remove(METRIC_NAME);
+            for (name, value) in labels.expand(sample) {
+                builder.set(&name, &value);
+            }
+            builder.set(ALERT_NAME, &rule.name);
+            let labels = builder.build();
+            let alert = Alert {
+                labels: labels.clone(),
+                annotations: annotations.expand(sample).collect(),
+                state: AlertState::Pending,
+                value: match &sample.value {
+                    SampleValue::Float(value) => *value,
+                    SampleValue::Histogram(_) => 0.0,
+                },
+                active_at: at,
+                fired_at: None,
+                resolved_at: None,
+                sent_at: None,
+                keep_firing_since: None,
+            };
+            if given.insert(labels, alert).is_some() {
+                let message =
+                    "vector contains metrics with the same labelset after applying alert labels";
+                return Err(message.to_owned());
+            }
+        }
+        Ok(Self(given))
     }
-    labels.set(ALERT_NAME, &rule.name);
-    let annotations = spec.annotations.iter();
-    Alert {
-        labels: labels.build(),
-        annotations: annotations
-            .map(|(name, template)| (name.clone(), expand(template)))
-            .collect(),
-        state: AlertState::Pending,
-        value: match &sample.value {
-            SampleValue::Float(value) => *value,
-            SampleValue::Histogram(_) => 0.0,
-        },
-        active_at: at,
-        fired_at: None,
-        resolved_at: None,
-        sent_at: None,
-        keep_firing_since: None,
+}
+
+/// Templates of a rule, made ready once for all its series.
+struct Expanders<'a> {
+    alert: &'a str,
+    all: Vec<(&'a str, Expander<'a>)>,
+}
+
+impl<'a> Expanders<'a> {
+    fn new(
+        alert: &'a str,
+        templates: &'a [(String, Template)],
+        context: &'a TemplateContext,
+    ) -> Self {
+        let all = templates.iter();
+        Self {
+            alert,
+            all: all
+                .map(|(name, template)| (name.as_str(), template.with(context)))
+                .collect(),
+        }
+    }
+
+    /// The names and the texts for a series. An error is a text too: an alert is sent all the same.
+    fn expand(&self, sample: &InstantSample) -> impl Iterator<Item = (String, String)> {
+        self.all.iter().map(|(name, expander)| {
+            let text = expander.expand(&sample.labels, &sample.value);
+            let text = text.unwrap_or_else(|error| {
+                tracing::warn!(alert = self.alert, error, "a template cannot be expanded");
+                format!("<error expanding template: {error}>")
+            });
+            ((*name).to_owned(), text)
+        })
     }
 }
 

@@ -56,8 +56,8 @@ type OfGroup = fn(&Group, &GroupState) -> f64;
 
 impl Collector for RulesCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let groups: Vec<(String, Arc<Group>, GroupState)> = (self.manager.groups().into_iter())
-            .map(|group| (group.key(), Arc::clone(&group), group.state()))
+        let groups: Vec<(String, Arc<Group>)> = (self.manager.groups().into_iter())
+            .map(|group| (group.key(), group))
             .collect();
         encode_groups(&mut encoder, &groups)?;
         let counters = self.manager.counters();
@@ -95,7 +95,7 @@ impl Collector for RulesCollector {
 
 fn encode_groups(
     encoder: Encoder<'_, '_>,
-    groups: &[(String, Arc<Group>, GroupState)],
+    groups: &[(String, Arc<Group>)],
 ) -> Result<(), fmt::Error> {
     let counters: [(&str, &str, OfGroup); 4] = [
         (
@@ -121,9 +121,9 @@ fn encode_groups(
     ];
     for (name, help, value) in counters {
         let mut to = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (key, group, state) in groups {
+        for (key, group) in groups {
             let labels = [("rule_group", key.as_str())];
-            let number = value(group, state) as u64;
+            let number = group.read(|state| value(group, state)) as u64;
             to.encode_family(&labels)?
                 .encode_counter::<NoLabelSet, u64, u64>(&number, None)?;
         }
@@ -157,10 +157,10 @@ fn encode_groups(
     ];
     for (name, help, value) in gauges {
         let mut to = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (key, group, state) in groups {
+        for (key, group) in groups {
             let labels = [("rule_group", key.as_str())];
             to.encode_family(&labels)?
-                .encode_gauge(&value(group, state))?;
+                .encode_gauge(&group.read(|state| value(group, state)))?;
         }
     }
     Ok(())

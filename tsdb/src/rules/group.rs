@@ -20,7 +20,7 @@ use model::vector::{InstantSample, SampleValue};
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::alerts::{ALERT_NAME, ALERTS_FOR_STATE, Alerts, Moment, SentAlert};
+use super::alerts::{ALERT_NAME, ALERTS_FOR_STATE, Alerts, Raised, SentAlert};
 use super::counters::RuleCounters;
 use super::evaluator::{Evaluator, Store};
 use super::file::{GroupSpec, RuleKind, RuleSpec};
@@ -100,6 +100,15 @@ pub struct Bench {
     pub grace_period_ms: i64,
 }
 
+/// When something is evaluated.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    /// The instant.
+    at: Timestamp,
+    /// The instant that samples get and expressions are asked at, which may be earlier.
+    sample_at: Timestamp,
+}
+
 /// What a group has of the configuration, beside its file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupSettings {
@@ -169,7 +178,12 @@ impl Group {
 
     /// What it was found to be, as of now.
     pub fn state(&self) -> GroupState {
-        self.state.lock().clone()
+        self.read(GroupState::clone)
+    }
+
+    /// Looks at what it was found to be; evaluations wait for it.
+    pub fn read<R>(&self, with: impl FnOnce(&GroupState) -> R) -> R {
+        with(&self.state.lock())
     }
 
     /// The last instant, not after `now`, that the group is evaluated at. Groups are spread over the
@@ -274,9 +288,13 @@ impl Group {
         count
     }
 
-    fn with_rule<R: Default>(&self, index: usize, with: impl FnOnce(&mut RuleState) -> R) -> R {
+    /// Looks at a rule under the lock; there is a state for each.
+    fn with_rule<R>(&self, index: usize, with: impl FnOnce(&mut RuleState) -> R) -> R {
         let mut state = self.state.lock();
-        state.rules.get_mut(index).map(with).unwrap_or_default()
+        match state.rules.get_mut(index) {
+            Some(rule) => with(rule),
+            None => with(&mut RuleState::default()),
+        }
     }
 
     /// What a rule gives at an instant; alerts that are due go to the sender.
@@ -291,25 +309,23 @@ impl Group {
         match &rule.kind {
             RuleKind::Recording => recorded(rule, samples, moment, self.spec.limit),
             RuleKind::Alerting(spec) => {
-                let mut alerts = self.with_rule(index, |state| state.alerts.clone());
+                // Templates may ask the store, so they come before the lock.
                 let context = self.template_context(bench, moment);
+                let raised = Raised::of(rule, spec, &samples, moment.at, &context)?;
                 let limit = self.spec.limit;
-                let given = alerts.update(rule, spec, &samples, moment, &context, limit);
-                let due = match &given {
-                    Ok(_) => alerts.take_due(
-                        &rule.expr,
-                        moment.at,
-                        self.settings.interval_ms,
-                        bench.resend_delay_ms,
-                    ),
-                    Err(_) => Vec::new(),
-                };
-                self.with_rule(index, |state| state.alerts = alerts);
+                let interval = self.settings.interval_ms;
+                let (given, due) = self.with_rule(index, |state| {
+                    let alerts = &mut state.alerts;
+                    let given = alerts.update(spec, &raised, moment.at, limit)?;
+                    let due =
+                        alerts.take_due(&rule.expr, moment.at, interval, bench.resend_delay_ms);
+                    Ok::<_, String>((given, due))
+                })?;
                 if !due.is_empty() {
                     (bench.sender)(due);
                 }
                 let float = |(labels, value)| float_of(labels, moment.sample_at, value);
-                Ok(given?.into_iter().map(float).collect())
+                Ok(given.into_iter().map(float).collect())
             }
         }
     }
@@ -333,8 +349,11 @@ impl Group {
         moment: Moment,
     ) -> Result<(), String> {
         let given: BTreeSet<Labels> = series.iter().map(|one| one.labels.clone()).collect();
-        let before = self.with_rule(index, |state| state.previous.clone());
-        let ended = before.difference(&given).cloned();
+        let ended: Vec<Labels> = self.with_rule(index, |state| {
+            let ended = state.previous.difference(&given);
+            ended.cloned().collect()
+        });
+        let ended = ended.into_iter();
         series.extend(ended.map(|labels| float_of(labels, moment.sample_at, stale_nan())));
         if series.is_empty() {
             return Ok(());

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use gotmpl::parse::{DefineNode, ListNode, Parser};
+use gotmpl::parse::{DefineNode, ListNode, Node, Parser};
 use gotmpl::{FuncMap, TemplateError, Value};
 use model::labels::Labels;
 use model::time::Timestamp;
@@ -108,47 +108,57 @@ impl Template {
         &self.text
     }
 
+    /// Makes the template ready to be expanded for many alerts.
+    pub fn with<'a>(&'a self, context: &'a TemplateContext) -> Expander<'a> {
+        Expander {
+            template: self,
+            context,
+            ready: (self.tree.as_ref()).map(|tree| tree.ready(context, 0)),
+        }
+    }
+}
+
+/// A template that is ready to be expanded.
+pub struct Expander<'a> {
+    template: &'a Template,
+    context: &'a TemplateContext,
+    ready: Option<gotmpl::Template>,
+}
+
+impl Expander<'_> {
     /// The text for an alert with these labels and this value.
-    pub fn expand(
-        &self,
-        context: &TemplateContext,
-        labels: &Labels,
-        value: &SampleValue,
-    ) -> Result<String, String> {
-        let Some(tree) = &self.tree else {
-            return Ok(self.text.to_string());
+    pub fn expand(&self, labels: &Labels, value: &SampleValue) -> Result<String, String> {
+        let (Some(ready), Some(tree)) = (&self.ready, &self.template.tree) else {
+            return Ok(self.template.text.to_string());
         };
         let value = match value {
             SampleValue::Float(value) => Value::Float(*value),
             SampleValue::Histogram(histogram) => Value::String(histogram.to_string().into()),
         };
+        let external_url = Arc::clone(&self.context.external_url);
         let data: BTreeMap<Arc<str>, Value> = [
             ("Labels".into(), labels_value(labels)),
             (
                 "ExternalLabels".into(),
-                labels_value(&context.external_labels),
+                labels_value(&self.context.external_labels),
             ),
-            (
-                "ExternalURL".into(),
-                Value::String(Arc::clone(&context.external_url)),
-            ),
+            ("ExternalURL".into(), Value::String(external_url)),
             ("Value".into(), value),
         ]
         .into();
-        tree.execute(context, 0, None, &Value::Map(Arc::new(data)))
-            .map_err(|error| {
-                let name = &tree.name;
-                format!("error executing template {name}: template: {name}: {error}")
-            })
+        let text = ready.execute_template_to_string(&tree.name, &Value::Map(Arc::new(data)));
+        text.map_err(|error| {
+            let name = &tree.name;
+            let error = error.to_string();
+            let error = error.strip_prefix("execution error: ").unwrap_or(&error);
+            format!("error executing template {name}: template: {name}: {error}")
+        })
     }
 }
 
 impl Tree {
     fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let parser = Parser::with_name(Some(name), text, "{{", "}}");
-        let (mut main, mut definitions) = parser
-            .and_then(Parser::parse)
-            .map_err(|error| error.to_string())?;
+        let (mut main, mut definitions) = parse_whole(name, text)?;
         mend::mend(&mut main, &mut definitions)
             .map_err(|error| format!("template: {name}:{}: {}", error.line, error.message))?;
         Ok(Self {
@@ -158,17 +168,8 @@ impl Tree {
         })
     }
 
-    /// Runs the whole, or one of the templates it defines.
-    fn execute(
-        self: &Arc<Self>,
-        context: &TemplateContext,
-        depth: usize,
-        of: Option<&str>,
-        data: &Value,
-    ) -> Result<String, TemplateError> {
-        if depth > DEPTH_MAX {
-            return Err(TemplateError::RecursionLimit);
-        }
+    /// The tree with its functions. `depth` is how many templates called each other by `tmpl` to get here.
+    fn ready(self: &Arc<Self>, context: &TemplateContext, depth: usize) -> gotmpl::Template {
         let mut functions = FuncMap::new();
         functions::register(&mut functions, context);
         print::register(&mut functions);
@@ -178,27 +179,77 @@ impl Tree {
             let [Value::String(name), data] = arguments else {
                 return Err(failed("tmpl needs the name of a template and its data"));
             };
-            let text = tree.execute(&inner, depth + 1, Some(name), data)?;
+            if depth >= DEPTH_MAX {
+                return Err(TemplateError::RecursionLimit);
+            }
+            let template = tree.ready(&inner, depth + 1);
+            let text = template.execute_template_to_string(name, data)?;
             Ok(Value::String(text.into()))
         });
         functions.insert("tmpl".to_owned(), tmpl);
+        let functions: FuncMap = functions
+            .into_iter()
+            .map(|(name, function)| (name.clone(), naming(name, function)))
+            .collect();
         let mut template = gotmpl::Template::new(&self.name)
             .max_range_iters(RANGE_ITERATIONS_MAX)
-            .funcs(functions);
+            .funcs(functions)
+            .add_parse_tree(&self.name, self.main.clone());
         for definition in &self.definitions {
             template = template.add_parse_tree(definition.name.as_str(), definition.body.clone());
         }
-        let name = of.unwrap_or(&self.name);
-        if of.is_none() {
-            template = template.add_parse_tree(&self.name, self.main.clone());
-        }
-        template.execute_template_to_string(name, data)
+        template
     }
+}
+
+/// What no template holds: a mark behind its end.
+const END: char = '\u{1}';
+
+/// Reads a text to its end. The library takes a block that nobody closes, and stops at an `end` that closes
+/// nothing, so a mark is put behind the text and looked for where it must be.
+fn parse_whole(name: &str, text: &str) -> Result<(ListNode, Vec<DefineNode>), String> {
+    let parse = |text: &str| {
+        let parser = Parser::with_name(Some(name), text, "{{", "}}");
+        parser
+            .and_then(Parser::parse)
+            .map_err(|error| error.to_string())
+    };
+    let parsed = parse(text)?;
+    let marked = parse(&format!("{text}{END}"))?;
+    let ends = |list: &ListNode| match list.nodes.last() {
+        Some(Node::Text(node)) => node.text.ends_with(END),
+        _ => false,
+    };
+    if ends(&marked.0) {
+        return Ok(parsed);
+    }
+    let line = text.lines().count();
+    // The mark is nowhere if reading stopped before it.
+    let is_inside = format!("{marked:?}").contains(&format!("{END:?}").replace('\'', ""));
+    let what = if is_inside {
+        "unexpected EOF"
+    } else {
+        "unexpected {{end}} or {{else}}"
+    };
+    Err(format!("template: {name}:{line}: {what}"))
 }
 
 /// An error of a function, in its own words.
 fn failed(message: impl Into<String>) -> TemplateError {
     TemplateError::Exec(message.into())
+}
+
+/// A function whose errors name it.
+fn naming(name: String, function: gotmpl::ValueFunc) -> gotmpl::ValueFunc {
+    if name.starts_with("__") {
+        return function;
+    }
+    Arc::new(move |arguments| {
+        function(arguments).map_err(|error| match error {
+            TemplateError::Exec(message) => failed(format!("error calling {name}: {message}")),
+            other => other,
+        })
+    })
 }
 
 /// Labels as templates see them.

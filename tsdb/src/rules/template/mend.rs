@@ -4,6 +4,9 @@
 //! becomes `__method x "F" 1`; what is printed goes through `__print`. Functions and variables that
 //! nobody defined are refused here, as Go refuses them when it reads a template.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use gotmpl::parse::{
     BranchNode, CommandNode, DefineNode, Expr, ListNode, Node, PipeNode, Pos, SmolStr,
 };
@@ -39,8 +42,34 @@ pub(super) fn mend(main: &mut ListNode, definitions: &mut [DefineNode]) -> Resul
 
 /// The functions that a mended tree calls.
 pub(super) fn register(functions: &mut FuncMap) {
-    functions.insert(FIELD.to_owned(), std::sync::Arc::new(field));
-    functions.insert(METHOD.to_owned(), std::sync::Arc::new(method));
+    functions.insert(FIELD.to_owned(), Arc::new(field));
+    functions.insert(METHOD.to_owned(), Arc::new(method));
+    functions.insert("index".to_owned(), Arc::new(index));
+}
+
+/// As the library's, but that a label that is not there is empty.
+fn index(arguments: &[Value]) -> Outcome {
+    let Some((value, keys)) = arguments.split_first() else {
+        return Err(failed(
+            "wrong number of args for index: want at least 1 got 0",
+        ));
+    };
+    let mut value = value.clone();
+    for key in keys {
+        value = match (&value, key) {
+            (Value::Map(map), Value::String(name)) if is_text_map(map) => {
+                let found = map.get(name.as_ref()).cloned();
+                found.unwrap_or(Value::String("".into()))
+            }
+            (value, key) => value.index(key)?,
+        };
+    }
+    Ok(value)
+}
+
+/// Whether the zero value of a map's values is an empty text.
+fn is_text_map(map: &BTreeMap<Arc<str>, Value>) -> bool {
+    map.values().all(|value| matches!(value, Value::String(_)))
 }
 
 /// A value and the names of fields to go through.
@@ -64,9 +93,7 @@ fn step(value: &Value, name: &str) -> Outcome {
         Value::Map(map) => match map.get(name) {
             Some(found) => Ok(found.clone()),
             // A set of labels: the zero value of a text.
-            None if map.values().all(|value| matches!(value, Value::String(_))) => {
-                Ok(Value::String("".into()))
-            }
+            None if is_text_map(map) => Ok(Value::String("".into())),
             None if map.contains_key("Labels") => Err(failed(format!(
                 "can't evaluate field {name} in type {}",
                 print::go_type(value)
@@ -99,6 +126,8 @@ fn method(arguments: &[Value]) -> Outcome {
 struct Mender {
     /// Variables that are defined where the walk is.
     variables: Vec<SmolStr>,
+    /// Loops that the walk is in.
+    ranges: usize,
 }
 
 impl Mender {
@@ -114,8 +143,11 @@ impl Mender {
                         action.pipe.commands.push(CommandNode { pos, args });
                     }
                 }
-                Node::If(branch) | Node::Range(branch) | Node::With(branch) => {
+                Node::If(branch) | Node::With(branch) => self.branch(branch)?,
+                Node::Range(branch) => {
+                    self.ranges += 1;
                     self.branch(branch)?;
+                    self.ranges -= 1;
                 }
                 Node::Template(template) => {
                     if let Some(pipe) = &mut template.pipe {
@@ -123,10 +155,22 @@ impl Mender {
                     }
                 }
                 Node::Define(definition) => self.list(&mut definition.body)?,
-                Node::Text(_) | Node::Break(_) | Node::Continue(_) => {}
+                Node::Break(pos) => self.within_range(*pos, "break")?,
+                Node::Continue(pos) => self.within_range(*pos, "continue")?,
+                Node::Text(_) => {}
             }
         }
         Ok(())
+    }
+
+    fn within_range(&self, pos: Pos, what: &str) -> Result<(), Undefined> {
+        if self.ranges > 0 {
+            return Ok(());
+        }
+        Err(Undefined {
+            line: pos.line,
+            message: format!("{{{{{what}}}}} outside {{{{range}}}}"),
+        })
     }
 
     fn branch(&mut self, branch: &mut BranchNode) -> Result<(), Undefined> {

@@ -40,48 +40,64 @@ fn printf(arguments: &[Value]) -> Outcome {
     let [Value::String(format), operands @ ..] = arguments else {
         return Err(failed("printf needs a text that says how to print"));
     };
+    let (format, operands) = for_library(format, operands);
     let mut data: BTreeMap<Arc<str>, Value> = BTreeMap::new();
     let mut call = String::from("{{printf .f");
-    for (index, operand) in operands.iter().enumerate() {
-        let operand = match operand {
-            Value::Map(_) | Value::List(_) => Value::String(go_text(operand).into()),
-            operand => operand.clone(),
-        };
+    for (index, operand) in operands.into_iter().enumerate() {
         data.insert(format!("a{index}").into(), operand);
         let _ = write!(call, " .a{index}");
     }
     call.push_str("}}");
-    data.insert(
-        "f".into(),
-        Value::String(float_verbs(format, operands).into()),
-    );
+    data.insert("f".into(), Value::String(format.into()));
     let template = gotmpl::Template::new("printf").parse(&call)?;
     let text = template.execute_to_string(&Value::Map(Arc::new(data)))?;
     Ok(Value::String(text.into()))
 }
 
-/// The format with `%v` made `%g` where the operand is a float. Formats that number their operands
-/// stay as they are.
-fn float_verbs(format: &str, operands: &[Value]) -> String {
+/// Verbs that floats may have.
+const FLOAT_VERBS: &str = "eEfFgGbxX";
+
+/// The format and its operands, changed so that the library writes what Go does: `%v` is `%g` where the operand is
+/// a float, `%T` is the name of a type, and other verbs do not take floats. Formats that number their
+/// operands stay as they are.
+fn for_library(format: &str, operands: &[Value]) -> (String, Vec<Value>) {
     let mut out = String::with_capacity(format.len());
-    let mut operands = operands.iter();
+    let mut operands = operands.to_vec();
+    let mut at = 0;
     let mut in_verb = false;
     for c in format.chars() {
         let mut written = c;
         if !in_verb {
             in_verb = c == '%';
         } else if c == '*' {
-            operands.next();
+            at += 1;
         } else if !matches!(c, '+' | '-' | '#' | ' ' | '.' | '[' | ']' | '0'..='9') {
             in_verb = false;
-            let is_float = c != '%' && matches!(operands.next(), Some(Value::Float(_)));
-            if c == 'v' && is_float {
-                written = 'g';
+            if c != '%'
+                && let Some(operand) = operands.get_mut(at)
+            {
+                at += 1;
+                let text = match &*operand {
+                    operand if c == 'T' => Some(go_type(operand).to_owned()),
+                    Value::Float(_) if c == 'v' => {
+                        written = 'g';
+                        None
+                    }
+                    Value::Float(value) if !FLOAT_VERBS.contains(c) => {
+                        Some(format!("%!{c}(float64={})", format_general(*value)))
+                    }
+                    one @ (Value::Map(_) | Value::List(_)) => Some(go_text(one)),
+                    _ => None,
+                };
+                if let Some(text) = text {
+                    *operand = Value::String(text.into());
+                    written = 's';
+                }
             }
         }
         out.push(written);
     }
-    out
+    (out, operands)
 }
 
 /// Go puts a space between two operands where neither is a text.
@@ -109,6 +125,17 @@ pub(super) fn go_text(value: &Value) -> String {
         Value::List(values) => {
             let texts: Vec<String> = values.iter().map(go_text).collect();
             format!("[{}]", texts.join(" "))
+        }
+        Value::Map(pairs)
+            if pairs
+                .get("Labels")
+                .is_some_and(|one| matches!(one, Value::Map(_))) =>
+        {
+            // What Go has as a structure prints its values in their order.
+            let fields = ["Labels", "ExternalLabels", "ExternalURL", "Value"];
+            let values = fields.iter().filter_map(|field| pairs.get(*field));
+            let texts: Vec<String> = values.map(go_text).collect();
+            format!("{{{}}}", texts.join(" "))
         }
         Value::Map(pairs) => {
             let mut out = String::from("map[");

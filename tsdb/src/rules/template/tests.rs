@@ -27,7 +27,9 @@ fn expand(text: &str) -> Result<String, String> {
         now: Timestamp(1_500),
     };
     let labels = Labels::from_pairs([("instance", "host.example.org:9100"), ("job", "node")]);
-    Template::parse("Rule", text)?.expand(&context, &labels, &SampleValue::Float(1_234_567.891))
+    let template = Template::parse("Rule", text)?;
+    let expander = template.with(&context);
+    expander.expand(&labels, &SampleValue::Float(1_234_567.891))
 }
 
 #[test]
@@ -126,6 +128,22 @@ fn templates_print_what_upstream_prints() {
             "bignode",
         ),
         (
+            "{{ printf \"%s %d %T %v\" $value $value $value $labels.job }}",
+            "%!s(float64=1.234567891e+06) %!d(float64=1.234567891e+06) float64 node",
+        ),
+        (
+            "{{ index $labels \"nope\" }}|{{ index $labels \"job\" }}",
+            "|node",
+        ),
+        (
+            "{{ query \"x\" | first }}",
+            "{map[__name__:metric __value__:a instance:b] 21}",
+        ),
+        (
+            "{{ range $i, $e := query \"x\" }}{{ if $i }}{{ break }}{{ end }}x{{ end }}",
+            "x",
+        ),
+        (
             "{{ now }} {{ safeHtml \"<b>\" }} {{ urlQueryEscape \"a b&\" }}",
             "1.5 <b> a+b%26",
         ),
@@ -151,6 +169,26 @@ fn what_is_wrong_is_named() {
         ),
         ("{{ if }}{{ end }}", "template: __alert_Rule:1:"),
         ("{{ $labels.x", "template: __alert_Rule:1:"),
+        ("{{ end }}", "template: __alert_Rule:1: unexpected {{end}}"),
+        (
+            "a {{ end }} b",
+            "template: __alert_Rule:1: unexpected {{end}}",
+        ),
+        ("{{ if true }}a", "template: __alert_Rule:1: unexpected EOF"),
+        (
+            "{{ range query \"x\" }}{{ if true }}a{{ end }}",
+            "unexpected EOF",
+        ),
+        ("{{ define \"x\" }}a", "unexpected EOF"),
+        ("{{ else }}", "template: __alert_Rule:1:"),
+        (
+            "{{ break }}",
+            "template: __alert_Rule:1: {{break}} outside {{range}}",
+        ),
+        (
+            "{{ humanize \"abc\" }}",
+            "error calling humanize: strconv.ParseFloat",
+        ),
         ("{{ .Foo }}", "can't evaluate field Foo in type struct"),
         ("{{ $value.x }}", "can't evaluate field x in type float64"),
         (
