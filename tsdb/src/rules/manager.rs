@@ -95,7 +95,8 @@ struct Inner {
     /// A group was added, or has been evaluated, or everything is to end.
     changed: Condvar,
     /// One reload at a time.
-    reloading: Mutex<LastReload>,
+    reloading: Mutex<()>,
+    last_reload: Mutex<LastReload>,
 }
 
 #[derive(Default)]
@@ -162,7 +163,8 @@ impl RuleManager {
                 clock,
                 schedule: Mutex::new(Schedule::default()),
                 changed: Condvar::new(),
-                reloading: Mutex::new(LastReload::default()),
+                reloading: Mutex::new(()),
+                last_reload: Mutex::new(LastReload::default()),
             }),
         }
     }
@@ -194,14 +196,14 @@ impl RuleManager {
 
     /// What became of the last reload.
     pub fn last_reload(&self) -> LastReload {
-        *self.inner.reloading.lock()
+        *self.inner.last_reload.lock()
     }
 
     /// Reads the rules that `config` names and goes on with them; with those there are if there is a
     /// mistake anywhere.
     pub fn load(&self, config: &RulesConfig) -> Result<(), LoadError> {
-        let mut reload = self.inner.reloading.lock();
-        reload.succeeded = false;
+        let _one_at_a_time = self.inner.reloading.lock();
+        self.inner.last_reload.lock().succeeded = false;
         let now = self.inner.clock.now();
         let check = |expr: &str| self.inner.bench.evaluator.check(expr);
         let specs = read_files(&config.files, &check)?;
@@ -259,7 +261,7 @@ impl RuleManager {
         }
         drop(schedule);
         self.inner.changed.notify_all();
-        *reload = LastReload {
+        *self.inner.last_reload.lock() = LastReload {
             succeeded: true,
             success_at: now,
         };
@@ -402,7 +404,7 @@ impl RunningRules {
 }
 
 /// The groups of every file that a pattern names, each file once.
-fn read_files(
+pub fn read_files(
     patterns: &[String],
     check: file::CheckExpr<'_>,
 ) -> Result<Vec<(Arc<str>, file::GroupSpec)>, LoadError> {
