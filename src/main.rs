@@ -147,7 +147,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Some(Command::Check { what: None, config }) => {
             let config = config.unwrap_or_default();
-            config::read(&config)?;
+            let read = config::reread(&config)?;
+            commands::check_rules::configured(&read.rules.files)?;
             print(format!("{}: valid\n", config.display()))
         }
         Some(Command::Version) => print(format!("taffrail {}\n", env!("CARGO_PKG_VERSION"))),

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use tsdb::rules::file::GroupSpec;
-use tsdb::rules::manager::read_file;
+use tsdb::rules::manager::{read_file, read_files};
 
 /// What became of the files.
 pub(crate) struct Checked {
@@ -53,12 +54,21 @@ pub(crate) fn check(files: &[PathBuf]) -> Checked {
     checked
 }
 
+/// The rule files that a configuration names: every mistake in them.
+pub(crate) fn configured(files: &[String]) -> anyhow::Result<()> {
+    let read = read_files(files, &promql);
+    read.map(|_| ()).map_err(|error| anyhow!("rules: {error}"))
+}
+
+/// The normal form of an expression, or why it is none.
+fn promql(expr: &str) -> Result<String, String> {
+    let expr = tsdb::query::parse(expr);
+    expr.map(|expr| expr.to_string())
+        .map_err(|error| error.to_string())
+}
+
 fn read(path: &Path) -> Result<Vec<GroupSpec>, Vec<String>> {
-    read_file(path, &|expr| {
-        let expr = tsdb::query::parse(expr);
-        expr.map(|expr| expr.to_string())
-            .map_err(|error| error.to_string())
-    })
+    read_file(path, &promql)
 }
 
 /// Whether it is an alert, its name and its labels.
