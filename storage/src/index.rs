@@ -9,22 +9,25 @@
 //! An index belongs to its part, so that a partition that expires takes its index along and churned
 //! series cost nothing afterwards. The bytes of a part's index are described in `index/FORMAT.md`.
 //!
-//! - [`memory`]: the index of a memtable.
-//! - [`writer`]: the index of a part, from the label sets of its series; [`dictionary`], [`tails`]
-//!   and [`groups`] are what it is made of, [`set`] and [`block`] what those are made of; [`bits`] are
-//!   sets while they are worked on.
+//! - [`memory`]: the index of a memtable; [`runs`] are the series of a label in it.
+//! - [`writer`]: the index of a part, from the label sets of its series: [`apart`] and [`postings`] hold
+//!   them until they are written; [`dictionary`], [`tails`] and [`groups`] are what an index is made of,
+//!   [`set`] and [`block`] what those are made of; [`bits`] are sets while they are worked on.
 //! - [`reader`]: the index of a part, of the present version or of an earlier one ([`version_1`]).
 //! - [`pattern`]: a regular expression as an index asks it.
 //! - [`select`]: what matchers select.
 //! - [`values`]: the values of a label, of one index and of many.
 
+mod apart;
 mod bits;
 mod block;
 mod dictionary;
 mod groups;
 pub mod memory;
 pub mod pattern;
+mod postings;
 pub mod reader;
+pub mod runs;
 pub mod select;
 mod set;
 mod tails;

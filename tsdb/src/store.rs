@@ -17,7 +17,6 @@
 //! - [`record`]: a record of the log.
 //! - [`registry`]: the series that are active, as successive memtables share them.
 //! - [`memtable`]: samples not in a part yet.
-//! - [`pages`]: lists that grow in place, which both are made of.
 //! - [`codec`]: columns of a block to bytes, bit for bit.
 //! - [`chunk`]: what is known of a block without reading it.
 //! - [`directory`]: which blocks each series has.
@@ -34,7 +33,6 @@ pub mod directory;
 mod families;
 pub mod memtable;
 mod merge;
-mod pages;
 pub mod part_reader;
 mod part_writer;
 pub mod read;

@@ -9,6 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::SeriesRef;
 use super::block::{BLOCK_BYTES, handle, number, put_block, put_handle, read_block};
+use super::postings::runs_of;
 use super::set::{decode_set, put_set};
 use crate::codec::{Cursor, Malformed, put_bytes, put_uvarint};
 use crate::part::reader::PartFile;
@@ -159,11 +160,7 @@ pub(super) fn put_groups<'a>(
         put_uvarint(&mut heads, group.name.map_or(0, |name| u64::from(name) + 1));
         put_uvarint(&mut heads, group.tails.len() as u64);
         let mut set = Vec::new();
-        let runs = group.tails.chunk_by(|a, b| a + 1 == *b);
-        put_set(
-            &mut set,
-            runs.filter_map(|run| Some((*run.first()?, *run.last()?))),
-        );
+        put_set(&mut set, runs_of(group.tails));
         put_bytes(&mut raw, &set);
         count += 1;
         in_block += 1;

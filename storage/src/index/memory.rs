@@ -8,8 +8,6 @@
 //!
 //! Series are numbered as they come, so postings only ever grow at their end.
 
-mod runs;
-
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -22,12 +20,12 @@ use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use self::runs::Runs;
+use super::runs::Runs;
 use super::{LabelIndex, SeriesRef, VisitValue};
 use crate::part::PartError;
 
 /// The number of a label (a name and a value) within its index.
-pub(super) type PairRef = u32;
+type PairRef = u32;
 
 /// Labels to series, growing.
 #[derive(Debug)]
@@ -199,25 +197,8 @@ impl MemoryIndex {
         pair.map_or("", |pair| pair_text(&self.series, pair))
     }
 
-    /// The label names in order.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.keys().map(String::as_str)
-    }
-
-    /// The pairs of a name in the order of their values.
-    pub(super) fn pairs_of(&self, name: &str) -> Arc<Vec<PairRef>> {
-        let values = self.names.get(name);
-        values.map_or_else(Arc::default, |values| self.ordered(values))
-    }
-
-    /// The runs of the series that have a pair: first and last.
-    pub(super) fn runs_of(&self, pair: PairRef) -> impl Iterator<Item = (SeriesRef, SeriesRef)> {
-        let pair = self.pair(pair);
-        pair.into_iter().flat_map(|pair| pair.postings.iter())
-    }
-
     /// The value of a pair.
-    pub(super) fn value(&self, number: PairRef) -> &str {
+    fn value(&self, number: PairRef) -> &str {
         decode_pair(self.pair_text(number)).map_or("", |(_, value)| value)
     }
 

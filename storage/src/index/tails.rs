@@ -12,7 +12,7 @@ use crate::part::writer::PartWriter;
 use crate::part::{BlockHandle, PartError};
 
 /// A label of a tail: the place of its name and the ordinal of its value in the dictionary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LabelPlace {
     pub(super) label: u32,
     pub(super) ordinal: u32,
@@ -130,30 +130,35 @@ impl TailBlock {
 }
 
 /// Writes tails, and where their blocks are.
-pub(super) fn put_tails(
-    tails: &[Vec<LabelPlace>],
+pub(super) fn put_tails<T: Iterator<Item = LabelPlace>>(
+    tails: impl ExactSizeIterator<Item = T>,
     writer: &mut PartWriter,
 ) -> Result<BlockHandle, PartError> {
+    let count = tails.len();
     let mut places = Vec::new();
     put_uvarint(
         &mut places,
-        tails.len().div_ceil(TailPlaces::TAILS_PER_BLOCK) as u64,
+        count.div_ceil(TailPlaces::TAILS_PER_BLOCK) as u64,
     );
-    for block in tails.chunks(TailPlaces::TAILS_PER_BLOCK) {
-        let mut raw = Vec::new();
-        let mut before: &[LabelPlace] = &[];
-        for tail in block {
-            let both = tail.iter().zip(before);
-            let shared = both.take_while(|(a, b)| a == b).count();
-            put_uvarint(&mut raw, shared as u64);
-            put_uvarint(&mut raw, (tail.len() - shared) as u64);
-            for place in tail.iter().skip(shared) {
-                put_uvarint(&mut raw, u64::from(place.label));
-                put_uvarint(&mut raw, u64::from(place.ordinal));
-            }
-            before = tail;
+    let mut raw = Vec::new();
+    let (mut tail, mut before) = (Vec::new(), Vec::new());
+    for (number, labels) in (1..).zip(tails) {
+        tail.clear();
+        tail.extend(labels);
+        let both = tail.iter().zip(&before);
+        let shared = both.take_while(|(a, b)| a == b).count();
+        put_uvarint(&mut raw, shared as u64);
+        put_uvarint(&mut raw, (tail.len() - shared) as u64);
+        for place in tail.iter().skip(shared) {
+            put_uvarint(&mut raw, u64::from(place.label));
+            put_uvarint(&mut raw, u64::from(place.ordinal));
         }
-        put_handle(&mut places, put_block(writer, &raw)?);
+        std::mem::swap(&mut tail, &mut before);
+        if number % TailPlaces::TAILS_PER_BLOCK == 0 || number == count {
+            put_handle(&mut places, put_block(writer, &raw)?);
+            raw.clear();
+            before.clear();
+        }
     }
     put_block(writer, &places)
 }

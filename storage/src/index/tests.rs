@@ -16,6 +16,7 @@ use super::reader::IndexReader;
 use super::values::Values;
 use super::version_1;
 use super::writer::write_index;
+use crate::disk::Disk as _;
 use crate::disk::sim::SimDisk;
 use crate::part::PartError;
 use crate::part::reader::PartFile;
@@ -370,4 +371,53 @@ fn values_of_scattered_tails_agree_with_looking_at_every_series() {
     ];
     let wanted: RoaringBitmap = (0..4500).filter(|number| number % 150 < 70).collect();
     check_all(series, &matchers, &wanted);
+}
+
+/// What a part is written as must not change without being meant to: a merge of equal parts is equal.
+#[test]
+fn the_bytes_of_an_index_are_what_they_were() {
+    let mut state = 1_u32;
+    let mut below = |limit: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) % limit
+    };
+    let mut checksum = 0;
+    for count in [0, 1, 2, 7, 40, 300, 3_000] {
+        for first in [false, true] {
+            let sets = (0..count).map(|_| {
+                let first = if first && below(9) == 0 { "x" } else { "" };
+                let name = if below(20) == 0 { 99 } else { below(12) };
+                Labels::from_pairs([
+                    ("A", first.to_owned()),
+                    ("__name__", "n".repeat(name as usize % 99)),
+                    ("pod", format!("pod-{}", below(count))),
+                    ("zone", "z".repeat(below(3) as usize)),
+                    (["le", "own"][below(2) as usize], below(5).to_string()),
+                ])
+            });
+            let shuffled = unique(sets.collect());
+            let mut ordered = shuffled.clone();
+            ordered.sort();
+            for series in [shuffled, ordered] {
+                let (disk, path) = (SimDisk::new(1), Path::new("/part"));
+                let mut writer = PartWriter::create(&disk, path).expect("creates");
+                write_index(&series, &mut writer).expect("writes");
+                writer.finish().expect("finishes");
+                let bytes = disk.read(path).expect("reads");
+                checksum = crc32c::crc32c_append(checksum, &bytes);
+            }
+        }
+    }
+    assert_eq!(checksum, 3_538_744_214);
+}
+
+#[test]
+fn a_label_set_that_comes_twice_is_refused() {
+    let [a, b] = ["a", "b"].map(|name| Labels::from_pairs([("__name__", name), ("pod", "p")]));
+    for series in [[&b, &a, &b], [&a, &a, &b], [&b, &b, &a]] {
+        let series: Vec<Labels> = series.into_iter().cloned().collect();
+        let mut writer = PartWriter::create(&SimDisk::new(1), Path::new("/part")).expect("creates");
+        let refused = write_index(&series, &mut writer).expect_err("twice");
+        assert!(refused.to_string().contains("twice"), "{refused}");
+    }
 }

@@ -8,235 +8,128 @@
 //! Series that do not begin with a metric name (those of logs, and those with a label that sorts
 //! before it) are tails as a whole.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Slot;
-use model::labels::{Labels, METRIC_NAME, decode_pair};
-use xxhash_rust::xxh3::xxh3_64;
+use model::labels::{Labels, METRIC_NAME};
 
-use super::block::put_handle;
+use super::apart::{Apart, Ordered, Unwritable};
+use super::block::{put_block, put_handle};
 use super::dictionary::{self, put_label};
 use super::groups::{self, put_groups};
-use super::memory::{MemoryIndex, PairRef};
+use super::postings::{Postings, runs_of};
 use super::tails::{LabelPlace, put_tails};
 use crate::codec::put_uvarint;
-use crate::part::PartError;
 use crate::part::writer::PartWriter;
+use crate::part::{BlockHandle, PartError};
 
 /// Name of the section that says where everything else is.
 pub(super) const INDEX_SECTION: &str = "index";
 
-/// Series side by side that have one metric name, or none in front.
-struct Group<'a> {
-    name: Option<&'a str>,
-    tails: Vec<u32>,
+/// The index of a part that is being written.
+#[derive(Debug, Default)]
+pub struct IndexWriter {
+    apart: Apart,
+    /// Whether a series found no room; what came then is lost, and the index is not written.
+    is_full: bool,
 }
 
-/// Label sets taken apart.
-struct Apart<'a> {
-    /// In order of their numbers, each once.
-    tails: Vec<Labels>,
-    groups: Vec<Group<'a>>,
+impl IndexWriter {
+    /// Takes the next series, whose number is how many came before.
+    pub fn push(&mut self, labels: &Labels) {
+        self.is_full |= self.apart.push(labels).is_none();
+    }
+
+    /// Writes the index of the series that came.
+    pub fn finish(self, writer: &mut PartWriter) -> Result<(), PartError> {
+        let ordered = if self.is_full {
+            Err(Unwritable::TooMany)
+        } else {
+            self.apart.ordered()
+        };
+        let ordered = ordered.map_err(|reason| writer.unexpected(&reason))?;
+        let mut places = vec![LabelPlace::default(); ordered.pairs()];
+        let dictionary = put_dictionary(&ordered, &mut places, writer)?;
+        let place_of = |pair: u32| places.get(pair as usize).copied().unwrap_or_default();
+        let tails = ordered.each_tail();
+        let tails = tails.map(|pairs| pairs.iter().map(|pair| place_of(*pair)));
+        let tail_places = put_tails(tails, writer)?;
+        let entries = ordered.groups().iter().map(|group| groups::Entry {
+            name: group.name.map(|pair| place_of(pair).ordinal),
+            tails: ordered.tails_of(group),
+        });
+        let group_places = put_groups(entries, writer)?;
+        let mut section = Vec::new();
+        put_uvarint(&mut section, ordered.series() as u64);
+        put_uvarint(&mut section, ordered.tails() as u64);
+        for place in [dictionary, tail_places, group_places] {
+            put_handle(&mut section, place);
+        }
+        writer.section(INDEX_SECTION, &section)
+    }
 }
 
 /// Writes the index of `series`, whose numbers are their positions.
 pub fn write_index(series: &[Labels], writer: &mut PartWriter) -> Result<(), PartError> {
-    let Apart { tails, groups } = take_apart(series);
-    let mut index = MemoryIndex::default();
-    for tail in &tails {
-        index.get_or_insert(tail);
+    let mut index = IndexWriter::default();
+    for labels in series {
+        index.push(labels);
     }
-    if index.series().len() != tails.len() {
-        return Err(writer.unexpected(&"a label set comes twice"));
+    index.finish(writer)
+}
+
+/// Writes the values of each name, and notes under which place each pair is written.
+fn put_dictionary(
+    ordered: &Ordered,
+    places: &mut [LabelPlace],
+    writer: &mut PartWriter,
+) -> Result<BlockHandle, PartError> {
+    let mut groups = vec![None; ordered.pairs()];
+    for (number, group) in (0..).zip(ordered.groups()) {
+        if let Some(of) = group.name.and_then(|pair| groups.get_mut(pair as usize)) {
+            *of = Some(number);
+        }
     }
-    let mut names: Vec<&str> = index.names().collect();
-    let leads = groups.iter().any(|group| group.name.is_some());
-    if let (true, Err(at)) = (leads, names.binary_search(&METRIC_NAME)) {
-        names.insert(at, METRIC_NAME);
-    }
-    let mut rows: Vec<Vec<LabelPlace>> = vec![Vec::new(); tails.len()];
-    let mut group_names = vec![None; groups.len()];
+    let names = ordered.names();
+    let mut postings = Postings::new(ordered, &names);
+    let mut presence = vec![false; ordered.tails()];
     let mut dictionary = Vec::new();
     put_uvarint(&mut dictionary, names.len() as u64);
-    for (label, name) in (0..).zip(&names) {
-        let pairs = index.pairs_of(name);
-        let mut values: Vec<Value<'_>> = pairs
-            .iter()
-            .map(|pair| Value {
-                text: index.value(*pair),
-                group: None,
-                pair: Some(*pair),
-            })
-            .collect();
-        let leads = leads && *name == METRIC_NAME;
-        if leads {
-            add_groups(&mut values, &groups);
-        }
-        let mut presence = vec![false; tails.len()];
-        for (ordinal, value) in (0..).zip(&values) {
-            if let Some(name) = value.group.and_then(|g| group_names.get_mut(g as usize)) {
-                *name = Some(ordinal);
+    for (label, pairs) in names.iter().enumerate() {
+        postings.take(label);
+        presence.fill(false);
+        for (ordinal, pair) in (0..).zip(pairs.clone()) {
+            if let Some(place) = places.get_mut(pair as usize) {
+                let label = label as u32;
+                *place = LabelPlace { label, ordinal };
             }
-            let runs = value.pair.into_iter().flat_map(|pair| index.runs_of(pair));
-            for tail in runs.flat_map(|(first, last)| first..=last) {
-                if let Some(row) = rows.get_mut(tail as usize) {
-                    row.push(LabelPlace { label, ordinal });
-                }
-                if let Some(present) = presence.get_mut(tail as usize) {
+            for tail in postings.of(pair) {
+                if let Some(present) = presence.get_mut(*tail as usize) {
                     *present = true;
                 }
             }
         }
+        let name = ordered.parts_of(pairs.start).0;
+        let group_of = |pair: u32| groups.get(pair as usize).copied().flatten();
         put_label(
             &mut dictionary,
             name,
-            leads,
-            runs_of(&presence),
-            values.iter().map(|value| dictionary::Entry {
-                value: value.text,
-                group: value.group,
-                tails: value.pair.into_iter().flat_map(|pair| index.runs_of(pair)),
+            name == METRIC_NAME && pairs.clone().any(|pair| group_of(pair).is_some()),
+            runs_of_present(&presence),
+            pairs.clone().map(|pair| dictionary::Entry {
+                value: ordered.parts_of(pair).1,
+                group: group_of(pair),
+                tails: runs_of(postings.of(pair)),
             }),
             writer,
         )?;
     }
-    let dictionary = super::block::put_block(writer, &dictionary)?;
-    let tail_places = put_tails(&rows, writer)?;
-    let entries = groups.iter().zip(group_names);
-    let entries = entries.map(|(group, name)| groups::Entry {
-        name,
-        tails: &group.tails,
-    });
-    let group_places = put_groups(entries, writer)?;
-    let mut section = Vec::new();
-    put_uvarint(&mut section, series.len() as u64);
-    put_uvarint(&mut section, tails.len() as u64);
-    for place in [dictionary, tail_places, group_places] {
-        put_handle(&mut section, place);
-    }
-    writer.section(INDEX_SECTION, &section)
-}
-
-/// A value of a label that is written.
-struct Value<'a> {
-    text: &'a str,
-    group: Option<u32>,
-    pair: Option<PairRef>,
-}
-
-/// Gives the metric names their groups.
-fn add_groups<'a>(values: &mut Vec<Value<'a>>, groups: &[Group<'a>]) {
-    for (number, group) in (0..).zip(groups) {
-        let Some(text) = group.name else {
-            continue;
-        };
-        match values.binary_search_by(|value| value.text.cmp(text)) {
-            Ok(at) => {
-                if let Some(value) = values.get_mut(at) {
-                    value.group = Some(number);
-                }
-            }
-            Err(at) => values.insert(
-                at,
-                Value {
-                    text,
-                    group: Some(number),
-                    pair: None,
-                },
-            ),
-        }
-    }
+    put_block(writer, &dictionary)
 }
 
 /// The runs of what is there.
-fn runs_of(present: &[bool]) -> impl Iterator<Item = (u32, u32)> {
+fn runs_of_present(present: &[bool]) -> impl Iterator<Item = (u32, u32)> {
     let mut start = 0_u32;
     present.chunk_by(|a, b| a == b).filter_map(move |run| {
         let first = start;
         start += run.len() as u32;
         (run.first() == Some(&true)).then(|| (first, start - 1))
-    })
-}
-
-/// Metric names and tails, or, of label sets that are not in order, tails alone.
-fn take_apart(series: &[Labels]) -> Apart<'_> {
-    let whole = || Apart {
-        tails: series.to_vec(),
-        groups: vec![Group {
-            name: None,
-            tails: (0..series.len() as u32).collect(),
-        }],
-    };
-    by_name(series).unwrap_or_else(whole)
-}
-
-/// Metric names and tails, of label sets that are in order.
-fn by_name(series: &[Labels]) -> Option<Apart<'_>> {
-    let mut texts: Vec<&str> = Vec::new();
-    let mut by_text: HashTable<u32> = HashTable::new();
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    for labels in series {
-        let text = labels.as_encoded();
-        let first = labels.encoded_pairs().next().unwrap_or_default();
-        let name = match decode_pair(first) {
-            Some((METRIC_NAME, value)) => Some(value),
-            _ => None,
-        };
-        let tail = if name.is_some() {
-            text.get(first.len()..)?
-        } else {
-            text
-        };
-        let next = texts.len() as u32;
-        let slot = by_text.entry(
-            xxh3_64(tail.as_bytes()),
-            |number| texts.get(*number as usize) == Some(&tail),
-            |number| {
-                xxh3_64(
-                    texts
-                        .get(*number as usize)
-                        .map_or(b"", |text| text.as_bytes()),
-                )
-            },
-        );
-        let number = match slot {
-            Slot::Occupied(known) => *known.get(),
-            Slot::Vacant(vacant) => {
-                vacant.insert(next);
-                texts.push(tail);
-                next
-            }
-        };
-        match groups.last_mut() {
-            Some(group) if group.name == name => group.tails.push(number),
-            _ => groups.push(Group {
-                name,
-                tails: vec![number],
-            }),
-        }
-    }
-    let mut ordered: Vec<(Labels, u32)> = Vec::with_capacity(texts.len());
-    for (number, text) in (0..).zip(texts) {
-        ordered.push((Labels::from_encoded(text)?, number));
-    }
-    ordered.sort();
-    let mut renumbered = vec![0_u32; ordered.len()];
-    for (number, (_, before)) in (0..).zip(&ordered) {
-        *renumbered.get_mut(*before as usize)? = number;
-    }
-    for group in &mut groups {
-        for tail in &mut group.tails {
-            *tail = *renumbered.get(*tail as usize)?;
-        }
-    }
-    let in_order = groups
-        .iter()
-        .filter_map(|group| group.name)
-        .is_sorted_by(|a, b| a < b)
-        && groups
-            .iter()
-            .all(|group| group.tails.is_sorted_by(|a, b| a < b));
-    in_order.then(|| Apart {
-        tails: ordered.into_iter().map(|(labels, _)| labels).collect(),
-        groups,
     })
 }

@@ -10,7 +10,7 @@ use model::labels::Labels;
 use model::sample::{Exemplar, HistogramSample, Metadata};
 use model::time::{TimeRange, Timestamp};
 use storage::codec::put_uvarint;
-use storage::index::writer::write_index;
+use storage::index::writer::IndexWriter;
 use storage::part::writer::PartWriter;
 use storage::part::{BlockHandle, PartError};
 use storage::table::{Density, PartSummary};
@@ -53,7 +53,9 @@ pub(super) struct SeriesWriter<'a> {
     times: Vec<Place>,
     shared_times: SharedTimes,
     families: BTreeMap<String, Metadata>,
-    series: Vec<Labels>,
+    index: IndexWriter,
+    /// The series before.
+    last: Option<Labels>,
     rows: u64,
     range: Option<TimeRange>,
 }
@@ -70,7 +72,8 @@ impl<'a> SeriesWriter<'a> {
             times: Vec::new(),
             shared_times: SharedTimes::default(),
             families: BTreeMap::new(),
-            series: Vec::new(),
+            index: IndexWriter::default(),
+            last: None,
             rows: 0,
             range: None,
         }
@@ -144,9 +147,10 @@ impl<'a> SeriesWriter<'a> {
         entries: &[Entry],
         range: TimeRange,
     ) -> Result<(), PartError> {
-        debug_assert!(self.series.last().is_none_or(|last| last < labels));
+        debug_assert!(self.last.as_ref().is_none_or(|last| last < labels));
+        self.last = Some(labels.clone());
         self.headers.push(entries);
-        self.series.push(labels.clone());
+        self.index.push(labels);
         let samples = entries.iter().map(|entry| &entry.header);
         let samples = samples.filter(|header| header.kind != ChunkKind::Exemplars);
         self.rows += samples.map(|header| header.count as u64).sum::<u64>();
@@ -178,7 +182,7 @@ impl<'a> SeriesWriter<'a> {
             let families = families::encode(&self.families);
             self.writer.section(FAMILIES_SECTION, &families)?;
         }
-        write_index(&self.series, self.writer)?;
+        self.index.finish(self.writer)?;
         Ok(Some(PartSummary {
             rows: self.rows,
             range,

@@ -29,8 +29,8 @@ use hashbrown::HashTable;
 use model::labels::Labels;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use storage::index::SeriesRef;
+use storage::pages::{Pages, RunPlace, Runs};
 
-use super::pages::{Pages, RunPlace, Runs};
 use crate::ingest::census::{Census, Enrolment};
 use crate::ingest::named::{Fingerprints, strip_label};
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use model::labels::Labels;
 use model::time::{TimeRange, TimestampNs};
 use storage::codec::{put_bytes, put_ivarint, put_uvarint};
-use storage::index::writer::write_index;
+use storage::index::writer::IndexWriter;
 use storage::part::writer::PartWriter;
 use storage::part::{BlockHandle, PartError};
 use storage::table::PartSummary;
@@ -19,7 +19,9 @@ pub(in super::super) struct RowWriter<'w> {
     part: &'w mut PartWriter,
     page: PageBuilder,
     pages: Vec<PagePlace>,
-    streams: Vec<Labels>,
+    index: IndexWriter,
+    /// The stream that is being written.
+    stream: Option<Labels>,
     /// Sets of metadata that all rows of a span have.
     sets: HashMap<Labels, u32>,
     ordered_sets: Vec<u8>,
@@ -42,7 +44,8 @@ impl<'w> RowWriter<'w> {
             part,
             page: PageBuilder::default(),
             pages: Vec::new(),
-            streams: Vec::new(),
+            index: IndexWriter::default(),
+            stream: None,
             sets: HashMap::new(),
             ordered_sets: Vec::new(),
             spans: Vec::new(),
@@ -58,10 +61,11 @@ impl<'w> RowWriter<'w> {
     pub(in super::super) fn start_stream(&mut self, labels: Labels) {
         self.end_stream();
         debug_assert!(
-            self.streams.last().is_none_or(|before| *before < labels),
+            self.stream.as_ref().is_none_or(|before| *before < labels),
             "streams come in order"
         );
-        self.streams.push(labels);
+        self.index.push(&labels);
+        self.stream = Some(labels);
     }
 
     /// Adds a row to the stream. Rows come in order of time.
@@ -117,7 +121,7 @@ impl<'w> RowWriter<'w> {
         sets.extend_from_slice(&self.ordered_sets);
         self.part.section(SETS_SECTION, &sets)?;
         self.part.section(SPANS_SECTION, &self.spans)?;
-        write_index(&self.streams, self.part)?;
+        self.index.finish(self.part)?;
         let millis = |at: TimestampNs| at.floor_millis();
         Ok(Some(PartSummary {
             rows: self.rows,
@@ -171,7 +175,7 @@ impl<'w> RowWriter<'w> {
     }
 
     fn end_stream(&mut self) {
-        if self.streams.is_empty() {
+        if self.stream.is_none() {
             return;
         }
         self.end_span();

@@ -6,9 +6,9 @@
 //! flush gives everything back at once. Rows name their instant by a number: those of a scrape share it.
 
 use storage::index::SeriesRef;
+use storage::pages::Pages;
 
 use super::super::columns::Columns;
-use super::super::pages::Pages;
 
 /// Rows of a block.
 const BLOCK_ROWS: u32 = 5;

@@ -13,13 +13,13 @@ const LAST: u32 = 1 << 31;
 
 /// Increasing numbers of series below 2^31.
 #[derive(Debug, Default)]
-pub(super) struct Runs {
+pub struct Runs {
     words: Vec<u32>,
 }
 
 impl Runs {
     /// Adds a series, the greatest so far. Returns by how many bytes the runs have grown.
-    pub(super) fn push(&mut self, series: SeriesRef) -> usize {
+    pub fn push(&mut self, series: SeriesRef) -> usize {
         debug_assert!(series < LAST, "a memtable has fewer series");
         let word = match self.words.last_mut() {
             Some(last) if *last & !LAST == series => return 0,
@@ -36,7 +36,7 @@ impl Runs {
     }
 
     /// The runs: first and last.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SeriesRef, SeriesRef)> {
+    pub fn iter(&self) -> impl Iterator<Item = (SeriesRef, SeriesRef)> {
         let mut words = self.words.iter().peekable();
         std::iter::from_fn(move || {
             let first = *words.next()?;
@@ -46,7 +46,7 @@ impl Runs {
     }
 
     /// The series as a set.
-    pub(super) fn to_bitmap(&self) -> RoaringBitmap {
+    pub fn to_bitmap(&self) -> RoaringBitmap {
         let mut bitmap = RoaringBitmap::new();
         for (first, last) in self.iter() {
             if first == last {

@@ -10,7 +10,7 @@ const PAGE_ITEMS: usize = 1 << PAGE_BITS;
 
 /// A list in pages.
 #[derive(Debug)]
-pub(super) struct Pages<T> {
+pub struct Pages<T> {
     pages: Vec<Vec<T>>,
 }
 
@@ -22,28 +22,35 @@ impl<T> Default for Pages<T> {
 
 impl<T> Pages<T> {
     /// How many items there are.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         match self.pages.split_last() {
             Some((last, full)) => full.len() * PAGE_ITEMS + last.len(),
             None => 0,
         }
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    /// The item at a place.
     #[inline]
-    pub(super) fn get(&self, at: u32) -> Option<&T> {
+    pub fn get(&self, at: u32) -> Option<&T> {
         let page = self.pages.get((at >> PAGE_BITS) as usize)?;
         page.get(at as usize & (PAGE_ITEMS - 1))
     }
 
+    /// The item at a place, to change.
     #[inline]
-    pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+    pub fn get_mut(&mut self, at: u32) -> Option<&mut T> {
         let page = self.pages.get_mut((at >> PAGE_BITS) as usize)?;
         page.get_mut(at as usize & (PAGE_ITEMS - 1))
     }
 
     /// Appends an item.
     #[inline]
-    pub(super) fn push(&mut self, item: T) {
+    pub fn push(&mut self, item: T) {
         match self.pages.last_mut() {
             Some(last) if last.len() < PAGE_ITEMS => last.push(item),
             // The first page grows, so that what is small stays small.
@@ -57,12 +64,12 @@ impl<T> Pages<T> {
     }
 
     /// The items in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.pages.iter().flatten()
     }
 
     /// What the pages take in memory.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let items: usize = match self.pages.as_slice() {
             [] => 0,
             [first, rest @ ..] => first.capacity() + rest.len() * PAGE_ITEMS,
@@ -73,7 +80,7 @@ impl<T> Pages<T> {
 
 /// Runs of items, each in one piece, one behind another.
 #[derive(Debug)]
-pub(super) struct Runs<T> {
+pub struct Runs<T> {
     pages: Vec<Vec<T>>,
 }
 
@@ -83,9 +90,29 @@ const RUN_PAGE_ITEMS: usize = 1 << RUN_PAGE_BITS;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct RunPlace {
+pub struct RunPlace {
     start: u32,
     len: u32,
+}
+
+impl RunPlace {
+    /// The place of `len` items behind the `offset` items of a page that is not full.
+    fn new(page: usize, offset: usize, len: usize) -> Option<Self> {
+        let page = u32::try_from(page).ok()?;
+        Some(Self {
+            start: page.checked_mul(1 << RUN_PAGE_BITS)? + u32::try_from(offset).ok()?,
+            len: u32::try_from(len).ok()?,
+        })
+    }
+}
+
+/// What room a new page has. The first one grows, so that what is small stays small.
+const fn page_items(is_first: bool, run: usize) -> usize {
+    if is_first || run > RUN_PAGE_ITEMS {
+        run
+    } else {
+        RUN_PAGE_ITEMS
+    }
 }
 
 impl<T> Default for Runs<T> {
@@ -96,33 +123,30 @@ impl<T> Default for Runs<T> {
 
 impl<T: Copy> Runs<T> {
     /// Appends a run; one longer than a page gets a page to itself. `None` where no place is left.
-    pub(super) fn push(&mut self, run: &[T]) -> Option<RunPlace> {
+    pub fn push(&mut self, run: &[T]) -> Option<RunPlace> {
         let fits = self
             .pages
             .last()
             .is_some_and(|last| last.len() + run.len() <= RUN_PAGE_ITEMS);
         if !fits {
-            // The first page grows, so that what is small stays small.
-            let items = if self.pages.is_empty() {
-                0
-            } else {
-                RUN_PAGE_ITEMS
-            };
-            self.pages.push(Vec::with_capacity(items.max(run.len())));
+            let items = page_items(self.pages.is_empty(), run.len());
+            self.pages.push(Vec::with_capacity(items));
         }
-        let number = u32::try_from(self.pages.len() - 1).ok()?;
+        let number = self.pages.len() - 1;
         let page = self.pages.last_mut()?;
-        let offset = page.len() as u32;
-        let place = RunPlace {
-            start: number.checked_mul(1 << RUN_PAGE_BITS)? + offset,
-            len: u32::try_from(run.len()).ok()?,
-        };
+        let place = RunPlace::new(number, page.len(), run.len())?;
         page.extend_from_slice(run);
         Some(place)
     }
 
+    /// The items of all runs, to change.
+    pub fn items_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pages.iter_mut().flatten()
+    }
+
+    /// The run at a place.
     #[inline]
-    pub(super) fn get(&self, place: RunPlace) -> &[T] {
+    pub fn get(&self, place: RunPlace) -> &[T] {
         let page = self.pages.get((place.start >> RUN_PAGE_BITS) as usize);
         let start = place.start as usize & (RUN_PAGE_ITEMS - 1);
         page.and_then(|page| page.get(start..start + place.len as usize))
@@ -130,9 +154,50 @@ impl<T: Copy> Runs<T> {
     }
 
     /// What the pages take in memory.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let items: usize = self.pages.iter().map(Vec::capacity).sum();
         items * size_of::<T>() + self.pages.capacity() * size_of::<Vec<T>>()
+    }
+}
+
+/// Texts, each in one piece, one behind another. As [`Runs`], but a text need not be checked again to
+/// be one.
+#[derive(Debug, Default)]
+pub struct Texts {
+    pages: Vec<String>,
+}
+
+impl Texts {
+    /// Appends a text; one longer than a page gets a page to itself. `None` where no place is left.
+    pub fn push(&mut self, text: &str) -> Option<RunPlace> {
+        let fits = self
+            .pages
+            .last()
+            .is_some_and(|last| last.len() + text.len() <= RUN_PAGE_ITEMS);
+        if !fits {
+            let bytes = page_items(self.pages.is_empty(), text.len());
+            self.pages.push(String::with_capacity(bytes));
+        }
+        let number = self.pages.len() - 1;
+        let page = self.pages.last_mut()?;
+        let place = RunPlace::new(number, page.len(), text.len())?;
+        page.push_str(text);
+        Some(place)
+    }
+
+    /// The text at a place.
+    #[inline]
+    pub fn get(&self, place: RunPlace) -> &str {
+        let page = self.pages.get((place.start >> RUN_PAGE_BITS) as usize);
+        let start = place.start as usize & (RUN_PAGE_ITEMS - 1);
+        page.and_then(|page| page.get(start..start + place.len as usize))
+            .unwrap_or_default()
+    }
+
+    /// What the pages take in memory.
+    pub fn bytes(&self) -> usize {
+        let bytes: usize = self.pages.iter().map(String::capacity).sum();
+        bytes + self.pages.capacity() * size_of::<String>()
     }
 }
 
@@ -161,6 +226,12 @@ mod tests {
         let places: Vec<_> = texts.iter().map(|text| runs.push(text)).collect();
         for (text, place) in texts.iter().zip(places) {
             assert_eq!(runs.get(place.expect("room")), text);
+        }
+        let mut all = Texts::default();
+        let texts: Vec<String> = lengths.map(|n| "ä".repeat(n / 2)).into();
+        let places: Vec<_> = texts.iter().map(|text| all.push(text)).collect();
+        for (text, place) in texts.iter().zip(places) {
+            assert_eq!(all.get(place.expect("room")), text);
         }
     }
 }
