@@ -181,10 +181,14 @@ impl<'a> NameReader<'a> {
         Ok(())
     }
 
-    /// A label set is in order of name, and has none twice.
+    /// A label set is in order of name, and has none twice. Neighbours that are those of the series
+    /// before are so already.
     fn check_order(&self) -> Result<(), Malformed> {
-        let name = |pair: &&'a str| decode_pair(pair).map_or("", |(name, _)| name);
-        if self.labels.is_sorted_by(|a, b| name(a) < name(b)) {
+        let name = |pair: &'a str| decode_pair(pair).map_or("", |(name, _)| name);
+        let follows = |(a, of_before): &(&'a str, bool), (b, also): &(&'a str, bool)| {
+            (*of_before && *also) || name(a) < name(b)
+        };
+        if self.labels().is_sorted_by(follows) {
             return Ok(());
         }
         Err(self.section.malformed("a label set in order of name"))

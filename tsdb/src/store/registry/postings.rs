@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use model::labels::Labels;
 use parking_lot::RwLockReadGuard;
 use roaring::RoaringBitmap;
+use storage::index::runs::Runs;
 use storage::index::{LabelIndex, SeriesRef, VisitValue};
 use storage::part::PartError;
 
@@ -30,7 +31,7 @@ enum Posting {
     #[default]
     None,
     One(SeriesRef),
-    Many(Box<RoaringBitmap>),
+    Many(Box<Runs>),
 }
 
 impl Posting {
@@ -38,10 +39,13 @@ impl Posting {
         match self {
             Self::None => *self = Self::One(series),
             Self::One(first) => {
-                *self = Self::Many(Box::new(RoaringBitmap::from([*first, series])));
+                let mut runs = Runs::default();
+                runs.push(*first);
+                runs.push(series);
+                *self = Self::Many(Box::new(runs));
             }
-            Self::Many(bitmap) => {
-                bitmap.insert(series);
+            Self::Many(runs) => {
+                runs.push(series);
             }
         }
     }
@@ -50,7 +54,7 @@ impl Posting {
         match self {
             Self::None => RoaringBitmap::new(),
             Self::One(series) => RoaringBitmap::from([*series]),
-            Self::Many(bitmap) => RoaringBitmap::clone(bitmap),
+            Self::Many(runs) => runs.to_bitmap(),
         }
     }
 }
