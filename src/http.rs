@@ -60,14 +60,17 @@ pub(crate) fn router(
         .route("/metrics", get(metrics));
     let routes = match apis {
         Some(apis) => own
-            .route(
-                "/",
-                get(|| async { Html(include_str!("../dashboards/web/index.html")) }),
-            )
+            .route("/", get(web_page))
+            // Where the links of alerts lead.
+            .route("/graph", get(web_page))
             .merge(apis),
         None => own,
     };
     routes.layer(CompressionLayer::new().gzip(true))
+}
+
+async fn web_page() -> Html<&'static str> {
+    Html(include_str!("../dashboards/web/index.html"))
 }
 
 fn exposition_response(registry: &SharedRegistry) -> Response {

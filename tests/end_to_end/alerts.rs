@@ -190,6 +190,14 @@ async fn a_real_alertmanager_has_the_alert_and_has_it_resolved() {
         link.ends_with("/graph?g0.expr=boats%3Asum+%3E+10&g0.tab=1"),
         "{link}"
     );
+    let path = link
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split_once('/'));
+    let (path, _) = path
+        .and_then(|(_, path)| path.split_once('?'))
+        .expect("a path");
+    let (status, page) = server.get(&format!("/{path}"), &[]).await;
+    assert!(status == 200 && page.contains("g0.expr"), "{status}");
     // Alertmanager shows what has not ended.
     assert!(server.write(&[gauge(5.0)]).await);
     until("Alertmanager has it resolved", async || {
