@@ -289,6 +289,18 @@ mod tests {
                 "metrics:\n  tier:\n    url: s3://abc/x\n    after: 5m\n",
                 ":4: metrics.tier.after: \"5m\" must be a duration",
             ),
+            (
+                "rules:\n  alertmanagers:\n  - url: am:9093\n",
+                ":2: rules.alertmanagers: \"am:9093\" must be a URL",
+            ),
+            (
+                "rules:\n  evaluation_interval: 0s\n",
+                ":2: rules.evaluation_interval: must be above 0",
+            ),
+            (
+                "rules:\n  alertmanagers:\n  - url: http://am\n    tls: x\n",
+                ":4: rules.alertmanagers[0]: unknown field `tls`",
+            ),
             ("shutdown_deadline: 0s\n", ":1: shutdown_deadline: must be"),
             ("- a\n", ":1: invalid type: sequence"),
         ] {
@@ -308,6 +320,10 @@ mod tests {
             .next()
             .and_then(|file| file.metrics.tier.check().ok()?);
         assert_eq!(tier.expect("a tier").url, "s3://my-bucket/taffrail");
+        let rules = files.last().expect("rules").rules;
+        let rules = rules.check(file.http).expect("valid");
+        let url = &rules.alertmanagers[0].url;
+        assert_eq!(url, "http://alertmanager:9093/api/v2/alerts");
         assert_eq!(file.data, Path::new("/var/lib/taffrail"));
         assert_eq!(file.agent.tail.globs.len(), 2);
     }

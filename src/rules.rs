@@ -131,3 +131,73 @@ impl Rules {
 fn load_error(error: &LoadError) -> anyhow::Error {
     anyhow!("rules: {error}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::http::HeaderMap;
+
+    use super::*;
+
+    /// Answers with the status that the body names, if the credentials are right.
+    async fn answer(headers: HeaderMap, body: String) -> (StatusCode, &'static str) {
+        let authorization = headers
+            .get("authorization")
+            .and_then(|one| one.to_str().ok());
+        match authorization {
+            // me:secret
+            Some("Basic bWU6c2VjcmV0" | "Bearer token") => {
+                let status = body
+                    .parse()
+                    .ok()
+                    .and_then(|code| StatusCode::from_u16(code).ok());
+                (status.unwrap_or(StatusCode::BAD_REQUEST), "as told")
+            }
+            _ => (StatusCode::UNAUTHORIZED, "who are you"),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn alerts_are_posted_with_credentials_and_errors_say_whether_to_try_again() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let router = Router::new().route("/api/v2/alerts", post(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let basic = Credentials::Basic {
+            username: "me".to_owned(),
+            password: "secret".to_owned(),
+        };
+        let bearer = Credentials::Bearer("token".to_owned());
+        let there = format!("http://{address}/api/v2/alerts");
+        let nowhere = "http://127.0.0.1:9/api/v2/alerts".to_owned();
+        for (url, credentials, body, expected) in [
+            (&there, basic.clone(), "200", Ok(())),
+            (&there, bearer.clone(), "200", Ok(())),
+            (&there, bearer, "503", Err(true)),
+            (&there, basic.clone(), "400", Err(false)),
+            (&there, Credentials::None, "200", Err(false)),
+            (&nowhere, basic, "200", Err(true)),
+        ] {
+            let deliver = HttpDeliver {
+                client: reqwest::Client::new(),
+                runtime: Handle::current(),
+            };
+            let to = Alertmanager {
+                url: url.clone(),
+                timeout: Duration::from_mins(1),
+                credentials,
+            };
+            let what = format!("{to:?} {body}");
+            let body = body.to_owned();
+            let posted = tokio::task::spawn_blocking(move || deliver.post(&to, body)).await;
+            let posted = posted
+                .expect("no panic")
+                .map_err(|error| error.is_retryable);
+            assert_eq!(posted, expected, "{what}");
+        }
+    }
+}

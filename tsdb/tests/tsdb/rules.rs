@@ -197,6 +197,18 @@ fn recorded_series_are_there_for_the_next_rule_and_end_when_nothing_gives_them()
 }
 
 #[test]
+fn a_group_may_look_at_the_past_and_its_samples_lie_there() {
+    let text = RECORDING.replace("name: g\n", "name: g\n  query_offset: 2m\n");
+    let server = Server::start(&SimDisk::new(1), 0, &text);
+    server.minutes(0, 6, |minute| (minute <= 3).then_some(minute as f64));
+    let expected = one(
+        r#"doubled{instance="a", unit="x"}"#,
+        &["0@0", "2@1", "4@2", "6@3"],
+    );
+    assert_eq!(server.samples("doubled"), [expected]);
+}
+
+#[test]
 fn a_group_is_due_at_the_same_place_of_every_interval_and_counts_what_it_missed() {
     let server = Server::start(&SimDisk::new(1), 0, RECORDING);
     server.minutes(0, 3, |_| Some(1.0));

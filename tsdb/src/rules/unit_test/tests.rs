@@ -13,6 +13,8 @@ groups:
       link: "{{ externalURL }}{{ tableLink \"up\" }}"
   - record: up:count
     expr: count by (job) (up)
+  - record: h:sum
+    expr: sum by (job) (h) * 2
 - name: later
   rules:
   - record: up:count:doubled
@@ -75,6 +77,10 @@ tests:
     eval_time: 5m
     exp_samples:
     - {labels: 'h{job="a"}', histogram: '{{schema:0 sum:5 count:4 buckets:[1 2 1]}}'}
+  - expr: h:sum
+    eval_time: 5m
+    exp_samples:
+    - {labels: 'h:sum{job="a"}', histogram: '{{schema:0 sum:10 count:8 buckets:[2 4 2]}}'}
   - expr: 0 / 0
     eval_time: 5m
     exp_samples: [{labels: '{}', value: NaN}]
