@@ -23,6 +23,7 @@ use crate::metrics::AgentMetrics;
 use crate::node::NodeCollector;
 use crate::scrape::fetch;
 use crate::scrape::schedule::{Scraper, Surroundings};
+use crate::scrape::status::TargetBoard;
 use crate::scrape::target::{Conflicts, Limits, Source, Target, instance_of};
 use crate::ship::{Outbox, Sink, outbox};
 use crate::tail::{TailError, Tailer};
@@ -55,6 +56,7 @@ pub struct AgentHandle {
     /// Ends all patience with the sink.
     abort: CancellationToken,
     edges: Vec<Task>,
+    targets: TargetBoard,
     outbox: Outbox,
     shipper: Task,
 }
@@ -104,10 +106,12 @@ impl Agent {
             metrics: Arc::clone(&metrics),
         };
         let tailer = Tailer::open(&config, Arc::clone(&metrics))?;
-        let mut edges = Vec::new();
+        let (mut edges, mut places) = (Vec::new(), Vec::new());
         for target in targets(&config, own_metrics)? {
             let name = format!("scrape {}", target.name());
-            let run = Scraper::new(target).run(around.clone(), stop.clone());
+            let scraper = Scraper::new(target);
+            places.push(scraper.place());
+            let run = scraper.run(around.clone(), stop.clone());
             edges.push(spawn(name, run));
         }
         let tailing = tailer.run(sink, clock, stop.clone(), abort.clone());
@@ -116,6 +120,7 @@ impl Agent {
             stop,
             abort,
             edges,
+            targets: TargetBoard::new(places),
             outbox,
             shipper: spawn("ship".to_owned(), shipping),
         })
@@ -123,6 +128,11 @@ impl Agent {
 }
 
 impl AgentHandle {
+    /// What is scraped, and what became of it.
+    pub fn targets(&self) -> TargetBoard {
+        self.targets.clone()
+    }
+
     /// Stops everything within `deadline` and says whether it was drained: false means that the sink
     /// did not take all in time.
     pub async fn shutdown(self, deadline: Duration) -> bool {

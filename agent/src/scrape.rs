@@ -10,11 +10,13 @@
 //! - [`series`]: a body into samples; what was there before.
 //! - [`report`]: what a scrape says about itself.
 //! - [`schedule`]: when, and the task of one target.
+//! - [`status`]: what became of the last scrape of each.
 
 pub mod fetch;
 pub mod report;
 pub mod schedule;
 pub mod series;
+pub mod status;
 pub mod target;
 
 use model::wire::exposition::ParseError;

@@ -18,6 +18,7 @@ use super::ScrapeError;
 use super::fetch::{Body, fetch};
 use super::report::{Report, ReportSeries};
 use super::series::{Counts, Scraped, SeriesCache};
+use super::status::Place;
 use super::target::{Source, Target};
 use crate::clock::Clock;
 use crate::metrics::AgentMetrics;
@@ -44,6 +45,7 @@ pub struct Scraper {
     target: Target,
     cache: SeriesCache,
     report: ReportSeries,
+    place: Place,
     up: Option<bool>,
     last: Option<Timestamp>,
 }
@@ -54,10 +56,16 @@ impl Scraper {
         Self {
             cache: SeriesCache::new(target.labels.clone(), target.conflicts),
             report: ReportSeries::new(&target.labels),
+            place: Place::new(&target),
             up: None,
             last: None,
             target,
         }
+    }
+
+    /// Where others read what became of its scrapes.
+    pub fn place(&self) -> Place {
+        self.place.clone()
     }
 
     /// Scrapes until `stop`, then marks everything stale.
@@ -122,12 +130,14 @@ impl Scraper {
             Ok(scraped) => {
                 metrics.scrapes.inc();
                 metrics.samples_scraped.inc_by(counts.scraped as u64);
+                self.place.note(at, report.duration, Ok(&scraped.metadata));
                 self.say_up();
                 scraped
             }
             Err(error) => {
                 metrics.scrapes_failed.inc();
                 report.added = 0;
+                self.place.note(at, report.duration, Err(error.to_string()));
                 self.say_down(&error);
                 Scraped {
                     series: self.cache.fail(at),
