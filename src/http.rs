@@ -66,7 +66,7 @@ pub(crate) fn router(
             .merge(apis),
         None => own,
     };
-    routes.layer(CompressionLayer::new().gzip(true))
+    routes.layer(CompressionLayer::new().gzip(true).zstd(true))
 }
 
 async fn web_page() -> Html<&'static str> {
