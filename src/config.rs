@@ -22,6 +22,8 @@ use logs::LogsOptions;
 use storage::store::{RetentionRule, StoreOptions};
 use storage::wal::sync::FsyncPolicy;
 use tsdb::TsdbOptions;
+use tsdb::api::ApiOptions;
+use tsdb::api::cors::Origins;
 use tsdb::ingest::limits::IngestLimits;
 use tsdb::rollup::RollupOptions;
 use tsdb::rules::RulesConfig;
@@ -36,6 +38,8 @@ use tier::TierConfig;
 pub(crate) struct Config {
     /// The file it was read from.
     pub(crate) file: Option<PathBuf>,
+    /// The file as it was read; empty where there is none.
+    pub(crate) source: String,
     /// Address of the HTTP APIs.
     pub(crate) http: SocketAddr,
     /// Folder that holds all data.
@@ -52,6 +56,10 @@ pub(crate) struct Config {
     pub(crate) series_per_target_max: Option<u64>,
     /// Whether snapshots and deletions are answered over HTTP.
     pub(crate) admin_api: bool,
+    /// Origins whose pages may read the metrics API's answers.
+    pub(crate) cors_origin: Option<Origins>,
+    /// Where every query is noted.
+    pub(crate) query_log_file: Option<PathBuf>,
     /// The bucket that old samples move to.
     pub(crate) metrics_tier: Option<TierConfig>,
     /// How many bytes they may take.
@@ -73,9 +81,9 @@ pub(crate) struct Config {
 impl Config {
     /// Reads the file, if one is named, and lets flags and variables win over it.
     pub(crate) fn load(args: &RunArgs) -> anyhow::Result<Self> {
-        let mut file = match &args.config {
-            Some(path) => read(path)?,
-            None => ConfigFile::default(),
+        let (mut file, source) = match &args.config {
+            Some(path) => (read(path)?, read_text(path)?),
+            None => (ConfigFile::default(), String::new()),
         };
         if let Some(http) = args.http {
             file.http = http;
@@ -97,6 +105,7 @@ impl Config {
         let config = Self::of(file).map_err(|problem| anyhow!(problem))?;
         Ok(Self {
             file: args.config.clone(),
+            source,
             ..config
         })
     }
@@ -123,6 +132,11 @@ impl Config {
                 series_active_max: self.series_max,
                 series_per_target_max: self.series_per_target_max,
                 ..default.ingest
+            },
+            api: ApiOptions {
+                cors_origin: self.cors_origin.clone(),
+                query_log_file: self.query_log_file.clone(),
+                ..default.api
             },
             rollups: self.rollups.clone(),
             ..default
@@ -174,6 +188,7 @@ impl Config {
         Ok(Self {
             file: None,
             rules: file.rules.check(file.http)?,
+            source: String::new(),
             http: file.http,
             // Nothing is authenticated: whoever reaches the port may ask.
             admin_api: (file.metrics.admin_api).unwrap_or_else(|| file.http.ip().is_loopback()),
@@ -191,6 +206,8 @@ impl Config {
             rollups: file.metrics.downsampling.iter().map(|one| one.0).collect(),
             series_max: file.metrics.series_max,
             series_per_target_max: file.metrics.series_per_target_max,
+            cors_origin: file.metrics.cors_origin,
+            query_log_file: file.metrics.query_log_file,
             metrics_tier: file.metrics.tier.check()?,
             logs_retention_ms: file.logs.retention.millis(),
             agent,
@@ -201,13 +218,17 @@ impl Config {
 
 /// Reads and checks a configuration file.
 pub(crate) fn read(path: &Path) -> anyhow::Result<ConfigFile> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+    let text = read_text(path)?;
     let mut file = parse(&text).map_err(|problem| anyhow!("{}{problem}", path.display()))?;
     if let Some(folder) = path.parent() {
         file.rules.resolve(folder);
     }
     Ok(file)
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the configuration {}", path.display()))
 }
 
 /// Reads and checks a configuration; the error begins with `:LINE: ` where a line is known.

@@ -16,6 +16,7 @@ mod cli;
 mod commands;
 mod config;
 mod http;
+mod program;
 mod rules;
 mod run;
 mod snapshots;

@@ -39,10 +39,11 @@ use tsdb::{Tsdb, TsdbOptions};
 
 use crate::config::Config;
 use crate::http::{self, Readiness, SharedRegistry};
+use crate::program;
 use crate::rules::Rules;
 use crate::snapshots::DataSnapshots;
 use crate::tier;
-use crate::wiring::{RemoteDecisions, Stores};
+use crate::wiring::{RemoteDecisions, ScrapedTargets, Stores};
 
 /// What a process is.
 #[derive(Clone, Debug)]
@@ -144,6 +145,7 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         Some(stores) => Some(load_rules(&config, &stores.tsdb).await?),
         None => None,
     };
+    let targets = ScrapedTargets::default();
     let apis = stores.as_ref().map(|stores| {
         stores.tsdb.register(&mut registry);
         stores.logs.register(&mut registry);
@@ -152,7 +154,10 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         } else {
             AdminApi::Disabled
         };
+        let program = program::of(&config, &role, http_address);
+        let beside = Arc::new(targets.clone());
         let mut metrics = stores.tsdb.router_with(admin);
+        metrics = metrics.merge(stores.tsdb.surroundings_router(program, beside));
         if let Some(rules) = &rules {
             rules.manager.register(&mut registry);
             metrics = metrics
@@ -201,7 +206,9 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
             http::exposition(&own)
         });
         let told = config.agent_of(&role);
-        agent = Some(Agent::start(told, sink, Some(own_metrics), &mut registry)?);
+        let started = Agent::start(told, sink, Some(own_metrics), &mut registry)?;
+        targets.set(started.targets());
+        agent = Some(started);
     }
     // Set once, here.
     let _ = shared_registry.set(registry);

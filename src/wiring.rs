@@ -3,19 +3,22 @@
 //! Each declares what it needs as a trait; here the traits meet the stores. Store calls block on
 //! the disk, so they leave the async threads.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use admission::{Decision, DecisionSink};
+use agent::scrape::status::{Health, TargetBoard, TargetStatus};
 use agent::ship::{Backoff, ShipError, Sink};
 use futures_util::future::BoxFuture;
 use logs::{Logs, PushError};
 use model::entry::{Entry, StreamEntries};
 use model::labels::Labels;
 use model::sample::{Metadata, SeriesSamples};
-use model::time::TimestampNs;
+use model::time::{TimestampNs, format_duration};
 use storage::store::AppendError;
 use tokio::sync::mpsc;
 use tsdb::Tsdb;
+use tsdb::api::targets::{ActiveTarget, TargetHealth, Targets};
 
 /// The stores of this process.
 #[derive(Clone)]
@@ -70,6 +73,63 @@ async fn off_thread(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(ShipError::retryable(error.to_string())),
+    }
+}
+
+/// What the agent of this process scrapes, for the metrics API. The port answers before the agent runs;
+/// until then there are no targets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ScrapedTargets(Arc<OnceLock<TargetBoard>>);
+
+impl ScrapedTargets {
+    /// Says whom to ask; once.
+    pub(crate) fn set(&self, board: TargetBoard) {
+        let _ = self.0.set(board);
+    }
+}
+
+impl Targets for ScrapedTargets {
+    fn active(&self) -> Vec<ActiveTarget> {
+        let targets = self.0.get().map(TargetBoard::targets).unwrap_or_default();
+        targets.into_iter().map(active_target).collect()
+    }
+}
+
+fn active_target(of: TargetStatus) -> ActiveTarget {
+    let millis = |duration: Duration| {
+        format_duration(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+    };
+    let job = of.labels.get("job").unwrap_or_default();
+    let mut discovered = vec![
+        ("job", job.to_owned()),
+        ("__scrape_interval__", millis(of.interval)),
+        ("__scrape_timeout__", millis(of.timeout)),
+    ];
+    let url = match &of.url {
+        Some(url) => {
+            discovered.push(("__scheme__", url.scheme().to_owned()));
+            discovered.push(("__address__", url.authority().to_owned()));
+            discovered.push(("__metrics_path__", url.path().to_owned()));
+            url.to_string()
+        }
+        // Its body is made in this process.
+        None => format!("process:{job}"),
+    };
+    ActiveTarget {
+        discovered: Labels::from_pairs(discovered),
+        url,
+        last_error: of.error,
+        last_scrape: of.last,
+        last_duration: of.duration,
+        health: match of.health {
+            Health::Unknown => TargetHealth::Unknown,
+            Health::Up => TargetHealth::Up,
+            Health::Down => TargetHealth::Down,
+        },
+        interval: of.interval,
+        timeout: of.timeout,
+        metadata: of.metadata,
+        labels: of.labels,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::retention::{DownsamplingSection, RetentionRuleSection, Size};
 use serde::{Deserialize, Deserializer};
 use storage::wal::sync::FsyncPolicy;
+use tsdb::api::cors::Origins;
 
 use super::rules::RulesSection;
 use super::tier::TierSection;
@@ -63,6 +64,11 @@ pub(crate) struct MetricsSection {
     pub(crate) series_per_target_max: Option<u64>,
     /// Whether snapshots and deletions are answered over HTTP; where nothing is said, on a loopback address only.
     pub(crate) admin_api: Option<bool>,
+    /// Origins whose pages may read answers: a pattern that matches them whole.
+    #[serde(deserialize_with = "origins")]
+    pub(crate) cors_origin: Option<Origins>,
+    /// A file that every query is noted in, with what it took.
+    pub(crate) query_log_file: Option<PathBuf>,
     /// The bucket that old samples move to.
     pub(crate) tier: TierSection,
 }
@@ -122,6 +128,8 @@ impl Default for MetricsSection {
             series_max: None,
             series_per_target_max: None,
             admin_api: None,
+            cors_origin: None,
+            query_log_file: None,
             tier: TierSection::default(),
         }
     }
@@ -182,6 +190,16 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     let text = String::deserialize(deserializer)?;
     let millis = parse_duration(&text).map_err(serde::de::Error::custom)?;
     Ok(Duration::from_millis(millis.unsigned_abs()))
+}
+
+fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Origins>, D::Error> {
+    let pattern = String::deserialize(deserializer)?;
+    let origins = Origins::new(&pattern).map_err(|error| {
+        serde::de::Error::custom(format!(
+            "cors_origin {pattern:?} must be a regular expression: {error}"
+        ))
+    });
+    origins.map(Some)
 }
 
 fn fsync<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FsyncPolicy, D::Error> {

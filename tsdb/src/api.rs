@@ -11,11 +11,14 @@
 //! - [`streamed`]: answers that are written while the store is read.
 //! - [`cors`]: which pages of other origins may read answers.
 //! - [`query`]: `query`, `query_range`, `format_query`.
+//! - [`stats`]: what a query took; [`query_log`]: a note of each.
 //! - [`tree`]: the tree of a query, `parse_query`.
 //! - [`exemplars`]: what stands for samples, `query_exemplars`.
 //! - [`labels`]: `labels`, `label/NAME/values`, `series`.
 //! - [`metadata`]: `metadata`, `status/buildinfo`.
 //! - `status`: `status/tsdb`.
+//! - [`program`]: what the program is, `status/…`, `features`.
+//! - [`targets`]: what is scraped, `targets`, `scrape_pools`.
 //! - [`write`]: `write`, remote write 1.0 and 2.0.
 //! - [`otlp`]: `otlp/v1/metrics`, what OpenTelemetry exports.
 //! - [`read`]: `read`, remote read in samples and in chunks.
@@ -33,16 +36,21 @@ mod labels;
 mod metadata;
 mod otlp;
 mod params;
+pub mod program;
 mod query;
+mod query_log;
 mod read;
 mod response;
 pub mod rules;
+mod stats;
 mod status;
 mod streamed;
+pub mod targets;
 mod tree;
 mod work;
 mod write;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +62,7 @@ use tokio::sync::Semaphore;
 
 use crate::database::Tsdb;
 use admin::AdminApi;
+use query_log::QueryLog;
 
 /// What the API may do at once. Every field has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +85,8 @@ pub struct ApiOptions {
     pub form_bytes_max: usize,
     /// Origins whose pages may read answers; none is any.
     pub cors_origin: Option<cors::Origins>,
+    /// A file that every query is noted in.
+    pub query_log_file: Option<PathBuf>,
     /// The version that `status/buildinfo` tells.
     pub version: String,
 }
@@ -92,6 +103,7 @@ impl Default for ApiOptions {
             retry_after: Duration::from_secs(5),
             form_bytes_max: 10 << 20,
             cors_origin: None,
+            query_log_file: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -107,12 +119,25 @@ struct Api {
     reads: Arc<Semaphore>,
     /// Places of writes that are received or wait: each may hold a whole request in memory.
     write_places: Arc<Semaphore>,
+    query_log: Option<Arc<QueryLog>>,
 }
 
 impl Api {
     fn options(&self) -> &ApiOptions {
         &self.tsdb.options().api
     }
+}
+
+/// The routes that tell of what is beside the store.
+pub(crate) fn surroundings(
+    tsdb: &Tsdb,
+    program: program::Program,
+    targets: Arc<dyn targets::Targets>,
+) -> Router {
+    let origins = tsdb.options().api.cors_origin.clone();
+    program::router(tsdb.clone(), program)
+        .merge(targets::router(targets))
+        .layer(from_fn_with_state(origins, cors::say))
 }
 
 /// The routes below `/api/v1`.
@@ -127,6 +152,11 @@ pub(crate) fn router(tsdb: Tsdb, admin: AdminApi) -> Router {
         exports: Arc::new(Semaphore::new(options.api.exports_max)),
         reads: Arc::new(Semaphore::new(options.api.reads_max)),
         write_places: Arc::new(Semaphore::new(options.api.writes_waiting_max)),
+        query_log: options
+            .api
+            .query_log_file
+            .clone()
+            .map(|path| Arc::new(QueryLog::new(path))),
         tsdb,
     };
     let write = Router::new()

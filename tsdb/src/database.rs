@@ -22,6 +22,8 @@ use storage::table::Erasure;
 use storage::tier::Tier;
 
 use crate::api::admin::AdminApi;
+use crate::api::program::Program;
+use crate::api::targets::Targets;
 use crate::api::{self, ApiOptions};
 use crate::counters::{Counters, TsdbCollector};
 use crate::ingest;
@@ -380,6 +382,11 @@ impl Tsdb {
     /// The HTTP API, everything below `/api/v1`.
     pub fn router_with(&self, admin: AdminApi) -> axum::Router {
         api::router(self.clone(), admin)
+    }
+
+    /// The part of the HTTP API that tells of the program and of what it scrapes.
+    pub fn surroundings_router(&self, program: Program, targets: Arc<dyn Targets>) -> axum::Router {
+        api::surroundings(self, program, targets)
     }
 
     /// Makes the store's counters part of what `registry` exposes, under `taffrail_tsdb_`.

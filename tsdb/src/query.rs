@@ -34,7 +34,9 @@ pub mod quoting;
 pub mod source;
 
 pub use ast::Expr;
-pub use engine::{Engine, EngineOptions, QueryError, QueryOptions, QueryOutput, QueryStats};
+pub use engine::{
+    Counting, Engine, EngineOptions, QueryError, QueryOptions, QueryOutput, QueryStats,
+};
 pub use parser::{ParseError, parse, parse_series_selector, parse_with};
 pub use source::{
     Bounds, Guard, HeldSeries, Interrupted, Purpose, ReadSeries, Run, Samples, SelectError,

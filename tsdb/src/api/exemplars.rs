@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use model::labels::Labels;
 use model::matcher::Matcher;
@@ -12,7 +13,7 @@ use model::vector::{format_float, write_labels, write_list, write_text, write_ti
 
 use super::Api;
 use super::params::Params;
-use super::response::{ApiError, Success, without_data};
+use super::response::{ApiError, Success};
 use crate::query::{Expr, parse};
 
 /// `query_exemplars`
@@ -31,7 +32,7 @@ pub(super) async fn exemplars(
     let mut selectors = Vec::new();
     add_selectors(&expr, &mut selectors);
     if selectors.is_empty() {
-        return Ok(without_data());
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let success = api.run_query(None, move |api, guard| {
         let reader = api.tsdb.reader();

@@ -70,7 +70,10 @@ impl Params {
         if self.get(name).is_empty() {
             return Ok(default);
         }
-        self.time(name)
+        parse_time(self.get(name)).map_err(|reason| {
+            let reason = format!("Invalid time value for '{name}': {reason}");
+            ApiError::parameter(name, reason)
+        })
     }
 
     /// The range of `start` and `end`, each of which may be left out.

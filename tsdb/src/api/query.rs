@@ -3,36 +3,46 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::Method;
+use model::time::Timestamp;
 use model::vector::{QueryValue, write_text};
 
 use super::Api;
 use super::params::Params;
+use super::query_log::Entry;
 use super::response::{ApiError, ErrorType, Success};
+use super::stats::{Stats, Told};
 use crate::query::format::pretty::pretty;
-use crate::query::{Guard, QueryError, QueryOptions, QueryOutput, parse};
+use crate::query::{Counting, Guard, QueryError, QueryOptions, QueryOutput, parse};
 
 /// Points of one series that a range query may ask for: enough for a week by the minute.
 const POINTS_MAX: i128 = 11_000;
 const TRUNCATED: &str = "results truncated due to limit";
 
 /// `query`
-pub(super) async fn instant(State(api): State<Api>, params: Params) -> Result<Success, ApiError> {
+pub(super) async fn instant(
+    State(api): State<Api>,
+    method: Method,
+    params: Params,
+) -> Result<Success, ApiError> {
     let at = params.time_or("time", api.tsdb.clock().now())?;
-    let asked = Asked::of(&params)?;
-    api.run_query(asked.timeout, move |api, guard| {
+    let asked = Asked::of(&params, method)?;
+    api.run_query_timed(asked.timeout, move |api, guard, queued| {
         let source = api.tsdb.source();
         let options = asked.options(guard);
-        let answer = api
-            .tsdb
-            .engine()
-            .instant(&source, &asked.query, at, &options);
-        asked.answer(answer)
+        let engine = api.tsdb.engine();
+        let answer = engine.instant(&source, &asked.query, at, &options);
+        asked.answer(api, "/api/v1/query", (at, at, 0), queued, answer)
     })
     .await
 }
 
 /// `query_range`
-pub(super) async fn range(State(api): State<Api>, params: Params) -> Result<Success, ApiError> {
+pub(super) async fn range(
+    State(api): State<Api>,
+    method: Method,
+    params: Params,
+) -> Result<Success, ApiError> {
     let (start, end) = (params.time("start")?, params.time("end")?);
     if end < start {
         let reason = "end timestamp must not be before start time";
@@ -49,14 +59,16 @@ pub(super) async fn range(State(api): State<Api>, params: Params) -> Result<Succ
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));
     }
+    let step_ms = step;
     let step = Duration::from_millis(step.unsigned_abs());
-    let asked = Asked::of(&params)?;
-    api.run_query(asked.timeout, move |api, guard| {
+    let asked = Asked::of(&params, method)?;
+    api.run_query_timed(asked.timeout, move |api, guard, queued| {
         let source = api.tsdb.source();
         let options = asked.options(guard);
         let engine = api.tsdb.engine();
         let answer = engine.range(&source, &asked.query, start, end, step, &options);
-        asked.answer(answer)
+        let times = (start, end, step_ms);
+        asked.answer(api, "/api/v1/query_range", times, queued, answer)
     })
     .await
 }
@@ -75,11 +87,12 @@ struct Asked {
     timeout: Option<Duration>,
     lookback: Option<Duration>,
     limit: Option<usize>,
-    wants_stats: bool,
+    wants_stats: Option<Told>,
+    method: Method,
 }
 
 impl Asked {
-    fn of(params: &Params) -> Result<Self, ApiError> {
+    fn of(params: &Params, method: Method) -> Result<Self, ApiError> {
         let positive = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
         let lookback = params.duration_or_none("lookback_delta").map_err(|error| {
             let reason = error
@@ -93,7 +106,12 @@ impl Asked {
             timeout: params.duration_or_none("timeout")?.map(positive),
             lookback: lookback.map(positive),
             limit: params.limit()?,
-            wants_stats: !params.get("stats").is_empty(),
+            wants_stats: match params.get("stats") {
+                "" => None,
+                "all" => Some(Told::Steps),
+                _ => Some(Told::Totals),
+            },
+            method,
         })
     }
 
@@ -106,10 +124,44 @@ impl Asked {
                 .deadline
                 .map(|deadline| deadline.saturating_duration_since(now)),
             cancel: guard.cancel.clone(),
+            counting: match self.wants_stats {
+                Some(_) => Counting::ByStep,
+                None => Counting::None,
+            },
         }
     }
 
-    fn answer(&self, output: Result<QueryOutput, QueryError>) -> Result<Success, ApiError> {
+    /// The answer, noted in the log. `times` are the first instant, the last one, and the step.
+    fn answer(
+        &self,
+        api: &Api,
+        path: &str,
+        times: (Timestamp, Timestamp, i64),
+        queued: Duration,
+        output: Result<QueryOutput, QueryError>,
+    ) -> Result<Success, ApiError> {
+        let mut stats = Stats {
+            queued,
+            ..Stats::default()
+        };
+        if let Ok(output) = &output {
+            stats.evaluation = output.stats;
+            stats.samples_by_step.clone_from(&output.samples_by_step);
+        }
+        if let Some(log) = &api.query_log {
+            let (start, end, step_ms) = times;
+            log.note(&Entry {
+                at: api.tsdb.clock().now(),
+                query: &self.query,
+                start,
+                end,
+                step_ms,
+                stats: &stats,
+                method: self.method.as_str(),
+                path,
+                error: output.as_ref().err().map(ToString::to_string),
+            });
+        }
         let mut output = output?;
         if let Some(limit) = self.limit
             && truncate(&mut output.value, limit)
@@ -120,13 +172,9 @@ impl Asked {
         write_text(&mut data, output.value.type_name());
         data.push_str(",\"result\":");
         output.value.write_json(&mut data);
-        if self.wants_stats {
-            let stats = output.stats;
-            let samples = format!(
-                ",\"stats\":{{\"samples\":{{\"totalQueryableSamples\":{},\"peakSamples\":{}}}}}",
-                stats.samples_total, stats.samples_peak
-            );
-            data.push_str(&samples);
+        if let Some(told) = self.wants_stats {
+            data.push_str(",\"stats\":");
+            data.push_str(&stats.to_json(told).to_string());
         }
         data.push('}');
         Ok(Success {

@@ -86,7 +86,10 @@ async fn answer(api: Api, request: Request) -> Result<Response, ApiError> {
 fn decode(body: &[u8], bytes_max: usize) -> Result<ReadRequest, ApiError> {
     let bytes =
         snap::raw::decompress_len(body).map_err(|error| ApiError::bad_data(error.to_string()))?;
-    if bytes > bytes_max.min(body.len().saturating_mul(SNAPPY_RATIO_MAX)) {
+    if bytes > body.len().saturating_mul(SNAPPY_RATIO_MAX) {
+        return Err(ApiError::bad_data("snappy: corrupt input"));
+    }
+    if bytes > bytes_max {
         return Err(ApiError::bad_data(format!(
             "the request unpacks to {bytes} bytes and at most {bytes_max} are allowed; ask for less at once"
         )));

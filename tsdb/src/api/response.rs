@@ -138,11 +138,6 @@ impl IntoResponse for Success {
     }
 }
 
-/// The answer to a question that has no data, not even an empty list.
-pub(super) fn without_data() -> Response {
-    json(StatusCode::OK, "{\"status\":\"success\"}".to_owned())
-}
-
 fn json(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

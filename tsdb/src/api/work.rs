@@ -10,6 +10,8 @@ use super::Api;
 use super::response::{ApiError, ErrorType};
 use crate::query::Guard;
 
+const QUEUED_TOO_LONG: &str = "query timed out in query queue: as many queries as are allowed run already; try again later, or raise the limit of queries at once";
+
 /// Raises the flag when the handler that holds it is dropped: the client has gone, or the work is
 /// done and nobody looks any more.
 pub(super) struct CancelOnDrop(Arc<AtomicBool>);
@@ -36,6 +38,16 @@ impl Api {
         timeout: Option<Duration>,
         work: impl FnOnce(&Self, &Guard) -> Result<R, ApiError> + Send + 'static,
     ) -> Result<R, ApiError> {
+        self.run_query_timed(timeout, |api, guard, _| work(api, guard))
+            .await
+    }
+
+    /// The same, of work that wants to know how long it waited for its turn.
+    pub(super) async fn run_query_timed<R: Send + 'static>(
+        &self,
+        timeout: Option<Duration>,
+        work: impl FnOnce(&Self, &Guard, Duration) -> Result<R, ApiError> + Send + 'static,
+    ) -> Result<R, ApiError> {
         let counters = self.tsdb.counters();
         counters.queries.fetch_add(1, Ordering::Relaxed);
         let result = self.run_query_uncounted(timeout, work).await;
@@ -48,17 +60,15 @@ impl Api {
     async fn run_query_uncounted<R: Send + 'static>(
         &self,
         timeout: Option<Duration>,
-        work: impl FnOnce(&Self, &Guard) -> Result<R, ApiError> + Send + 'static,
+        work: impl FnOnce(&Self, &Guard, Duration) -> Result<R, ApiError> + Send + 'static,
     ) -> Result<R, ApiError> {
         let longest = self.tsdb.options().query.timeout;
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
-        let deadline = Instant::now() + timeout;
+        let arrived = Instant::now();
+        let deadline = arrived + timeout;
         let turn = Arc::clone(&self.queries).acquire_owned();
         let Ok(Ok(turn)) = tokio::time::timeout(timeout, turn).await else {
-            return Err(ApiError::new(
-                ErrorType::Timeout,
-                "query timed out in query queue",
-            ));
+            return Err(ApiError::new(ErrorType::Timeout, QUEUED_TOO_LONG));
         };
         let (_cancel, is_canceled) = CancelOnDrop::new();
         let guard = Guard {
@@ -70,7 +80,7 @@ impl Api {
         let task = tokio::task::spawn_blocking(move || {
             // The turn ends with the work, not with the client.
             let _turn = turn;
-            work(&api, &guard)
+            work(&api, &guard, arrived.elapsed())
         });
         joined(task.await)
     }
@@ -131,6 +141,7 @@ mod tests {
             exports: Arc::new(Semaphore::new(1)),
             reads: Arc::new(Semaphore::new(1)),
             write_places: Arc::new(Semaphore::new(1)),
+            query_log: None,
         }
     }
 
@@ -159,7 +170,7 @@ mod tests {
         let second = api.run_query(Some(Duration::ZERO), |_, _| Ok(())).await;
         assert_eq!(
             second.expect_err("there is one turn").message,
-            "query timed out in query queue"
+            QUEUED_TOO_LONG
         );
         drop(query);
         assert_eq!(has_stopped.await, Ok(Interrupted::Canceled));

@@ -58,6 +58,18 @@ pub struct QueryOptions {
     pub timeout: Option<Duration>,
     /// Set from outside to stop it.
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Whether samples are counted for each instant, which costs a second look at them.
+    pub counting: Counting,
+}
+
+/// Whether the samples that each instant looks at are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// They are not.
+    #[default]
+    None,
+    /// They are.
+    ByStep,
 }
 
 /// What a query cost.
@@ -67,6 +79,27 @@ pub struct QueryStats {
     pub samples_total: usize,
     /// Most samples held at once.
     pub samples_peak: usize,
+    /// How long the text took to become a tree.
+    pub preparation: Duration,
+    /// How long the tree took to become a value.
+    pub inner: Duration,
+    /// How long the value took to be put in order.
+    pub sorting: Duration,
+}
+
+/// Tells how long each stage of a query took.
+struct Watch(Instant);
+
+impl Watch {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long it is since the start, or since the last lap.
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        now.saturating_duration_since(std::mem::replace(&mut self.0, now))
+    }
 }
 
 /// The answer to a query.
@@ -80,6 +113,8 @@ pub struct QueryOutput {
     pub infos: Vec<String>,
     /// What it cost.
     pub stats: QueryStats,
+    /// The samples that each instant looked at, where that was asked for.
+    pub samples_by_step: Vec<(Timestamp, usize)>,
 }
 
 /// Why there is no answer, as the API's `errorType` tells them apart.
@@ -156,7 +191,12 @@ impl Engine {
             end: at.millis(),
             step: 0,
         };
+        let mut watch = Watch::start();
         let expr = self.prepared(query, &times)?;
+        let mut stats = QueryStats {
+            preparation: watch.lap(),
+            ..QueryStats::default()
+        };
         let grid = Grid::new(at.millis(), at.millis(), 1);
         let guard = self.guard(options);
         let mut evaluator = self.evaluator(source, times, &guard, options);
@@ -164,6 +204,7 @@ impl Engine {
             (ValueType::String, Expr::Text(text)) => QueryValue::String(at, text.value.clone()),
             (ValueType::Matrix, _) => {
                 let mut matrix = evaluator.matrix(&expr, grid)?;
+                stats.inner = watch.lap();
                 matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
                 QueryValue::Matrix(matrix)
             }
@@ -177,7 +218,13 @@ impl Engine {
                 }
             },
         };
-        Ok(Self::output(evaluator, query, value))
+        if stats.inner.is_zero() {
+            stats.inner = watch.lap();
+        } else {
+            stats.sorting = watch.lap();
+        }
+        let counts = Self::counts(&mut evaluator, &expr, grid, options)?;
+        Ok(Self::output(evaluator, query, value, stats, counts))
     }
 
     /// The values of a query at every instant from `start` to `end`.
@@ -200,7 +247,12 @@ impl Engine {
             end: end.millis(),
             step,
         };
+        let mut watch = Watch::start();
         let expr = self.prepared(query, &times)?;
+        let mut stats = QueryStats {
+            preparation: watch.lap(),
+            ..QueryStats::default()
+        };
         let value_type = expr.value_type();
         if !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
             return Err(QueryError::BadData(format!(
@@ -224,8 +276,26 @@ impl Engine {
             .filter(|series| !series.column.is_empty())
             .map(|series| points(series, grid))
             .collect();
+        stats.inner = watch.lap();
         matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(Self::output(evaluator, query, QueryValue::Matrix(matrix)))
+        stats.sorting = watch.lap();
+        let value = QueryValue::Matrix(matrix);
+        let counts = Self::counts(&mut evaluator, &expr, grid, options)?;
+        Ok(Self::output(evaluator, query, value, stats, counts))
+    }
+
+    fn counts(
+        evaluator: &mut Evaluator<'_>,
+        expr: &Expr,
+        grid: Grid,
+        options: &QueryOptions,
+    ) -> Result<Vec<(Timestamp, usize)>, QueryError> {
+        if options.counting == Counting::None {
+            return Ok(Vec::new());
+        }
+        let counts = evaluator.samples_by_step(expr, grid)?;
+        let instants = grid.instants().map(Timestamp);
+        Ok(instants.zip(counts).collect())
     }
 
     fn prepared(&self, query: &str, times: &QueryTimes) -> Result<Expr, QueryError> {
@@ -257,10 +327,17 @@ impl Engine {
         Evaluator::new(source, &self.options, lookback, times, guard)
     }
 
-    fn output(evaluator: Evaluator<'_>, query: &str, value: QueryValue) -> QueryOutput {
+    fn output(
+        evaluator: Evaluator<'_>,
+        query: &str,
+        value: QueryValue,
+        stats: QueryStats,
+        samples_by_step: Vec<(Timestamp, usize)>,
+    ) -> QueryOutput {
         let stats = QueryStats {
             samples_total: evaluator.read_total,
             samples_peak: evaluator.held_peak,
+            ..stats
         };
         let (warnings, infos) = evaluator.annotations.into_texts(query);
         QueryOutput {
@@ -268,6 +345,7 @@ impl Engine {
             warnings,
             infos,
             stats,
+            samples_by_step,
         }
     }
 }

@@ -12,6 +12,7 @@
 //! - [`binary`], [`matching`], [`arithmetic`]: operators.
 //! - [`aggregate`], [`rank`]: aggregations that compute, and those that choose; [`contenders`]: what
 //!   extremes of extremes need not look at.
+//! - [`steps`]: how many samples each instant looks at, for those who ask.
 //! - [`finish`]: names that no longer fit, and series that became one.
 
 use std::collections::HashMap;
@@ -43,6 +44,7 @@ mod pass;
 mod range;
 mod rank;
 mod select;
+mod steps;
 
 pub(super) use column::{Column, Grid, Series, Value};
 pub(super) use finish::remove_names;

@@ -264,7 +264,7 @@ async fn errors_are_upstreams() {
         ),
         (
             "/api/v1/query?query=x&time=abc",
-            r#"invalid parameter "time": cannot parse "abc" to a valid timestamp"#,
+            r#"invalid parameter "time": Invalid time value for 'time': cannot parse "abc" to a valid timestamp"#,
         ),
         (
             "/api/v1/query?query=x&timeout=abc",
@@ -297,7 +297,7 @@ async fn errors_are_upstreams() {
         ("/api/v1/series", "no match[] parameter provided"),
         (
             "/api/v1/labels?start=x",
-            r#"invalid parameter "start": cannot parse "x" to a valid timestamp"#,
+            r#"invalid parameter "start": Invalid time value for 'start': cannot parse "x" to a valid timestamp"#,
         ),
     ] {
         check(&tsdb, uri, 400, &error("bad_data", message)).await;

@@ -28,6 +28,7 @@ mod registry;
 mod rollup;
 mod rules;
 mod support;
+mod surroundings;
 mod transfer;
 mod write;
 mod write_2;

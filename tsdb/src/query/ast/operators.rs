@@ -9,6 +9,9 @@ macro_rules! operators {
         pub enum $name { $(#[doc = concat!("`", $text, "`")] $variant),+ }
 
         impl $name {
+            /// Each of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
             /// The operator as it is written.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }

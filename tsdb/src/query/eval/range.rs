@@ -33,7 +33,7 @@ pub(super) struct RangeArgument<'a> {
 
 impl RangeArgument<'_> {
     /// Where a range evaluated at an instant begins and ends.
-    fn range_at(&self, evaluated_at: i64) -> (i64, i64) {
+    pub(super) fn range_at(&self, evaluated_at: i64) -> (i64, i64) {
         let end = self.shift.reference(evaluated_at);
         (end.saturating_sub(self.range_millis), end)
     }
@@ -60,7 +60,7 @@ pub(super) struct RangeCall<'a> {
 
 impl Evaluator<'_> {
     /// The series of a range expression.
-    fn range_argument<'x>(
+    pub(super) fn range_argument<'x>(
         &mut self,
         expr: &'x Expr,
         function: Option<&'static str>,
