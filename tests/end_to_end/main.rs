@@ -11,6 +11,7 @@
 
 mod admission;
 mod alerts;
+mod clients;
 mod flows;
 mod harness;
 mod kill;

@@ -24,16 +24,16 @@ use crate::harness::{Taffrail, from_environment, until};
 use compare::Answer;
 
 /// A running Prometheus that takes remote writes.
-struct Prometheus {
+pub(crate) struct Prometheus {
     child: Child,
-    http: String,
+    pub(crate) http: String,
 }
 
 impl Prometheus {
-    fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path, configuration: &str) -> Self {
         let program = std::env::var("TAFFRAIL_PROMETHEUS").unwrap_or("prometheus".to_owned());
         let config = dir.join("prometheus.yml");
-        fs::write(&config, "global: {}\n").expect("writes");
+        fs::write(&config, configuration).expect("writes");
         // Free at this moment; nobody else is expected to take it before the child does.
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = free.local_addr().expect("an address");
@@ -46,6 +46,7 @@ impl Prometheus {
             ))
             .arg(format!("--web.listen-address={address}"))
             .arg("--web.enable-remote-write-receiver")
+            .arg("--enable-feature=native-histograms,promql-per-step-stats")
             .arg("--log.level=error")
             .stdout(Stdio::null())
             .spawn();
@@ -89,7 +90,7 @@ async fn queries_have_the_answers_of_prometheus() {
     fs::write(&config, "agent:\n  scrape:\n    interval: 1h\n").expect("writes");
     let config = config.to_str().expect("UTF-8");
     let taffrail = Taffrail::start(&ours.path().join("data"), &["--config", config]);
-    let prometheus = Prometheus::start(theirs.path());
+    let prometheus = Prometheus::start(theirs.path(), "global: {}\n");
     let client = reqwest::Client::new();
     let ready = format!("{}/-/ready", prometheus.http);
     until("prometheus is ready", || async {
