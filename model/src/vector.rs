@@ -54,7 +54,79 @@ pub enum QueryValue {
     Matrix(Vec<RangeSeries>),
 }
 
+impl InstantSample {
+    /// The memory it takes.
+    pub fn bytes(&self) -> usize {
+        let histogram = match &self.value {
+            SampleValue::Float(_) => 0,
+            SampleValue::Histogram(histogram) => histogram_bytes(histogram),
+        };
+        size_of::<Self>() + self.labels.as_encoded().len() + histogram
+    }
+
+    /// Appends it as the API writes it.
+    pub fn write_json(&self, out: &mut String) {
+        out.push_str("{\"metric\":");
+        write_labels(out, &self.labels);
+        match &self.value {
+            SampleValue::Float(value) => {
+                out.push_str(",\"value\":");
+                write_point(out, self.timestamp, *value);
+            }
+            SampleValue::Histogram(histogram) => {
+                out.push_str(",\"histogram\":");
+                write_histogram_point(out, self.timestamp, histogram);
+            }
+        }
+        out.push('}');
+    }
+}
+
+impl RangeSeries {
+    /// The memory it takes.
+    pub fn bytes(&self) -> usize {
+        let histograms = self.histograms.iter().map(|(_, h)| histogram_bytes(h));
+        size_of::<Self>()
+            + self.labels.as_encoded().len()
+            + self.floats.len() * size_of::<(Timestamp, f64)>()
+            + histograms.sum::<usize>()
+    }
+
+    /// Appends it as the API writes it.
+    pub fn write_json(&self, out: &mut String) {
+        out.push_str("{\"metric\":");
+        write_labels(out, &self.labels);
+        if !self.floats.is_empty() || self.histograms.is_empty() {
+            out.push_str(",\"values\":");
+            write_list(out, &self.floats, |out, (at, value)| {
+                write_point(out, *at, *value);
+            });
+        }
+        if !self.histograms.is_empty() {
+            out.push_str(",\"histograms\":");
+            write_list(out, &self.histograms, |out, (at, histogram)| {
+                write_histogram_point(out, *at, histogram);
+            });
+        }
+        out.push('}');
+    }
+}
+
+fn histogram_bytes(histogram: &Histogram) -> usize {
+    size_of::<(Timestamp, Histogram)>() + histogram.budget_size() * size_of::<(Timestamp, f64)>()
+}
+
 impl QueryValue {
+    /// The memory it takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Scalar(..) => 0,
+            Self::String(_, text) => text.len(),
+            Self::Vector(samples) => samples.iter().map(InstantSample::bytes).sum(),
+            Self::Matrix(series) => series.iter().map(RangeSeries::bytes).sum(),
+        }
+    }
+
     /// The `resultType` of the API.
     pub const fn type_name(&self) -> &'static str {
         match self {
@@ -76,38 +148,12 @@ impl QueryValue {
                 write_text(out, text);
                 out.push(']');
             }
-            Self::Vector(samples) => write_list(out, samples, |out, sample| {
-                out.push_str("{\"metric\":");
-                write_labels(out, &sample.labels);
-                match &sample.value {
-                    SampleValue::Float(value) => {
-                        out.push_str(",\"value\":");
-                        write_point(out, sample.timestamp, *value);
-                    }
-                    SampleValue::Histogram(histogram) => {
-                        out.push_str(",\"histogram\":");
-                        write_histogram_point(out, sample.timestamp, histogram);
-                    }
-                }
-                out.push('}');
-            }),
-            Self::Matrix(series) => write_list(out, series, |out, series| {
-                out.push_str("{\"metric\":");
-                write_labels(out, &series.labels);
-                if !series.floats.is_empty() || series.histograms.is_empty() {
-                    out.push_str(",\"values\":");
-                    write_list(out, &series.floats, |out, (at, value)| {
-                        write_point(out, *at, *value);
-                    });
-                }
-                if !series.histograms.is_empty() {
-                    out.push_str(",\"histograms\":");
-                    write_list(out, &series.histograms, |out, (at, histogram)| {
-                        write_histogram_point(out, *at, histogram);
-                    });
-                }
-                out.push('}');
-            }),
+            Self::Vector(samples) => {
+                write_list(out, samples, |out, sample| sample.write_json(out));
+            }
+            Self::Matrix(series) => {
+                write_list(out, series, |out, series| series.write_json(out));
+            }
         }
     }
 }

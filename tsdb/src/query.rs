@@ -8,6 +8,7 @@
 //! - [`check`]: types, in upstream's error words.
 //! - [`format`]: a tree back to text.
 //! - [`prepare`]: durations and instants that depend on the query.
+//! - [`memory`]: what all queries may hold together.
 //! - [`source`]: what the evaluator asks the store for.
 //! - [`eval`]: the tree over a grid of instants, column by column.
 //! - [`functions`]: the table of functions, and what they compute.
@@ -27,6 +28,7 @@ mod eval;
 pub mod format;
 pub mod functions;
 pub mod lexer;
+pub mod memory;
 pub mod numbers;
 pub mod parser;
 pub mod prepare;
@@ -37,6 +39,7 @@ pub use ast::Expr;
 pub use engine::{
     Counting, Engine, EngineOptions, QueryError, QueryOptions, QueryOutput, QueryStats,
 };
+pub use memory::{Allotment, MemoryExceeded, QueryMemory};
 pub use parser::{ParseError, parse, parse_series_selector, parse_with};
 pub use source::{
     Bounds, Guard, HeldSeries, Interrupted, Purpose, ReadSeries, Run, Samples, SelectError,

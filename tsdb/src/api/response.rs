@@ -82,7 +82,9 @@ impl From<SelectError> for ApiError {
         let kind = match &error {
             SelectError::Interrupted(Interrupted::TimedOut) => ErrorType::Timeout,
             SelectError::Interrupted(Interrupted::Canceled) => ErrorType::Canceled,
-            SelectError::TooManySamples { .. } => ErrorType::Execution,
+            SelectError::TooManySamples { .. }
+            | SelectError::TooManySeries { .. }
+            | SelectError::Memory(_) => ErrorType::Execution,
             SelectError::Storage(_) => ErrorType::Internal,
         };
         Self::new(kind, error.to_string())

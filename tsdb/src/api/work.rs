@@ -75,6 +75,8 @@ impl Api {
             deadline: Some(deadline),
             cancel: Some(is_canceled),
             samples_max: self.tsdb.options().query.samples_max,
+            series_max: self.tsdb.options().query.series_max,
+            memory: self.tsdb.engine().memory().allotment(),
         };
         let api = self.clone();
         let task = tokio::task::spawn_blocking(move || {

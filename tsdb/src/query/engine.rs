@@ -12,6 +12,7 @@ use model::vector::{InstantSample, QueryValue, RangeSeries, SampleValue};
 use super::ast::{Expr, ValueType};
 use super::eval::{EvalError, Evaluator, Grid, Series, Value, remove_names};
 use super::functions::window::Sample;
+use super::memory::{Allotment, MemoryExceeded, QueryMemory};
 use super::parser::{ParseError, Syntax, parse_with};
 use super::prepare::{QueryTimes, prepare};
 use super::source::{Guard, Interrupted, Source};
@@ -29,6 +30,13 @@ pub struct EngineOptions {
     pub subquery_step_millis: i64,
     /// How many samples a query may hold at once.
     pub samples_max: usize,
+    /// How many series one selection of a query may have.
+    pub series_max: usize,
+    /// How many bytes all queries may hold together.
+    ///
+    /// 256 MiB are four times what a dashboard of 24 panels holds that each ask for 1,000 points of
+    /// 100 series, answers included, and half of the 512 MiB of a small server.
+    pub memory_bytes_max: usize,
     /// How long a query may take; a query may ask for less.
     pub timeout: Duration,
     /// How many threads evaluate the series of a query, at least one.
@@ -43,6 +51,8 @@ impl Default for EngineOptions {
             lookback: Duration::from_mins(5),
             subquery_step_millis: 60_000,
             samples_max: 50_000_000,
+            series_max: 1_000_000,
+            memory_bytes_max: 256 << 20,
             timeout: Duration::from_mins(2),
             workers: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
@@ -103,7 +113,7 @@ impl Watch {
 }
 
 /// The answer to a query.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct QueryOutput {
     /// Its value.
     pub value: QueryValue,
@@ -115,6 +125,8 @@ pub struct QueryOutput {
     pub stats: QueryStats,
     /// The samples that each instant looked at, where that was asked for.
     pub samples_by_step: Vec<(Timestamp, usize)>,
+    /// What it holds of the memory of all queries, until it is dropped.
+    pub memory: Allotment,
 }
 
 /// Why there is no answer, as the API's `errorType` tells them apart.
@@ -154,23 +166,44 @@ impl From<EvalError> for QueryError {
         match error {
             EvalError::Interrupted(Interrupted::TimedOut) => Self::Timeout(error.to_string()),
             EvalError::Interrupted(Interrupted::Canceled) => Self::Canceled(error.to_string()),
-            EvalError::TooManySamples { .. } | EvalError::Storage(_) | EvalError::Message(_) => {
-                Self::Execution(error.to_string())
-            }
+            EvalError::TooManySamples { .. }
+            | EvalError::TooManySeries(_)
+            | EvalError::Memory(_)
+            | EvalError::Storage(_)
+            | EvalError::Message(_) => Self::Execution(error.to_string()),
         }
     }
 }
 
-/// Evaluates queries.
-#[derive(Clone, Debug, Default)]
+impl From<MemoryExceeded> for QueryError {
+    fn from(error: MemoryExceeded) -> Self {
+        Self::Execution(error.to_string())
+    }
+}
+
+/// Evaluates queries. Clones share the memory of queries.
+#[derive(Clone, Debug)]
 pub struct Engine {
     options: EngineOptions,
+    memory: QueryMemory,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new(EngineOptions::default())
+    }
 }
 
 impl Engine {
     /// An engine with these options.
-    pub const fn new(options: EngineOptions) -> Self {
-        Self { options }
+    pub fn new(options: EngineOptions) -> Self {
+        let memory = QueryMemory::new(options.memory_bytes_max);
+        Self { options, memory }
+    }
+
+    /// What all queries may hold together.
+    pub const fn memory(&self) -> &QueryMemory {
+        &self.memory
     }
 
     /// The engine's options.
@@ -213,6 +246,9 @@ impl Engine {
                     QueryValue::Scalar(at, values.first().copied().unwrap_or(f64::NAN))
                 }
                 Value::Vector(series) => {
+                    guard
+                        .memory
+                        .take(series.len() * size_of::<InstantSample>())?;
                     let series = remove_names(series)?;
                     QueryValue::Vector(series.into_iter().filter_map(|s| sample(s, at)).collect())
                 }
@@ -224,7 +260,7 @@ impl Engine {
             stats.sorting = watch.lap();
         }
         let counts = Self::counts(&mut evaluator, &expr, grid, options)?;
-        Ok(Self::output(evaluator, query, value, stats, counts))
+        Self::output(evaluator, query, value, (stats, counts), &guard)
     }
 
     /// The values of a query at every instant from `start` to `end`.
@@ -271,6 +307,8 @@ impl Engine {
             Value::Scalar(values) => vec![Series::of_scalar(values)],
             Value::Vector(series) => remove_names(series)?,
         };
+        let samples: usize = series.iter().map(|one| one.column.budget_size()).sum();
+        guard.memory.take(samples * size_of::<(Timestamp, f64)>())?;
         let mut matrix: Vec<RangeSeries> = series
             .into_iter()
             .filter(|series| !series.column.is_empty())
@@ -281,7 +319,7 @@ impl Engine {
         stats.sorting = watch.lap();
         let value = QueryValue::Matrix(matrix);
         let counts = Self::counts(&mut evaluator, &expr, grid, options)?;
-        Ok(Self::output(evaluator, query, value, stats, counts))
+        Self::output(evaluator, query, value, (stats, counts), &guard)
     }
 
     fn counts(
@@ -311,6 +349,8 @@ impl Engine {
             deadline: Instant::now().checked_add(timeout),
             cancel: options.cancel.clone(),
             samples_max: self.options.samples_max,
+            series_max: self.options.series_max,
+            memory: self.memory.allotment(),
         }
     }
 
@@ -331,22 +371,24 @@ impl Engine {
         evaluator: Evaluator<'_>,
         query: &str,
         value: QueryValue,
-        stats: QueryStats,
-        samples_by_step: Vec<(Timestamp, usize)>,
-    ) -> QueryOutput {
+        (stats, samples_by_step): (QueryStats, Vec<(Timestamp, usize)>),
+        guard: &Guard,
+    ) -> Result<QueryOutput, QueryError> {
         let stats = QueryStats {
             samples_total: evaluator.read_total,
             samples_peak: evaluator.held_peak,
             ..stats
         };
-        let (warnings, infos) = evaluator.annotations.into_texts(query);
-        QueryOutput {
+        let (warnings, infos) = evaluator.finish(query);
+        guard.memory.settle(value.bytes())?;
+        Ok(QueryOutput {
             value,
             warnings,
             infos,
             stats,
             samples_by_step,
-        }
+            memory: guard.memory.clone(),
+        })
     }
 }
 
@@ -377,5 +419,7 @@ fn points(series: Series, grid: Grid) -> RangeSeries {
     }
 }
 
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,7 @@ use super::annotations::Annotations;
 use super::ast::{At, Expr, Sign, TimeShift};
 use super::engine::EngineOptions;
 use super::functions::window::Sample;
+use super::memory::MemoryExceeded;
 use super::prepare::QueryTimes;
 use super::source::{Guard, Interrupted, Purpose, SelectError, Selection, Source};
 
@@ -57,9 +58,13 @@ pub(super) enum EvalError {
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     #[error(
-        "query processing would load too many samples into memory in query execution: more than {limit}; ask for less, or raise the limit of samples for a query"
+        "query processing would load too many samples into memory in query execution: more than {limit}; ask for less, or raise query.samples_max (now {limit})"
     )]
     TooManySamples { limit: usize },
+    #[error("{0}")]
+    TooManySeries(String),
+    #[error(transparent)]
+    Memory(#[from] MemoryExceeded),
     #[error("expanding series: {0}")]
     Storage(String),
     #[error("{0}")]
@@ -71,6 +76,8 @@ impl From<SelectError> for EvalError {
         match error {
             SelectError::Interrupted(interrupted) => Self::Interrupted(interrupted),
             SelectError::TooManySamples { limit } => Self::TooManySamples { limit },
+            SelectError::TooManySeries { .. } => Self::TooManySeries(error.to_string()),
+            SelectError::Memory(exceeded) => Self::Memory(exceeded),
             SelectError::Storage(reason) => Self::Storage(reason),
         }
     }
@@ -97,6 +104,8 @@ pub(super) struct Evaluator<'a> {
     selections: Selections,
     /// Samples held at the moment.
     held: usize,
+    /// Bytes of memory that selections hold, to the end of the query.
+    selected_bytes: usize,
     /// Most samples held at once.
     pub held_peak: usize,
     /// Samples read.
@@ -120,6 +129,7 @@ impl<'a> Evaluator<'a> {
             annotations: Annotations::default(),
             selections: HashMap::new(),
             held: 0,
+            selected_bytes: 0,
             held_peak: 0,
             read_total: 0,
         }
@@ -130,6 +140,17 @@ impl<'a> Evaluator<'a> {
         self.held = self.held.saturating_add(samples);
         self.held_peak = self.held_peak.max(self.held);
         self.allow(0)
+    }
+
+    /// Takes memory for what is about to be made. It is given back when the node of the tree is
+    /// evaluated, and its value counts instead.
+    fn room(&self, bytes: usize) -> Result<()> {
+        Ok(self.guard.memory.take(bytes)?)
+    }
+
+    /// Lets go of everything but what there is to say.
+    pub(super) fn finish(self, query: &str) -> (Vec<String>, Vec<String>) {
+        self.annotations.into_texts(query)
     }
 
     /// Refuses to go on with so many samples more than are held.
@@ -148,13 +169,23 @@ impl<'a> Evaluator<'a> {
             return Ok(Value::Vector(Vec::new()));
         }
         let held = self.held;
+        let others = self.guard.memory.bytes_taken();
+        let others = others.saturating_sub(self.selected_bytes);
+        // A scalar is made without further asking.
+        self.room(grid.len.saturating_mul(size_of::<f64>()))?;
         let value = if grid.len > 1 && is_spreadable(expr) && does_not_vary(expr) {
-            self.eval_node(expr, grid.first())?.spread(grid.len)
+            let value = self.eval_node(expr, grid.first())?;
+            self.room(value.series_count() * grid.len * size_of::<f64>())?;
+            value.spread(grid.len)
         } else {
             self.eval_node(expr, grid)?
         };
         self.held = held;
         self.hold(value.budget_size())?;
+        let held = others.saturating_add(self.selected_bytes);
+        self.guard
+            .memory
+            .settle(held.saturating_add(value.bytes()))?;
         Ok(value)
     }
 
@@ -252,9 +283,13 @@ impl<'a> Evaluator<'a> {
             Arc::clone(known)
         } else {
             let time_range = TimeRange::new(Timestamp(range.0), Timestamp(range.1));
+            let before = self.guard.memory.bytes_taken();
             let selection = self
                 .source
                 .select_for(time_range, matchers, &purpose, self.guard)?;
+            self.guard.allow_series(selection.labels().len())?;
+            let taken = self.guard.memory.bytes_taken().saturating_sub(before);
+            self.selected_bytes = self.selected_bytes.saturating_add(taken);
             self.selections.insert(key, Arc::clone(&selection));
             selection
         };

@@ -20,6 +20,8 @@ use model::labels::Labels;
 use model::matcher::Matcher;
 use model::time::TimeRange;
 
+use super::memory::{Allotment, MemoryExceeded};
+
 mod samples;
 
 pub use samples::{HeldSeries, Run, Samples, SelectedSeries};
@@ -126,12 +128,25 @@ pub enum SelectError {
     Interrupted(#[from] Interrupted),
     /// The selection holds more samples than a query may load.
     #[error(
-        "the selection holds more than {limit} samples; select less, or raise the limit of samples for a query"
+        "the selection holds more than {limit} samples; select less, or raise query.samples_max (now {limit})"
     )]
     TooManySamples {
         /// The limit.
         limit: usize,
     },
+    /// The selection has more series than one may have.
+    #[error(
+        "the selection matches {found} series, and one may have {limit}; select fewer, or raise query.series_max (now {limit})"
+    )]
+    TooManySeries {
+        /// How many there are, at least.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// It does not fit in the memory of queries.
+    #[error(transparent)]
+    Memory(#[from] MemoryExceeded),
     /// The store could not answer.
     #[error("{0}")]
     Storage(String),
@@ -141,9 +156,7 @@ pub enum SelectError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Interrupted {
     /// It took longer than it may.
-    #[error(
-        "query timed out in expression evaluation; ask for less, or raise the timeout of queries"
-    )]
+    #[error("query timed out in expression evaluation; ask for less, or raise query.timeout")]
     TimedOut,
     /// Whoever asked has gone, or asked to stop.
     #[error("query was canceled in expression evaluation")]
@@ -159,6 +172,10 @@ pub struct Guard {
     pub cancel: Option<Arc<AtomicBool>>,
     /// How many samples it may hold at once.
     pub samples_max: usize,
+    /// How many series a selection may have.
+    pub series_max: usize,
+    /// What it holds of the memory of all queries.
+    pub memory: Allotment,
 }
 
 /// A guard that lets everything pass.
@@ -168,11 +185,22 @@ impl Default for Guard {
             deadline: None,
             cancel: None,
             samples_max: usize::MAX,
+            series_max: usize::MAX,
+            memory: Allotment::default(),
         }
     }
 }
 
 impl Guard {
+    /// Whether a selection may have so many series.
+    pub fn allow_series(&self, found: usize) -> Result<(), SelectError> {
+        let limit = self.series_max;
+        if found > limit {
+            return Err(SelectError::TooManySeries { found, limit });
+        }
+        Ok(())
+    }
+
     /// Whether the query may go on.
     pub fn check(&self) -> Result<(), Interrupted> {
         if let Some(cancel) = &self.cancel

@@ -9,6 +9,7 @@ use model::histogram::{CounterResetHint, Histogram};
 use model::labels::{Labels, METRIC_NAME};
 use model::vector::format_float;
 
+use super::column::SERIES_BYTES;
 use super::finish::OutputSeries;
 use super::{Column, EvalError, Evaluator, Grid, Result, Sample, Series, Value};
 use crate::query::annotations::HistogramOperation;
@@ -39,6 +40,11 @@ struct State {
     histograms: Vec<Arc<Histogram>>,
     floats: usize,
 }
+
+/// A state, and the value it comes to.
+const STATE_BYTES: usize = size_of::<State>() + size_of::<f64>();
+/// What counting a value at an instant takes.
+const COUNT_BYTES: usize = 2 * size_of::<((usize, usize), f64)>();
 
 /// A group of series.
 struct Group {
@@ -94,15 +100,23 @@ impl Evaluator<'_> {
         for one in series {
             self.guard.check()?;
             let labels = group_labels(&one.labels, node);
-            let place = *places.entry(labels).or_insert_with_key(|labels| {
+            let place = if let Some(place) = places.get(&labels) {
+                *place
+            } else {
+                self.room(SERIES_BYTES + grid.len * STATE_BYTES)?;
                 groups.push(Group {
                     labels: labels.clone(),
                     drops_name: false,
                     metric: one.labels.metric_name().to_owned(),
                     states: (0..grid.len).map(|_| State::default()).collect(),
                 });
+                places.insert(labels, groups.len() - 1);
                 groups.len() - 1
-            });
+            };
+            if node.op == AggregateOp::Quantile {
+                // Every value is kept, in lists that grow by doubling.
+                self.room(2 * size_of::<f64>() * grid.len)?;
+            }
             let Some(group) = groups.get_mut(place) else {
                 continue;
             };
@@ -205,9 +219,10 @@ impl Evaluator<'_> {
             by_label.labels.push(label.to_owned());
         }
         let mut counts: HashMap<(usize, usize), f64> = HashMap::new();
-        let mut output = OutputSeries::new(grid.len);
+        let mut output = OutputSeries::new(grid.len, self.guard);
         for one in &series {
             self.guard.check()?;
+            self.room(grid.len * COUNT_BYTES)?;
             for index in 0..grid.len {
                 let text = match one.column.get(index) {
                     None => continue,
@@ -217,7 +232,7 @@ impl Evaluator<'_> {
                 let mut labels = one.labels.to_builder();
                 labels.set(label, &text);
                 let labels = group_labels(&labels.build(), &by_label);
-                let place = output.place(labels, one.drops_name);
+                let place = output.place(labels, one.drops_name)?;
                 *counts.entry((place, index)).or_default() += 1.0;
             }
         }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use model::labels::{Labels, METRIC_NAME};
 
 use super::arithmetic::{Operand, floats};
+use super::column::SERIES_BYTES;
 use super::{Column, Evaluator, Grid, Result, Series, Value, merge_same_labels};
 use crate::query::ast::{Binary, BinaryOp, Matching, Span};
 
@@ -30,9 +31,13 @@ impl Evaluator<'_> {
                 let matching = node.matching.as_ref().unwrap_or(&default);
                 match node.op {
                     BinaryOp::And | BinaryOp::Unless => {
+                        self.room(rhs.len() * (grid.len + SERIES_BYTES))?;
                         Ok(keep_matched(node.op, lhs, &rhs, matching, grid))
                     }
-                    BinaryOp::Or => either(lhs, rhs, matching, grid),
+                    BinaryOp::Or => {
+                        self.room(lhs.len() * (grid.len + SERIES_BYTES))?;
+                        either(lhs, rhs, matching, grid)
+                    }
                     _ => self.matched(node, matching, &lhs, &rhs, grid),
                 }
             }

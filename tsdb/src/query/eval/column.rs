@@ -178,6 +178,14 @@ impl Column {
         self.floats().count() + histograms
     }
 
+    /// The memory it takes.
+    fn bytes(&self) -> usize {
+        let places = self.histograms.capacity() * size_of::<Option<Arc<Histogram>>>();
+        self.floats.capacity() * size_of::<f64>()
+            + places
+            + histogram_bytes(self.histograms().map(|(_, histogram)| &**histogram))
+    }
+
     /// The first value repeated.
     fn spread(self, len: usize) -> Self {
         let float = self.floats.first().copied().unwrap_or(stale_nan());
@@ -216,6 +224,17 @@ impl Series {
     }
 }
 
+/// What a series takes beside its values while it is made: its text, and its places in lists.
+pub(in crate::query) const SERIES_BYTES: usize = 256;
+
+/// What histograms take.
+pub(in crate::query) fn histogram_bytes<'h>(all: impl Iterator<Item = &'h Histogram>) -> usize {
+    let bytes = |histogram: &Histogram| {
+        size_of::<Histogram>() + histogram.budget_size() * size_of::<(i64, f64)>()
+    };
+    all.map(bytes).sum()
+}
+
 /// What an expression yields over a grid.
 #[derive(Clone, Debug)]
 pub(in crate::query) enum Value {
@@ -228,6 +247,25 @@ impl Value {
         match self {
             Self::Scalar(values) => values.len(),
             Self::Vector(series) => series.iter().map(|s| s.column.budget_size()).sum(),
+        }
+    }
+
+    /// How many columns there are.
+    pub(crate) const fn series_count(&self) -> usize {
+        match self {
+            Self::Scalar(_) => 1,
+            Self::Vector(series) => series.len(),
+        }
+    }
+
+    /// The memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Scalar(values) => values.capacity() * size_of::<f64>(),
+            Self::Vector(series) => {
+                let bytes = |one: &Series| one.labels.as_encoded().len() + one.column.bytes();
+                series.capacity() * size_of::<Series>() + series.iter().map(bytes).sum::<usize>()
+            }
         }
     }
 

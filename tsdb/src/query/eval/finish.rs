@@ -8,11 +8,14 @@ use model::labels::{Labels, METRIC_NAME};
 use model::time::Timestamp;
 use model::vector::RangeSeries;
 
+use super::column::SERIES_BYTES;
 use super::range::windows::Part;
 use super::{Column, Result, Sample, Series, same_labels};
 use crate::query::ast::Extension;
 use crate::query::functions::extended::interpolate;
 use crate::query::functions::rate::Quantity;
+use crate::query::memory::Allotment;
+use crate::query::source::Guard;
 
 /// Labels that describe the metric and not the series.
 const METADATA: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
@@ -61,30 +64,38 @@ pub(in crate::query) fn merge_same_labels(series: Vec<Series>) -> Result<Vec<Ser
 /// Gathers series value by value.
 pub(super) struct OutputSeries {
     len: usize,
+    memory: Allotment,
     places: HashMap<Labels, usize>,
     series: Vec<Series>,
 }
 
 impl OutputSeries {
-    pub(super) fn new(len: usize) -> Self {
+    /// Of so many instants; series take their memory from the allotment.
+    pub(super) fn new(len: usize, guard: &Guard) -> Self {
         Self {
             len,
+            memory: guard.memory.clone(),
             places: HashMap::new(),
             series: Vec::new(),
         }
     }
 
     /// The place of a series.
-    pub(super) fn place(&mut self, labels: Labels, drops_name: bool) -> usize {
-        let (len, series) = (self.len, &mut self.series);
-        let place = *self.places.entry(labels).or_insert_with_key(|labels| {
-            series.push(Series::new(labels.clone(), Column::absent(len)));
-            series.len() - 1
-        });
+    pub(super) fn place(&mut self, labels: Labels, drops_name: bool) -> Result<usize> {
+        let place = if let Some(place) = self.places.get(&labels) {
+            *place
+        } else {
+            let bytes = self.len * size_of::<f64>() + SERIES_BYTES;
+            self.memory.take(bytes + labels.as_encoded().len())?;
+            let series = Series::new(labels.clone(), Column::absent(self.len));
+            self.series.push(series);
+            self.places.insert(labels, self.series.len() - 1);
+            self.series.len() - 1
+        };
         if let Some(series) = self.series.get_mut(place) {
             series.drops_name |= drops_name;
         }
-        place
+        Ok(place)
     }
 
     /// Puts a value into a series that has none at this instant.
@@ -112,7 +123,7 @@ impl OutputSeries {
         index: usize,
         value: f64,
     ) -> Result<()> {
-        let place = self.place(labels, drops_name);
+        let place = self.place(labels, drops_name)?;
         self.set(place, index, Sample::Float(value))
     }
 

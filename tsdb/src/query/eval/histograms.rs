@@ -35,7 +35,7 @@ impl Evaluator<'_> {
         let series = self.argument(call, 1, grid)?;
         let (span, arg_span) = (span_of(call, 0), span_of(call, 1));
         self.warn_of_quantiles(&quantiles, span);
-        let mut output = OutputSeries::new(grid.len);
+        let mut output = OutputSeries::new(grid.len, self.guard);
         self.each_histogram(&series, grid, arg_span, |evaluator, of, index, observed| {
             let q = quantiles.get(index).copied().unwrap_or(f64::NAN);
             let value = evaluator.quantile(q, observed, &of.labels, arg_span);
@@ -54,7 +54,7 @@ impl Evaluator<'_> {
             self.warn_of_quantiles(&values, span_of(call, index));
             quantiles.push(values);
         }
-        let mut output = OutputSeries::new(grid.len);
+        let mut output = OutputSeries::new(grid.len, self.guard);
         self.each_histogram(&series, grid, span, |evaluator, of, index, observed| {
             for values in &quantiles {
                 let q = values.get(index).copied().unwrap_or(f64::NAN);
@@ -73,7 +73,7 @@ impl Evaluator<'_> {
         let upper = self.scalar_argument(call, 1, grid)?;
         let series = self.argument(call, 2, grid)?;
         let span = span_of(call, 2);
-        let mut output = OutputSeries::new(grid.len);
+        let mut output = OutputSeries::new(grid.len, self.guard);
         self.each_histogram(&series, grid, span, |evaluator, of, index, observed| {
             let bound = |bounds: &[f64]| bounds.get(index).copied().unwrap_or(f64::NAN);
             let (lower, upper) = (bound(&lower), bound(&upper));

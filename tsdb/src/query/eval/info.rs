@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use model::labels::{Labels, METRIC_NAME};
 use model::matcher::{MatchOp, Matcher};
 
+use super::column::SERIES_BYTES;
 use super::finish::OutputSeries;
 use super::pass::Origin;
 use super::select::{Cursor, Found};
@@ -66,7 +67,7 @@ impl Evaluator<'_> {
                 .or_default()
                 .push(info);
         }
-        let mut output = OutputSeries::new(grid.len);
+        let mut output = OutputSeries::new(grid.len, self.guard);
         for series in &base {
             self.guard.check()?;
             if is_info(series) {
@@ -84,6 +85,7 @@ impl Evaluator<'_> {
         let lookback = self.lookback_millis;
         self.each_series(origin, |worker, series| {
             worker.read(series)?;
+            worker.room(SERIES_BYTES + references.len() * size_of::<Option<i64>>())?;
             let (labels, _) = origin.labels(series);
             let mut cursor = Cursor::default();
             let mut seen = Vec::with_capacity(references.len());
@@ -177,7 +179,7 @@ fn identity(labels: &Labels) -> Labels {
 }
 
 fn pass(series: &Series, output: &mut OutputSeries, grid: Grid) -> Result<()> {
-    let place = output.place(series.labels.clone(), series.drops_name);
+    let place = output.place(series.labels.clone(), series.drops_name)?;
     for index in 0..grid.len {
         if let Some(sample) = series.column.get(index) {
             output.set(place, index, sample)?;
@@ -217,7 +219,7 @@ fn enrich(
                 }
             }
         }
-        let place = output.place(labels.build(), series.drops_name);
+        let place = output.place(labels.build(), series.drops_name)?;
         output.set(place, index, sample)?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use model::labels::METRIC_NAME;
-use model::matcher::anchored;
+use model::matcher::{MatcherError, anchored};
 
 use super::{EvalError, Evaluator, Grid, Result, Series, Value, merge_same_labels};
 use crate::query::ast::Call;
@@ -16,11 +16,14 @@ impl Evaluator<'_> {
         let replacement = Self::text_argument(call, 2)?;
         let source = Self::text_argument(call, 3)?;
         let pattern = Self::text_argument(call, 4)?;
-        let Ok(regex) = anchored(pattern) else {
-            return Err(EvalError::Message(format!(
-                "invalid regular expression in label_replace(): {pattern}"
-            )));
-        };
+        let regex = anchored(pattern).map_err(|error| {
+            EvalError::Message(match error {
+                MatcherError::TooLarge { .. } => format!("label_replace(): {error}"),
+                MatcherError::Syntax { .. } => {
+                    format!("invalid regular expression in label_replace(): {pattern}")
+                }
+            })
+        })?;
         check_name(name, "destination", "label_replace")?;
         let mut series = self.argument(call, 0, grid)?;
         for series in &mut series {
@@ -28,8 +31,14 @@ impl Evaluator<'_> {
             let Some(captures) = regex.captures(value) else {
                 continue;
             };
+            // Each reference may stand for all of the value.
+            let references = replacement.matches('$').count();
+            let most = replacement.len() + references.saturating_mul(value.len());
+            self.room(most)?;
             let mut replaced = String::new();
             captures.expand(replacement, &mut replaced);
+            self.guard.memory.give(most);
+            self.room(replaced.len() + series.labels.as_encoded().len())?;
             rename(series, name, &replaced);
         }
         Ok(Value::Vector(merge_same_labels(series)?))
@@ -48,6 +57,10 @@ impl Evaluator<'_> {
         let mut series = self.argument(call, 0, grid)?;
         for series in &mut series {
             let value = |source: &&str| series.labels.get(source).unwrap_or_default();
+            let parts = sources
+                .iter()
+                .map(|name| value(name).len() + separator.len());
+            self.room(parts.sum::<usize>() + series.labels.as_encoded().len())?;
             let joined = sources
                 .iter()
                 .map(value)

@@ -5,16 +5,22 @@
 //! `group_right` says so. The series of the one side are laid into one column a signature first,
 //! so that each series of the many side meets a column, whoever owns its values.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 
 use model::labels::{Labels, METRIC_NAME};
 
 use super::arithmetic::Operand;
 use super::binary::signature;
+use super::column::SERIES_BYTES;
 use super::finish::OutputSeries;
 use super::{EvalError, Evaluator, Grid, Result, Sample, Series, Value};
 use crate::query::ast::{Binary, Cardinality, Matching, Span};
 use crate::query::quoting::quote;
+use crate::query::source::Guard;
+
+/// What the set of places that are taken needs for each.
+const TAKEN_BYTES: usize = 2 * size_of::<(usize, usize)>();
 
 /// The series of the one side with one signature.
 struct OneSide<'a> {
@@ -55,11 +61,14 @@ impl Evaluator<'_> {
         let anything: Vec<bool> = (0..grid.len)
             .map(|index| fills || many.iter().any(|series| series.column.is_present(index)))
             .collect();
-        let mut ones = meeting.one_side(one, &anything, grid)?;
-        let mut output = OutputSeries::new(grid.len);
+        let mut ones = meeting.one_side(one, &anything, grid, self.guard)?;
+        let mut output = OutputSeries::new(grid.len, self.guard);
         let mut taken: HashSet<(usize, usize)> = HashSet::new();
         for series in many {
             self.guard.check()?;
+            if matching.cardinality != Cardinality::OneToOne {
+                self.room(grid.len * TAKEN_BYTES)?;
+            }
             let key = signature(&series.labels, matching);
             self.meet(
                 &meeting,
@@ -119,7 +128,7 @@ impl Evaluator<'_> {
                     // A filled value has the labels both sides would share.
                     let one_labels = owner.map_or(key, |owner| &owner.labels);
                     let labels = meeting.result_labels(&series.labels, one_labels);
-                    self.result_place(meeting, labels, series.drops_name, output)
+                    self.result_place(meeting, labels, series.drops_name, output)?
                 }
             };
             last = Some((pair, place));
@@ -160,7 +169,7 @@ impl Evaluator<'_> {
             let filled = Operand::Float(fill);
             if let Some((value, true)) = self.pair(meeting, filled, other.operand()) {
                 let labels = meeting.result_labels(key, &owner.labels);
-                let place = self.result_place(meeting, labels, false, output);
+                let place = self.result_place(meeting, labels, false, output)?;
                 output.set(place, index, value)?;
             }
         }
@@ -174,7 +183,7 @@ impl Evaluator<'_> {
         labels: Labels,
         drops_name: bool,
         output: &mut OutputSeries,
-    ) -> usize {
+    ) -> Result<usize> {
         match (meeting.node.returns_bool, self.options.delayed_name_removal) {
             (true, true) => output.place(labels, true),
             (true, false) => output.place(super::finish::without_metadata(&labels), false),
@@ -228,14 +237,22 @@ impl Meeting<'_> {
         series: &'s [Series],
         anything: &[bool],
         grid: Grid,
+        guard: &Guard,
     ) -> Result<BTreeMap<Labels, OneSide<'s>>> {
         let mut ones: BTreeMap<Labels, OneSide<'s>> = BTreeMap::new();
         for series in series {
             let key = signature(&series.labels, self.matching);
-            let one = ones.entry(key).or_insert_with(|| OneSide {
-                owners: vec![None; grid.len],
-                met: vec![false; grid.len],
-            });
+            let one = match ones.entry(key) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let instant = size_of::<Option<&Series>>() + size_of::<bool>();
+                    guard.memory.take(SERIES_BYTES + grid.len * instant)?;
+                    new.insert(OneSide {
+                        owners: vec![None; grid.len],
+                        met: vec![false; grid.len],
+                    })
+                }
+            };
             for (index, owner) in one.owners.iter_mut().enumerate() {
                 if !series.column.is_present(index) || anything.get(index) != Some(&true) {
                     continue;

@@ -10,6 +10,7 @@
 //! would need neither its own queue nor its own limits, for how many queries run at once is bounded
 //! where they come in.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,7 +19,8 @@ use model::labels::Labels;
 use model::time::Timestamp;
 use parking_lot::Mutex;
 
-use super::{EvalError, Evaluator, Grid, Result, Series};
+use super::column::SERIES_BYTES;
+use super::{Column, EvalError, Evaluator, Grid, Result, Series};
 use crate::query::annotations::Annotations;
 use crate::query::functions::sliding::Scratch;
 use crate::query::source::{Bounds, Guard, ReadSeries, Samples, Selection};
@@ -102,6 +104,10 @@ pub(super) struct Worker<'p> {
     pub annotations: Annotations,
     /// What functions keep from series to series.
     pub scratch: Scratch,
+    /// Memory that `samples` has taken.
+    buffer_bytes: usize,
+    /// Memory taken for the series at hand.
+    series_bytes: Cell<usize>,
 }
 
 impl Worker<'_> {
@@ -122,9 +128,10 @@ impl Worker<'_> {
             }
             OriginReader::Subquery(all, grid) => {
                 read_subquery(all.get(series), *grid, &mut self.samples);
-                return Ok(());
+                return self.count_buffer();
             }
         }
+        self.count_buffer()?;
         let size = self.samples.budget_size();
         let read = self.shared.read.fetch_add(size, Ordering::Relaxed);
         let limit = self.shared.guard.samples_max;
@@ -132,6 +139,41 @@ impl Worker<'_> {
             return Err(EvalError::TooManySamples { limit });
         }
         Ok(())
+    }
+
+    /// Takes memory for the largest series so far; the buffer does not shrink.
+    fn count_buffer(&mut self) -> Result<()> {
+        let bytes = self.samples.budget_size() * size_of::<(i64, f64)>();
+        let more = bytes.saturating_sub(self.buffer_bytes);
+        self.shared.guard.memory.take(more)?;
+        self.buffer_bytes = self.buffer_bytes.max(bytes);
+        Ok(())
+    }
+
+    /// Takes memory for what is made of the series at hand; nothing is held where that is nothing.
+    pub(super) fn room(&self, bytes: usize) -> Result<()> {
+        self.shared.guard.memory.take(bytes)?;
+        let taken = self.series_bytes.get();
+        self.series_bytes.set(taken.saturating_add(bytes));
+        Ok(())
+    }
+
+    /// A column without values, for the series at hand.
+    pub(super) fn column(&self, len: usize) -> Result<Column> {
+        self.room(
+            len.saturating_mul(size_of::<f64>())
+                .saturating_add(SERIES_BYTES),
+        )?;
+        Ok(Column::absent(len))
+    }
+
+    /// The series at hand is done, and whether anything was made of it.
+    fn settle<T>(&self, made: Result<Option<T>>) -> Result<Option<T>> {
+        let bytes = self.series_bytes.take();
+        if !matches!(made, Ok(Some(_))) {
+            self.shared.guard.memory.give(bytes);
+        }
+        made
     }
 
     /// Reads a series without staleness markers.
@@ -211,6 +253,8 @@ impl Evaluator<'_> {
                 samples: Samples::default(),
                 annotations: Annotations::default(),
                 scratch: Scratch::default(),
+                buffer_bytes: 0,
+                series_bytes: Cell::new(0),
             };
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
@@ -221,7 +265,10 @@ impl Evaluator<'_> {
                 if at > failed.load(Ordering::Relaxed) {
                     return;
                 }
-                let results = chunk.iter().map(|series| run(&mut worker, *series));
+                let results = chunk.iter().map(|series| {
+                    let made = run(&mut worker, *series);
+                    worker.settle(made)
+                });
                 let results: Result<Vec<Option<T>>> = results.collect();
                 if results.is_err() {
                     failed.fetch_min(at, Ordering::Relaxed);

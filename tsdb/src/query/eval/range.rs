@@ -8,6 +8,7 @@
 
 use parking_lot::Mutex;
 
+use super::column::{SERIES_BYTES, histogram_bytes};
 use super::pass::{Origin, Worker};
 use super::{Column, EvalError, Evaluator, Grid, Purpose, Result, Series, Value, drop_name};
 use crate::query::ast::{Call, Expr, Extension, Span, Subquery, TimeShift};
@@ -22,6 +23,9 @@ use windows::{Part, Windows};
 const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
 /// Functions that make sense of interpolated ends.
 const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
+
+/// What a worker keeps of the window of an instant.
+const WINDOW_BYTES: usize = 32;
 
 /// A range argument: its series, and where windows lie.
 pub(super) struct RangeArgument<'a> {
@@ -143,6 +147,9 @@ impl Evaluator<'_> {
         };
         let argument = self.range_argument(range, Some(name), grid)?;
         check_extension(argument.extension, name)?;
+        // Each worker lays the windows of all instants out.
+        let windows = grid.len.saturating_mul(WINDOW_BYTES);
+        self.room(windows.saturating_mul(self.options.workers))?;
         Ok(RangeCall {
             call,
             run,
@@ -214,6 +221,11 @@ impl Evaluator<'_> {
             let (from, to) = (start.saturating_sub(before), end.saturating_add(after));
             let part = Part::between(&worker.samples, from, to);
             worker.hold(part.len())?;
+            let histograms = part.histograms.iter().map(|(_, histogram)| &**histogram);
+            let histograms = histogram_bytes(histograms);
+            // Once as pairs, once as points.
+            let points = 2 * part.times.len() * size_of::<(i64, f64)>();
+            worker.room(SERIES_BYTES + points + histograms)?;
             let (labels, drops_name) = argument.origin.labels(series);
             let extension = argument.extension;
             Ok(super::matrix_of_range(
@@ -238,6 +250,8 @@ impl<'a> RangeCall<'a> {
         worker.read_present(series)?;
         let (labels, _) = self.argument.origin.labels(series);
         let metric = labels.metric_name();
+        // Taken before it is made, with or without values.
+        worker.room(SERIES_BYTES + self.grid.len.saturating_mul(size_of::<f64>()))?;
         let column = self.windows().column(worker, metric)?;
         if column.is_empty() {
             return Ok(None);

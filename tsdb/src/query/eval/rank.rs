@@ -11,6 +11,7 @@ use model::vector::format_general;
 use xxhash_rust::xxh64::xxh64;
 
 use super::aggregate::group_labels;
+use super::column::SERIES_BYTES;
 use super::{EvalError, Evaluator, Grid, Result, Series, Value};
 use crate::query::ast::{Aggregate, AggregateOp, Span};
 
@@ -36,6 +37,7 @@ impl Evaluator<'_> {
             }
         }
         let groups = groups_of(node, &series);
+        self.room(series.len() * (grid.len + SERIES_BYTES))?;
         let mut chosen: Vec<Vec<bool>> = vec![vec![false; grid.len]; series.len()];
         let mut order: Vec<usize> = Vec::new();
         for index in 0..grid.len {

@@ -10,7 +10,7 @@ use model::sample::is_stale_nan;
 use model::time::Timestamp;
 
 use super::range::windows::Part;
-use super::{Column, Evaluator, Grid, Purpose, Result, Sample, Series, Value};
+use super::{Evaluator, Grid, Purpose, Result, Sample, Series, Value};
 use crate::query::annotations::Annotations;
 use crate::query::ast::{Extension, Span, TimeShift, VectorSelector};
 use crate::query::functions::extended::{Combination, interpolate, interpolate_histograms};
@@ -113,7 +113,7 @@ impl Evaluator<'_> {
         let series = self.each_series(&origin, |worker, series| {
             worker.read(series)?;
             let mut cursor = Cursor::default();
-            let mut column = Column::absent(grid.len);
+            let mut column = worker.column(grid.len)?;
             for (index, at) in grid.instants().enumerate() {
                 let at = selector.shift.reference(at);
                 if let Some(found) = cursor.latest(&worker.samples, at, lookback) {
@@ -137,8 +137,8 @@ impl Evaluator<'_> {
         let series = self.each_series(&origin, |worker, series| {
             worker.read_present(series)?;
             let (labels, _) = origin.labels(series);
+            let mut column = worker.column(grid.len)?;
             let (samples, annotations) = (&worker.samples, &mut worker.annotations);
-            let mut column = Column::absent(grid.len);
             for (index, at) in grid.instants().enumerate() {
                 let at = selector.shift.reference(at);
                 let near = (at.saturating_sub(lookback), at.saturating_add(lookback));

@@ -9,6 +9,7 @@
 //! runs. No lock of the store is held while parts are read; a memtable is locked while the samples
 //! of one series are copied.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
 use model::labels::Labels;
@@ -76,8 +77,18 @@ impl Source for Reader {
             let part = stored.part().map_err(failed)?;
             let index = part.index();
             let series = select(index, matchers).map_err(failed)?;
-            let note = |number, labels| found.push((labels, (source, number)));
-            index.labels_of(&series, note).map_err(failed)?;
+            guard.allow_series(usize::try_from(series.len()).unwrap_or(usize::MAX))?;
+            let mut refused = Ok(());
+            let note = |number, labels| {
+                refused = take(&labels, guard, found.len());
+                found.push((labels, (source, number)));
+                match refused {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
+            };
+            index.labels_until(&series, note).map_err(failed)?;
+            refused?;
             parts.push(SelectedPart {
                 id: stored.record.id,
                 part: Arc::clone(part),
@@ -89,10 +100,13 @@ impl Source for Reader {
             guard.check()?;
             let table = memory.table.read();
             let index = table.index();
-            for number in select(&index, matchers).map_err(|error| self.failed(None, &error))? {
+            let series = select(&index, matchers).map_err(|error| self.failed(None, &error))?;
+            guard.allow_series(usize::try_from(series.len()).unwrap_or(usize::MAX))?;
+            for number in series {
                 if table.holds(number)
                     && let Some(labels) = index.labels(number)
                 {
+                    take(&labels, guard, found.len())?;
                     found.push((labels, (source, number)));
                 }
             }
@@ -121,8 +135,24 @@ impl Source for Reader {
                 *end = selection.places.len();
             }
         }
+        guard.allow_series(selection.labels.len())?;
         Ok(Arc::new(selection))
     }
+}
+
+/// Entries that are listed between two looks at the guard.
+const LISTED_PER_CHECK: usize = 1024;
+/// What an entry takes beside the text of its labels: the entry, once more in the lists of the
+/// selection, and what an allocation costs.
+const ENTRY_BYTES: usize = 2 * size_of::<(Labels, Place)>() + 32;
+
+/// Takes the memory of an entry, of which there are some already.
+fn take(labels: &Labels, guard: &Guard, listed: usize) -> Result<(), SelectError> {
+    if listed.is_multiple_of(LISTED_PER_CHECK) {
+        guard.check()?;
+    }
+    guard.memory.take(ENTRY_BYTES + labels.as_encoded().len())?;
+    Ok(())
 }
 
 impl Selection for ViewSelection {
