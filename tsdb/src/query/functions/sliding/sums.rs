@@ -3,12 +3,18 @@
 //! PromQL sums with compensation, which depends on the order, so a window's sum is not the
 //! difference of two others. Except where nothing is ever rounded: integers of which no window's
 //! sum passes 2^53 add up exactly, compensation stays zero, and prefix sums give the same bits.
-//! Counters, bytes and most gauges are such. All else is added up window by window.
+//! Counters, bytes and most gauges are such.
+//!
+//! All else is added up term by term, of a few neighbouring windows at once: each addition waits
+//! for the one before it, but not for those of other windows.
 
 use model::histogram::kahan::{Kahan, Mean};
+use model::sample::stale_nan;
 
 use super::placed::Scratch;
 
+/// Windows that are added up at once.
+const LANES: usize = 4;
 /// Below this adding and subtracting [`INTEGER_MAGIC`] rounds to an integer.
 const INTEGER_MAX: f64 = 2_251_799_813_685_248.0; // 2^51
 /// 1.5 · 2^52: a float this large has no room for a fraction.
@@ -21,13 +27,16 @@ pub(super) fn sums(values: &[f64], scratch: &mut Scratch) -> Vec<f64> {
     if let Some(sums) = exact(values, scratch, |sum, _| sum) {
         return sums;
     }
-    scratch.each(|(low, high)| {
-        let mut total = Kahan::default();
-        for value in values.get(low..high).unwrap_or_default() {
-            total.add(*value);
-        }
-        total.value()
-    })
+    in_lanes(
+        values,
+        scratch,
+        |term| Kahan::default().plus(term),
+        |total, _| total.value(),
+        |window| {
+            let total = window.iter().fold(Kahan::default(), |t, v| t.plus(*v));
+            total.value()
+        },
+    )
 }
 
 /// `avg_over_time`
@@ -35,13 +44,80 @@ pub(super) fn means(values: &[f64], scratch: &mut Scratch) -> Vec<f64> {
     if let Some(means) = exact(values, scratch, |sum, count| sum / count) {
         return means;
     }
-    scratch.each(|(low, high)| {
-        let mut mean = Mean::default();
-        for value in values.get(low..high).unwrap_or_default() {
-            mean.add(*value);
+    in_lanes(
+        values,
+        scratch,
+        Kahan::new,
+        |total, count| total.sum / count + total.compensation / count,
+        |window| {
+            let mut mean = Mean::default();
+            for value in window {
+                mean.add(*value);
+            }
+            mean.value()
+        },
+    )
+}
+
+/// What `of` makes of the total and the count of each window, whose first term is as `first` has it;
+/// and `alone` of a window whose total is no number, for there compensation has rules of its own.
+fn in_lanes(
+    values: &[f64],
+    scratch: &Scratch,
+    first: impl Fn(f64) -> Kahan,
+    of: impl Fn(Kahan, f64) -> f64,
+    alone: impl Fn(&[f64]) -> f64,
+) -> Vec<f64> {
+    let all = scratch.windows();
+    let mut column = Vec::with_capacity(all.len());
+    for group in all.chunks(LANES) {
+        let window = |(low, high): (u32, u32)| {
+            let window = values.get(low as usize..high as usize);
+            window.unwrap_or_default()
+        };
+        let together = <[(u32, u32); LANES]>::try_from(group).ok();
+        let totals = together.and_then(|group| totals(group.map(window), &first));
+        let mut totals = totals.into_iter().flatten();
+        for place in group {
+            let window = window(*place);
+            let total = totals.next();
+            let total = total.filter(|t| t.sum.is_finite() && t.compensation.is_finite());
+            column.push(match total {
+                _ if window.is_empty() => stale_nan(),
+                Some(total) => of(total, window.len() as f64),
+                None => alone(window),
+            });
         }
-        mean.value()
-    })
+    }
+    column
+}
+
+/// The totals of windows, none of which may be empty. What rounding took is found without asking which
+/// of two terms is larger, which is exact as well unless something is infinite on the way.
+fn totals(windows: [&[f64]; LANES], first: impl Fn(f64) -> Kahan) -> Option<[Kahan; LANES]> {
+    let together = windows.iter().map(|window| window.len()).min()?;
+    let split = windows.map(|window| window.split_at_checked(together).unwrap_or_default());
+    let [a, b, c, d] = split.map(|(shared, _)| shared.split_first());
+    let ((a, more_a), (b, more_b), (c, more_c), (d, more_d)) = (a?, b?, c?, d?);
+    let started = [*a, *b, *c, *d].map(first);
+    let mut sums = started.map(|total| total.sum);
+    let mut compensations = started.map(|total| total.compensation);
+    for (((a, b), c), d) in more_a.iter().zip(more_b).zip(more_c).zip(more_d) {
+        let lanes = sums.iter_mut().zip(&mut compensations);
+        for ((sum, compensation), term) in lanes.zip([*a, *b, *c, *d]) {
+            let next = *sum + term;
+            let added = next - *sum;
+            *compensation += (*sum - (next - added)) + (term - added);
+            *sum = next;
+        }
+    }
+    let mut totals = [Kahan::default(); LANES];
+    let lanes = sums.into_iter().zip(compensations).zip(split);
+    for (total, ((sum, compensation), (_, rest))) in totals.iter_mut().zip(lanes) {
+        let shared = Kahan { sum, compensation };
+        *total = rest.iter().fold(shared, |total, term| total.plus(*term));
+    }
+    Some(totals)
 }
 
 /// What `of` makes of the sum and the count of each window, if all sums are exact.
