@@ -111,9 +111,14 @@ pub trait ReadSeries {
     }
 }
 
-/// Between which numbers all samples of a series lie that are numbers. It has no histograms.
+/// Between which numbers all samples of a series lie that are numbers, and between which instants
+/// all samples do. It has no histograms.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
+    /// No sample is earlier, in milliseconds.
+    pub first: i64,
+    /// No sample is later, in milliseconds.
+    pub last: i64,
     /// No number is less.
     pub min: f64,
     /// No number is greater.

@@ -156,6 +156,46 @@ proptest! {
     }
 }
 
+/// A series on a level of its own, for a part of the time: few of very many reach what others do.
+fn level() -> impl Strategy<Value = Vec<(i64, f64)>> {
+    let value = prop_oneof![2000 => (-3..4i32).prop_map(f64::from), 1 => any_float()];
+    let level = (0..12i32).prop_map(|level| f64::from(level - 6) * 4.0);
+    let start = prop_oneof![Just(0i64), -150..450i64];
+    let values = prop::collection::vec(value, 1..80);
+    (start, level, values).prop_map(|(start, level, values)| {
+        let values = values.into_iter().map(|value| value + level);
+        (0..).map(|index| start + index * 7).zip(values).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn series_that_cannot_be_the_extreme_are_not_missed(
+        levels in prop::collection::vec(level(), 64..100),
+        range in 1..400u64,
+        step in 5..120u64,
+    ) {
+        let disk = SimDisk::new(1);
+        let (store, _) = open(&disk, FsyncPolicy::Always).expect("opens");
+        let even = (0..).step_by(2).zip(&levels);
+        let batch: Vec<SeriesSamples> = even.map(|(number, level)| floats(number, level)).collect();
+        store.append(&Batch::of(&batch)).expect("appends");
+        let engine = Engine::new(EngineOptions::default());
+        // From memory, then from a part.
+        for _ in 0..2 {
+            for query in ["max(max_over_time", "min(min_over_time"] {
+                let query = format!("{query}(even[{range}ms]))");
+                let expected = bits(&engine, &Plain(reader(&store)), &query, step);
+                let got = bits(&engine, &reader(&store), &query, step);
+                prop_assert_eq!(&got, &expected, "{}", query);
+            }
+            store.flush().expect("flushes");
+        }
+    }
+}
+
 #[test]
 fn deleted_rows_are_not_read_and_later_ones_are() {
     let disk = SimDisk::new(1);

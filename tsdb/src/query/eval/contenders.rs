@@ -1,12 +1,14 @@
 //! The series that `max(max_over_time(…))` or `min(min_over_time(…))` may show.
 //!
-//! A store knows bounds of its blocks without decoding them. A few series with the greatest bounds
-//! are computed first; a series none of whose values reaches what those have at every instant can
+//! A store knows bounds of its blocks without decoding them. A few series are computed first: those that
+//! reach furthest, and those that never fall far below, for a counter that ends highest may have
+//! begun at zero. A series none of whose values reaches what those have at every instant can
 //! then not be the greatest at any, and is not read. Only a bound that is truly below counts, so
-//! equal values, zeros of both signs and NaN are settled as they are without this.
+//! equal values, zeros of both signs and NaN are settled as they are without this. At instants where
+//! none of the first has a number (a query often begins before the data does) anything may be the
+//! greatest: whatever may have a sample there is read.
 
-use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use model::labels::Labels;
 
@@ -18,8 +20,8 @@ use crate::query::functions::Body;
 use crate::query::functions::window::RangeFunction;
 use crate::query::source::Bounds;
 
-/// Series that are computed first.
-const CHAMPIONS: usize = 8;
+/// Series that are computed first of those that reach furthest, and of those that stay highest.
+const CHAMPIONS: usize = 4;
 /// Fewer series are all computed.
 const SERIES_MIN: usize = 64;
 
@@ -61,6 +63,14 @@ impl End {
         }
     }
 
+    /// The bound that it never falls below, in the same sense.
+    fn floor(self, bounds: Bounds) -> f64 {
+        match self {
+            Self::Greatest => bounds.min,
+            Self::Least => -bounds.max,
+        }
+    }
+
     fn reach_of(self, value: f64) -> f64 {
         match self {
             Self::Greatest => value,
@@ -91,21 +101,21 @@ impl Evaluator<'_> {
         let bounds = self.each_series(ready.origin(), |worker, series| {
             Ok(Some(worker.bounds(series)?))
         })?;
-        let reach = |series: &usize| {
-            let bounds: Option<Bounds> = bounds.get(*series).copied().flatten();
-            bounds.map(|bounds| end.reach(bounds))
-        };
-        let mut champions: Vec<usize> = (0..count).filter(|s| reach(s).is_some()).collect();
-        champions.sort_by(|a, b| reach(b).partial_cmp(&reach(a)).unwrap_or(Ordering::Equal));
-        champions.truncate(CHAMPIONS);
-        champions.sort_unstable();
+        let bounds_of = |series: usize| bounds.get(series).copied().flatten();
+        let champions = champions(count, |series| Some(end.reach(bounds_of(series)?)))
+            .into_iter()
+            .chain(champions(count, |series| {
+                Some(end.floor(bounds_of(series)?))
+            }));
+        let champions: BTreeSet<usize> = champions.collect();
+        let champions: Vec<usize> = champions.into_iter().collect();
         let mut computed = self.columns_of(&ready, &champions)?;
-        let least = least_reached(&computed, end, grid);
+        let reached = Reached::by(&computed, end, &ready, grid);
         let others: Vec<usize> = (0..count)
             .filter(|series| champions.binary_search(series).is_err())
-            .filter(|series| match (reach(series), least) {
-                (Some(reach), Some(least)) => reach.is_nan() || reach >= least,
-                _ => true,
+            .filter(|series| match bounds_of(*series) {
+                Some(bounds) => reached.may_be_topped(end.reach(bounds), bounds),
+                None => true,
             })
             .collect();
         computed.extend(self.columns_of(&ready, &others)?);
@@ -139,20 +149,54 @@ impl Evaluator<'_> {
     }
 }
 
-/// What the computed series reach at every instant; none where there is an instant without one.
-fn least_reached(computed: &[Computed], end: End, grid: Grid) -> Option<f64> {
-    let mut best = vec![f64::NAN; grid.len];
-    for (_, column) in computed {
-        for (index, value) in column.floats() {
-            let reached = end.reach_of(value);
-            if let Some(best) = best.get_mut(index)
-                && (best.is_nan() || *best < reached)
-            {
-                *best = reached;
+/// The series with the greatest of a bound; whatever has no bound, or one beyond all numbers because it
+/// has no samples, is none.
+fn champions(count: usize, bound: impl Fn(usize) -> Option<f64>) -> Vec<usize> {
+    let bounds = (0..count).filter_map(|series| Some((series, bound(series)?)));
+    let mut bounds: Vec<(usize, f64)> = bounds.filter(|(_, bound)| bound.is_finite()).collect();
+    bounds.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    bounds.truncate(CHAMPIONS);
+    bounds.into_iter().map(|(series, _)| series).collect()
+}
+
+/// What the computed series reach.
+struct Reached {
+    /// What they reach at every instant where one of them has a number.
+    least: f64,
+    /// The ranges of all other instants.
+    open: Vec<(i64, i64)>,
+}
+
+impl Reached {
+    fn by(computed: &[Computed], end: End, ready: &RangeCall<'_>, grid: Grid) -> Self {
+        let mut best = vec![f64::NAN; grid.len];
+        for (_, column) in computed {
+            for (index, value) in column.floats() {
+                let reached = end.reach_of(value);
+                if let Some(best) = best.get_mut(index)
+                    && (best.is_nan() || *best < reached)
+                {
+                    *best = reached;
+                }
             }
         }
+        let mut reached = Self {
+            least: f64::INFINITY,
+            open: Vec::new(),
+        };
+        for (index, best) in best.into_iter().enumerate() {
+            if best.is_nan() {
+                reached.open.push(ready.range_at(index));
+            } else {
+                reached.least = reached.least.min(best);
+            }
+        }
+        reached
     }
-    best.into_iter().try_fold(f64::INFINITY, |least, best| {
-        (!best.is_nan()).then(|| least.min(best))
-    })
+
+    /// Whether a series that reaches this far may be further than all computed ones at some instant.
+    fn may_be_topped(&self, reach: f64, bounds: Bounds) -> bool {
+        let is_open = |(start, end): &(i64, i64)| bounds.last > *start && bounds.first <= *end;
+        reach.is_nan() || reach >= self.least || self.open.iter().any(is_open)
+    }
 }

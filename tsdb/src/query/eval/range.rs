@@ -245,6 +245,11 @@ impl<'a> RangeCall<'a> {
         &self.argument.origin
     }
 
+    /// Where the range of an instant of the grid begins and ends.
+    pub(super) fn range_at(&self, index: usize) -> (i64, i64) {
+        self.argument.range_at(self.grid.at(index))
+    }
+
     /// What the function makes of a series; nothing where that is no value.
     pub(super) fn column(&self, worker: &mut Worker<'_>, series: usize) -> Result<Option<Column>> {
         worker.read_present(series)?;

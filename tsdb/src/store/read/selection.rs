@@ -316,8 +316,7 @@ impl ReadSeries for ViewReader<'_> {
             let Some(told) = told else {
                 return Ok(None);
             };
-            bounds.min = bounds.min.min(told.min);
-            bounds.max = bounds.max.max(told.max);
+            bounds = around(bounds, told);
         }
         Ok(Some(bounds))
     }
@@ -325,9 +324,21 @@ impl ReadSeries for ViewReader<'_> {
 
 /// The bounds of nothing.
 const NO_BOUNDS: Bounds = Bounds {
+    first: i64::MAX,
+    last: i64::MIN,
     min: f64::INFINITY,
     max: f64::NEG_INFINITY,
 };
+
+/// Bounds of what lies within either.
+const fn around(a: Bounds, b: Bounds) -> Bounds {
+    Bounds {
+        first: if a.first < b.first { a.first } else { b.first },
+        last: if a.last > b.last { a.last } else { b.last },
+        min: a.min.min(b.min),
+        max: a.max.max(b.max),
+    }
+}
 
 /// Bounds of what is in memory; none where there are histograms.
 fn bounds_of(columns: &Columns, range: TimeRange) -> Option<Bounds> {
@@ -336,9 +347,14 @@ fn bounds_of(columns: &Columns, range: TimeRange) -> Option<Bounds> {
     }
     let floats = columns.floats.timestamps.iter().zip(&columns.floats.values);
     let inside = floats.filter(|(at, _)| range.contains(Timestamp(**at)));
-    Some(inside.fold(NO_BOUNDS, |bounds, (_, value)| Bounds {
-        min: bounds.min.min(*value),
-        max: bounds.max.max(*value),
+    Some(inside.fold(NO_BOUNDS, |bounds, (at, value)| {
+        let sample = Bounds {
+            first: *at,
+            last: *at,
+            min: *value,
+            max: *value,
+        };
+        around(bounds, sample)
     }))
 }
 
@@ -358,8 +374,13 @@ fn bounds_of_chunks(
         let (ChunkKind::Floats, Some(summary)) = (header.kind, header.summary) else {
             return Ok(None);
         };
-        bounds.min = bounds.min.min(summary.min);
-        bounds.max = bounds.max.max(summary.max);
+        let block = Bounds {
+            first: header.range.start.millis(),
+            last: header.range.end.millis(),
+            min: summary.min,
+            max: summary.max,
+        };
+        bounds = around(bounds, block);
     }
     Ok(Some(bounds))
 }
