@@ -6,6 +6,7 @@
 
 pub(crate) mod file;
 mod locate;
+mod query;
 mod retention;
 mod rules;
 pub(crate) mod tier;
@@ -31,6 +32,7 @@ use tsdb::rules::RulesConfig;
 use crate::cli::RunArgs;
 use crate::run::Role;
 use file::ConfigFile;
+use query::QueryLimits;
 use tier::TierConfig;
 
 /// What the program was told, checked.
@@ -68,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) metrics_retention_rules: Vec<RetentionRule>,
     /// Roll-ups of what is old.
     pub(crate) rollups: Vec<RollupOptions>,
+    /// What queries of metrics may cost.
+    pub(crate) query: QueryLimits,
     /// Rules, and whom to send alerts to.
     pub(crate) rules: RulesConfig,
     /// How long lines are kept.
@@ -133,9 +137,11 @@ impl Config {
                 series_per_target_max: self.series_per_target_max,
                 ..default.ingest
             },
+            query: self.query.engine(),
             api: ApiOptions {
                 cors_origin: self.cors_origin.clone(),
                 query_log_file: self.query_log_file.clone(),
+                queries_max: self.query.concurrency,
                 ..default.api
             },
             rollups: self.rollups.clone(),
@@ -187,6 +193,7 @@ impl Config {
         directory.get_or_insert_with(|| file.data.join("admission"));
         Ok(Self {
             file: None,
+            query: file.query.check()?,
             rules: file.rules.check(file.http)?,
             source: String::new(),
             http: file.http,
@@ -322,6 +329,15 @@ mod tests {
                 "rules:\n  alertmanagers:\n  - url: http://am\n    tls: x\n",
                 ":4: rules.alertmanagers[0]: unknown field `tls`",
             ),
+            (
+                "query:\n  timeout: 0s\n",
+                ":2: query.timeout: must be above 0",
+            ),
+            (
+                "query:\n  memory_bytes_max: 1MiB\n",
+                ":2: query.memory_bytes_max: must be at least 8MiB",
+            ),
+            ("query:\n  series_max: 0\n", ":2: query.series_max: "),
             ("shutdown_deadline: 0s\n", ":1: shutdown_deadline: must be"),
             ("- a\n", ":1: invalid type: sequence"),
         ] {

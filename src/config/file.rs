@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use storage::wal::sync::FsyncPolicy;
 use tsdb::api::cors::Origins;
 
+use super::query::QuerySection;
 use super::rules::RulesSection;
 use super::tier::TierSection;
 
@@ -27,6 +28,8 @@ pub(crate) struct ConfigFile {
     pub(crate) storage: StorageSection,
     /// The metrics store.
     pub(crate) metrics: MetricsSection,
+    /// What queries of metrics may cost.
+    pub(crate) query: QuerySection,
     /// Rules and alerts.
     pub(crate) rules: RulesSection,
     /// The log store.
@@ -102,6 +105,7 @@ impl Default for ConfigFile {
             shutdown_deadline: Duration::from_secs(10),
             storage: StorageSection::default(),
             metrics: MetricsSection::default(),
+            query: QuerySection::default(),
             rules: RulesSection::default(),
             logs: LogsSection::default(),
             agent: agent::AgentConfig::default(),
@@ -159,6 +163,7 @@ impl ConfigFile {
             ));
         }
         self.metrics.tier.check()?;
+        self.query.check()?;
         self.rules.check(self.http)?;
         if self.http == self.admission.listen && self.http.port() != 0 {
             return Err(format!(
@@ -186,7 +191,7 @@ impl<'de> Deserialize<'de> for Retention {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     let millis = parse_duration(&text).map_err(serde::de::Error::custom)?;
     Ok(Duration::from_millis(millis.unsigned_abs()))
