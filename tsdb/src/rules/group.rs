@@ -26,6 +26,9 @@ use super::evaluator::{Evaluator, Store};
 use super::file::{GroupSpec, RuleKind, RuleSpec};
 use super::template::TemplateContext;
 
+/// Scrapes and recording rules need a while after a start before alerts are what they were.
+const EVALUATIONS_BEFORE_RESTORE: u64 = 2;
+
 /// Whether a rule works.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Health {
@@ -171,6 +174,11 @@ impl Group {
         }
     }
 
+    /// Whether what an earlier run knew of its alerts is still to be looked for.
+    pub fn is_restoring(&self) -> bool {
+        self.restores && self.state.lock().evaluations < EVALUATIONS_BEFORE_RESTORE
+    }
+
     /// Its name in metrics: `FILE;NAME`.
     pub fn key(&self) -> String {
         format!("{};{}", self.file, self.spec.name)
@@ -253,8 +261,7 @@ impl Group {
             state.evaluations += 1;
             state.evaluations
         };
-        // Scrapes and recording rules need a while before alerts are what they were.
-        if self.restores && evaluations == 2 {
+        if self.restores && evaluations == EVALUATIONS_BEFORE_RESTORE {
             self.restore(bench, at);
         }
     }

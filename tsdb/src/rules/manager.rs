@@ -238,6 +238,8 @@ impl RuleManager {
             let slot = match old {
                 Some(old) if old.group.spec == spec && old.group.settings == settings => old,
                 old => {
+                    // One that changes while it waits for the state of alerts goes on waiting.
+                    let restores = (old.as_ref()).map_or(restores, |old| old.group.is_restoring());
                     let group = Group::new(spec, file, settings, restores);
                     if let Some(old) = old {
                         group.adopt(&old.group);
@@ -327,6 +329,14 @@ impl RuleManager {
         let mut schedule = self.inner.schedule.lock();
         if let Some(place) = schedule.departed.iter().position(|one| one.due <= now) {
             return Next::End(schedule.departed.swap_remove(place));
+        }
+        for slot in &mut schedule.slots {
+            // A clock that was set back must not keep a group waiting.
+            let next = slot
+                .group
+                .slot(now)
+                .saturating_add(slot.group.settings.interval_ms);
+            slot.due = slot.due.min(next);
         }
         let idle = schedule.slots.iter_mut().filter(|slot| !slot.is_running);
         match idle.min_by_key(|slot| slot.due) {

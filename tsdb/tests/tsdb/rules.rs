@@ -310,6 +310,49 @@ fn the_state_of_alerts_survives_a_restart() {
 }
 
 #[test]
+fn a_reload_soon_after_a_restart_does_not_forget_the_state_of_alerts() {
+    let text =
+        "groups:\n- name: g\n  rules:\n  - alert: Slow\n    expr: gauge > 10\n    for: 30m\n";
+    let disk = SimDisk::new(1);
+    let server = Server::start(&disk, 0, text);
+    server.minutes(0, 5, |_| Some(15.0));
+    drop(server);
+    let server = Server::start(&disk.after_kill(), 5, text);
+    server.minutes(5, 1, |_| Some(15.0));
+    server
+        .reload(&format!("{text}  - record: more\n    expr: gauge\n"))
+        .expect("taken");
+    // Due anew after the reload, so the second evaluation is that of the minute after the next at the latest.
+    server.minutes(6, 3, |_| Some(15.0));
+    let state = server.rules.groups()[0].state();
+    let alert = state.rules[0]
+        .alerts
+        .all()
+        .next()
+        .expect("an alert")
+        .clone();
+    let minute = (alert.active_at.millis() - NOW).div_euclid(MINUTE_MS);
+    assert!(state.rules[0].alerts.is_restored && minute <= 3, "{minute}");
+    let written = server.samples("ALERTS_FOR_STATE");
+    assert!(
+        written[0].1.last().is_some_and(|last| last.ends_with("@8")),
+        "{written:?}"
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_nobody_waiting() {
+    let server = Server::start(&SimDisk::new(1), 600, RECORDING);
+    server.minutes(600, 2, |_| Some(1.0));
+    server.minutes(0, 3, |_| Some(1.0));
+    let last = server.rules.groups()[0]
+        .state()
+        .last_evaluation
+        .expect("evaluated");
+    assert_eq!((last.millis() - NOW).div_euclid(MINUTE_MS), 2);
+}
+
+#[test]
 fn a_reload_takes_all_or_nothing_and_keeps_what_goes_on() {
     let server = Server::start(
         &SimDisk::new(1),
