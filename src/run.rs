@@ -160,8 +160,9 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         metrics = metrics.merge(stores.tsdb.surroundings_router(program, beside));
         if let Some(rules) = &rules {
             rules.manager.register(&mut registry);
+            let of_rules = tsdb::api::rules::router(rules.manager.clone());
             metrics = metrics
-                .merge(tsdb::api::rules::router(rules.manager.clone()))
+                .merge(stores.tsdb.with_origins(of_rules))
                 .merge(rules.router(config.admin_api));
         }
         metrics.merge(stores.logs.router())

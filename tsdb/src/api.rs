@@ -134,10 +134,14 @@ pub(crate) fn surroundings(
     program: program::Program,
     targets: Arc<dyn targets::Targets>,
 ) -> Router {
+    let router = program::router(tsdb.clone(), program).merge(targets::router(targets));
+    with_origins(tsdb, router)
+}
+
+/// Has the answers of a router say which pages of other origins may read them.
+pub(crate) fn with_origins(tsdb: &Tsdb, router: Router) -> Router {
     let origins = tsdb.options().api.cors_origin.clone();
-    program::router(tsdb.clone(), program)
-        .merge(targets::router(targets))
-        .layer(from_fn_with_state(origins, cors::say))
+    router.layer(from_fn_with_state(origins, cors::say))
 }
 
 /// The routes below `/api/v1`.

@@ -389,6 +389,11 @@ impl Tsdb {
         api::surroundings(self, program, targets)
     }
 
+    /// Has the answers of a router beside this one say which pages of other origins may read them.
+    pub fn with_origins(&self, router: axum::Router) -> axum::Router {
+        api::with_origins(self, router)
+    }
+
     /// Makes the store's counters part of what `registry` exposes, under `taffrail_tsdb_`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(TsdbCollector::new(self.clone())));

@@ -6,6 +6,7 @@ use model::matcher::Matcher;
 use model::time::{TimeRange, Timestamp, parse_duration};
 
 use super::response::ApiError;
+use crate::query::check::NO_MATCHER;
 use crate::query::parse_series_selector;
 
 /// Upstream's earliest and latest instants as texts, which clients send for "any time".
@@ -117,13 +118,14 @@ impl Params {
     pub(super) fn matchers(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
         self.all("match[]")
             .map(|text| {
-                let matchers = parse_series_selector(text)
-                    .map_err(|error| ApiError::parameter("match[]", error))?;
-                if matchers.iter().all(Matcher::matches_empty) {
-                    let reason = "match[] must contain at least one non-empty matcher";
-                    return Err(ApiError::parameter("match[]", reason));
-                }
-                Ok(matchers)
+                parse_series_selector(text).map_err(|error| {
+                    if error.message == NO_MATCHER {
+                        // Upstream looks for this one outside of its parser.
+                        let reason = "match[] must contain at least one non-empty matcher";
+                        return ApiError::parameter("match[]", reason);
+                    }
+                    ApiError::parameter("match[]", error)
+                })
             })
             .collect()
     }

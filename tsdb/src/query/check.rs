@@ -8,6 +8,9 @@ use model::labels::METRIC_NAME;
 use super::ast::{Binary, BinaryOp, Call, Cardinality, Expr, Span, ValueType, VectorSelector};
 use super::parser::ParseError;
 
+/// The error of a selector that would select everything.
+pub const NO_MATCHER: &str = "vector selector must contain at least one non-empty matcher";
+
 /// Checks a tree, and settles what depends on types.
 pub fn check(input: &str, expr: &mut Expr) -> Result<(), ParseError> {
     Checker { input }.expr(expr).map(|_| ())
@@ -94,8 +97,7 @@ impl Checker<'_> {
         if node.only_labels || node.matchers.iter().any(|matcher| !matcher.matches_empty()) {
             return Ok(());
         }
-        let message = "vector selector must contain at least one non-empty matcher";
-        self.fail(node.span, message)
+        self.fail(node.span, NO_MATCHER)
     }
 
     fn call(&self, node: &mut Call) -> Checked<()> {

@@ -201,7 +201,7 @@ async fn labels_and_series_follow_matchers_limits_and_escapes() {
         ),
     ] {
         if data.is_empty() {
-            let message = r#"invalid parameter "match[]": 1:1: parse error: vector selector must contain at least one non-empty matcher"#;
+            let message = r#"invalid parameter "match[]": match[] must contain at least one non-empty matcher"#;
             check(&tsdb, uri, 400, &error("bad_data", message)).await;
         } else {
             check(&tsdb, uri, 200, &success(data)).await;
