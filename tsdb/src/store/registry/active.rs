@@ -39,15 +39,21 @@ impl ActiveRegistries {
     /// What looks series up. While it is there no new series is taken in, but for
     /// [`Lookup::let_pass`].
     pub(crate) fn lookup(&self) -> Lookup<'_> {
-        let registries = self.0.iter().map(|shared| shared.read_in_turn());
         Lookup {
-            shards: registries.map(|registry| (registry, 0)).collect(),
+            of: self,
+            shards: self.read().map(|registry| (registry, 0)).collect(),
         }
+    }
+
+    /// The registries to read, all taken in the order of the shards.
+    fn read(&self) -> impl Iterator<Item = RwLockReadGuard<'_, Registry>> {
+        self.0.iter().map(|shared| shared.read_in_turn())
     }
 }
 
 /// Looks series up by the bytes they are named with.
 pub(crate) struct Lookup<'a> {
+    of: &'a ActiveRegistries,
     /// By shard: the registry, and which series is likely to be next.
     shards: Vec<(RwLockReadGuard<'a, Registry>, SeriesRef)>,
 }
@@ -69,15 +75,20 @@ impl Lookup<'_> {
     }
 
     /// Lets those pass who wait for a registry to write to.
+    ///
+    /// All are given back before the first is taken again. Two who each waited for one and kept the other would wait
+    /// for ever, where a writer waits for each.
     pub(crate) fn let_pass(&mut self) {
-        for (registry, _) in &mut self.shards {
-            RwLockReadGuard::bump(registry);
-        }
+        let guesses: Vec<SeriesRef> = (self.shards.drain(..)).map(|(_, guess)| guess).collect();
+        self.shards.extend(self.of.read().zip(guesses));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Barrier, mpsc};
+    use std::time::Duration;
+
     use model::labels::split_pair;
     use model::sample::SeriesSamples;
     use model::wire::remote_write::TimeSeries;
@@ -96,6 +107,46 @@ mod tests {
             ..SeriesSamples::default()
         };
         TimeSeries::from(&series).encode_to_vec()
+    }
+
+    #[test]
+    fn two_who_look_up_and_a_writer_for_each_shard_all_come_to_an_end() {
+        let shards = [(); 2].map(|()| Arc::new(Shared::default()));
+        let active = ActiveRegistries::new(shards.iter().cloned());
+        let (done, all_done) = mpsc::channel();
+        let (look, start) = (Arc::new(Barrier::new(3)), Arc::new(Barrier::new(3)));
+        for _ in 0..2 {
+            let (active, done) = (active.clone(), done.clone());
+            let (look, start) = (Arc::clone(&look), Arc::clone(&start));
+            std::thread::spawn(move || {
+                let mut lookup = active.lookup();
+                look.wait();
+                start.wait();
+                lookup.let_pass();
+                drop(lookup);
+                done.send(()).expect("somebody waits");
+            });
+        }
+        look.wait();
+        for shared in &shards {
+            let (shared, done) = (Arc::clone(shared), done.clone());
+            std::thread::spawn(move || {
+                shared.write(|_| ());
+                done.send(()).expect("somebody waits");
+            });
+        }
+        // Nobody gets in beside a writer that waits.
+        while shards
+            .iter()
+            .any(|shared| shared.registry.try_read().is_some())
+        {
+            std::thread::yield_now();
+        }
+        start.wait();
+        for _ in 0..4 {
+            let ended = all_done.recv_timeout(Duration::from_mins(1));
+            ended.expect("nobody waits for ever");
+        }
     }
 
     #[test]
