@@ -34,8 +34,8 @@ pub struct EngineOptions {
     pub series_max: usize,
     /// How many bytes all queries may hold together.
     ///
-    /// 256 MiB are four times what a dashboard of 24 panels holds that each ask for 1,000 points of
-    /// 100 series, answers included, and half of the 512 MiB of a small server.
+    /// A gibibyte: a count of the million series that `series_max` lets through holds about 280 MiB of labels, and
+    /// the last quarter is for small queries.
     pub memory_bytes_max: usize,
     /// How long a query may take; a query may ask for less.
     pub timeout: Duration,
@@ -52,7 +52,7 @@ impl Default for EngineOptions {
             subquery_step_millis: 60_000,
             samples_max: 50_000_000,
             series_max: 1_000_000,
-            memory_bytes_max: 256 << 20,
+            memory_bytes_max: 1 << 30,
             timeout: Duration::from_mins(2),
             workers: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
