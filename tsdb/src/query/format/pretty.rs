@@ -48,6 +48,8 @@ fn write(text: &mut String, expr: &Expr, level: usize) {
             write(text, &node.expr, level);
             let _ = write!(text, "{}", Window(node));
         }
+        // As upstream leaves it: a subquery that fits its line begins at the margin.
+        Expr::Subquery(_) => text.push_str(&line),
         Expr::Unary(node) if line.len() > LINE_BYTES_MAX => {
             let mut inner = String::new();
             write(&mut inner, &node.expr, level);
