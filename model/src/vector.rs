@@ -172,8 +172,13 @@ pub fn write_list<T>(out: &mut String, items: &[T], mut write: impl FnMut(&mut S
 
 /// Appends a label set as an object.
 pub fn write_labels(out: &mut String, labels: &Labels) {
+    write_pairs(out, labels.iter());
+}
+
+/// Appends names and their texts as an object.
+pub fn write_pairs<'a>(out: &mut String, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
     out.push('{');
-    for (index, (name, value)) in labels.iter().enumerate() {
+    for (index, (name, value)) in pairs.enumerate() {
         if index > 0 {
             out.push(',');
         }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::routing::get;
 use model::matcher::Matcher;
 use model::time::Timestamp;
-use model::vector::{write_labels, write_list, write_text};
+use model::vector::{write_labels, write_list, write_pairs, write_text};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::params::Params;
@@ -230,12 +230,12 @@ fn write_rule(out: &mut String, rule: &RuleSpec, state: &RuleState, with_alerts:
         let (hold, keep) = (seconds(spec.hold_ms), seconds(spec.keep_firing_ms));
         let _ = write!(out, ",\"duration\":{hold},\"keepFiringFor\":{keep}");
         out.push_str(",\"labels\":");
-        write_pairs(out, &labels);
+        write_pairs(out, labels.iter().copied());
         out.push_str(",\"annotations\":");
         let annotations: Vec<(&str, &str)> = (spec.annotations.iter())
             .map(|(name, value)| (name.as_str(), value.text()))
             .collect();
-        write_pairs(out, &annotations);
+        write_pairs(out, annotations.iter().copied());
         out.push_str(",\"alerts\":");
         let shown: Vec<&Alert> = if with_alerts {
             state.alerts.active().collect()
@@ -250,7 +250,7 @@ fn write_rule(out: &mut String, rule: &RuleSpec, state: &RuleState, with_alerts:
         write_text(out, &rule.expr);
         if !labels.is_empty() {
             out.push_str(",\"labels\":");
-            write_pairs(out, &labels);
+            write_pairs(out, labels.iter().copied());
         }
     }
     out.push_str(",\"health\":");
@@ -281,7 +281,7 @@ fn write_alert(out: &mut String, alert: &Alert) {
     let annotations: Vec<(&str, &str)> = (alert.annotations.iter())
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    write_pairs(out, &annotations);
+    write_pairs(out, annotations.iter().copied());
     out.push_str(",\"state\":");
     write_text(out, alert.state.as_str());
     out.push_str(",\"activeAt\":");
@@ -315,17 +315,4 @@ fn exponential(value: f64) -> String {
 fn write_instant(out: &mut String, at: Timestamp) {
     let instant = jiff::Timestamp::from_millisecond(at.millis()).unwrap_or_default();
     write_text(out, &instant.to_string());
-}
-
-fn write_pairs(out: &mut String, pairs: &[(&str, &str)]) {
-    out.push('{');
-    for (index, (name, value)) in pairs.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        write_text(out, name);
-        out.push(':');
-        write_text(out, value);
-    }
-    out.push('}');
 }
