@@ -33,7 +33,7 @@ use crate::ingest::limits::IngestLimits;
 use crate::ingest::metadata::MetadataStore;
 use crate::ingest::otlp::{self, Encoding, OtlpError};
 use crate::ingest::refusal::Refused;
-use crate::ingest::remote_write::{self, DecodeError, Room, version_2};
+use crate::ingest::remote_write::{self, DecodeError, Room, Version};
 use crate::query::{Engine, EngineOptions};
 use crate::rollup::source::RolledSource;
 use crate::rollup::{Rollup, RollupOptions};
@@ -41,7 +41,6 @@ use crate::store::MetricStore;
 use crate::store::memtable::active_registries;
 use crate::store::read::Reader;
 use crate::store::read::cache::BlockCache;
-use crate::store::registry::ActiveRegistries;
 
 pub use background::TsdbBackground;
 
@@ -239,38 +238,16 @@ impl Tsdb {
     /// Stores what of the body of a remote write 1.0 may be stored. On an error none of it was
     /// acknowledged.
     pub fn write(&self, body: &[u8]) -> Result<Appended, WriteError> {
-        self.write_decoded(|limits, accepted, registries, room| {
-            remote_write::decode(body, limits, accepted, registries, room)
-        })
+        self.write_version(Version::One, body)
     }
 
-    /// The same of a remote write 2.0.
-    pub fn write_version_2(&self, body: &[u8]) -> Result<Appended, WriteError> {
-        self.write_decoded(|limits, accepted, registries, room| {
-            version_2::decode(body, limits, accepted, registries, room)
-        })
-    }
-
-    /// The same of an export of OTLP's metrics.
-    pub fn write_otlp(&self, body: &[u8], encoding: Encoding) -> Result<Appended, OtlpWriteError> {
-        let limits = &self.inner.options.ingest;
-        let (mut batch, refused) = otlp::decode(body, encoding, limits, self.accepted_range())?;
-        Ok(self.append_batch(&mut batch, refused)?)
-    }
-
-    fn write_decoded(
-        &self,
-        decode: impl FnOnce(
-            &IngestLimits,
-            TimeRange,
-            &ActiveRegistries,
-            &mut Room,
-        ) -> Result<(Batch, Refused), DecodeError>,
-    ) -> Result<Appended, WriteError> {
+    /// The same of a remote write of either version.
+    pub fn write_version(&self, version: Version, body: &[u8]) -> Result<Appended, WriteError> {
         let limits = &self.inner.options.ingest;
         let mut room = self.inner.rooms.lock().pop().unwrap_or_default();
         let registries = active_registries(&self.inner.store.view());
-        let decoded = decode(limits, self.accepted_range(), &registries, &mut room);
+        let accepted = self.accepted_range();
+        let decoded = remote_write::decode(version, body, limits, accepted, &registries, &mut room);
         let written = decoded.map_err(WriteError::from);
         let written = written.and_then(|(mut batch, refused)| {
             let appended = self.append_batch(&mut batch, refused);
@@ -283,6 +260,13 @@ impl Tsdb {
         }
         drop(rooms);
         written
+    }
+
+    /// The same of an export of OTLP's metrics.
+    pub fn write_otlp(&self, body: &[u8], encoding: Encoding) -> Result<Appended, OtlpWriteError> {
+        let limits = &self.inner.options.ingest;
+        let (mut batch, refused) = otlp::decode(body, encoding, limits, self.accepted_range())?;
+        Ok(self.append_batch(&mut batch, refused)?)
     }
 
     fn append_batch(

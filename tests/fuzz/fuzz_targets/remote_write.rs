@@ -4,8 +4,10 @@
 use libfuzzer_sys::fuzz_target;
 use model::time::TimeRange;
 use tsdb::ingest::limits::IngestLimits;
-use tsdb::ingest::remote_write::decode_unpacked;
+use tsdb::ingest::remote_write::{Version, decode_unpacked};
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = decode_unpacked(bytes, &IngestLimits::default(), TimeRange::ALL);
+    for version in [Version::One, Version::Two] {
+        let _ = decode_unpacked(version, bytes, &IngestLimits::default(), TimeRange::ALL);
+    }
 });

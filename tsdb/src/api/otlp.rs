@@ -6,8 +6,7 @@
 
 use std::io::Read as _;
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest as _, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use flate2::read::MultiGzDecoder;
@@ -16,7 +15,7 @@ use prost::Message as _;
 use serde_json::json;
 
 use super::Api;
-use super::write::{append_failure, later, text};
+use super::write::{append_failure, later, receive, text};
 use crate::database::{Appended, OtlpWriteError};
 use crate::ingest::otlp::{Encoding, OtlpError};
 
@@ -36,15 +35,9 @@ pub(super) async fn metrics(State(api): State<Api>, request: Request) -> Respons
         Ok(found) => found,
         Err(reason) => return text(StatusCode::BAD_REQUEST, reason),
     };
-    // Before the body is read: what waits is held in memory.
-    let Ok(_place) = api.write_places.try_acquire() else {
-        api.tsdb.counters().turn_write_away();
-        let reason = "too many writes are waiting; try again later";
-        return later(&api, StatusCode::TOO_MANY_REQUESTS, reason.to_owned());
-    };
-    let body = match Bytes::from_request(request, &()).await {
-        Ok(body) => body,
-        Err(rejection) => return text(rejection.status(), rejection.body_text()),
+    let (_place, body) = match receive(&api, request).await {
+        Ok(received) => received,
+        Err(response) => return response,
     };
     let bytes_max = api.tsdb.options().ingest.unpacked_bytes_max;
     let written = api.run_write(move |api| match packing {

@@ -8,10 +8,11 @@ use axum::extract::{FromRequest as _, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use storage::store::AppendError;
+use tokio::sync::SemaphorePermit;
 
 use super::Api;
 use crate::database::{Appended, WriteError};
-use crate::ingest::remote_write::DecodeError;
+use crate::ingest::remote_write::{DecodeError, Version};
 
 const PROTOBUF: &str = "application/x-protobuf";
 const SAMPLES_WRITTEN: HeaderName =
@@ -21,45 +22,17 @@ const HISTOGRAMS_WRITTEN: HeaderName =
 const EXEMPLARS_WRITTEN: HeaderName =
     HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
 
-/// The message of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Message {
-    Version1,
-    Version2,
-}
-
-impl Message {
-    const ALL: [Self; 2] = [Self::Version1, Self::Version2];
-
-    /// As a parameter of the content type may name it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Version1 => "prometheus.WriteRequest",
-            Self::Version2 => "io.prometheus.write.v2.Request",
-        }
-    }
-}
-
 /// `write`
 pub(super) async fn write(State(api): State<Api>, request: Request) -> Response {
-    let message = match message_of(request.headers()) {
-        Ok(message) => message,
+    let version = match version_of(request.headers()) {
+        Ok(version) => version,
         Err(reason) => return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason),
     };
-    // Before the body is read: what waits is held in memory.
-    let Ok(_place) = api.write_places.try_acquire() else {
-        api.tsdb.counters().turn_write_away();
-        let reason = "too many writes are waiting; try again later";
-        return later(&api, StatusCode::TOO_MANY_REQUESTS, reason.to_owned());
+    let (_place, body) = match receive(&api, request).await {
+        Ok(received) => received,
+        Err(response) => return response,
     };
-    let body = match Bytes::from_request(request, &()).await {
-        Ok(body) => body,
-        Err(rejection) => return text(rejection.status(), rejection.body_text()),
-    };
-    let written = api.run_write(move |api| match message {
-        Message::Version1 => api.tsdb.write(&body),
-        Message::Version2 => api.tsdb.write_version_2(&body),
-    });
+    let written = api.run_write(move |api| api.tsdb.write_version(version, &body));
     let (mut response, appended) = match written.await {
         Ok(Ok(appended)) if appended.refused.is_empty() => {
             (StatusCode::NO_CONTENT.into_response(), appended)
@@ -74,10 +47,27 @@ pub(super) async fn write(State(api): State<Api>, request: Request) -> Response 
             (response, Appended::default())
         }
     };
-    if message == Message::Version2 {
+    if version == Version::Two {
         count_written(response.headers_mut(), &appended);
     }
     response
+}
+
+/// The body of a write, and the place that it holds while it waits and is stored.
+pub(super) async fn receive(
+    api: &Api,
+    request: Request,
+) -> Result<(SemaphorePermit<'_>, Bytes), Response> {
+    // Before the body is read: what waits is held in memory.
+    let Ok(place) = api.write_places.try_acquire() else {
+        api.tsdb.counters().turn_write_away();
+        let reason = "too many writes are waiting; try again later".to_owned();
+        return Err(later(api, StatusCode::TOO_MANY_REQUESTS, reason));
+    };
+    match Bytes::from_request(request, &()).await {
+        Ok(body) => Ok((place, body)),
+        Err(rejection) => Err(text(rejection.status(), rejection.body_text())),
+    }
 }
 
 /// Says what was stored, as version 2 wants it in every case.
@@ -117,13 +107,13 @@ pub(super) fn append_failure(api: &Api, error: &AppendError) -> Response {
 }
 
 /// What is neither said nor wrong is taken for version 1 in snappy, as upstream does.
-fn message_of(headers: &HeaderMap) -> Result<Message, String> {
+fn version_of(headers: &HeaderMap) -> Result<Version, String> {
     let header = |name| {
         let value = headers.get(name);
         value.map_or("", |value| value.to_str().unwrap_or("?"))
     };
     let kind = header(header::CONTENT_TYPE).trim();
-    let mut message = Message::Version1;
+    let mut version = Version::One;
     let mut parts = kind.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default();
     if !media.is_empty() && media != PROTOBUF {
@@ -141,9 +131,9 @@ fn message_of(headers: &HeaderMap) -> Result<Message, String> {
             ));
         };
         if name == "proto" {
-            let mut known = Message::ALL.into_iter();
-            message = known.find(|message| message.name() == value).ok_or_else(|| {
-                let accepted = Message::ALL.map(Message::name).join(" ");
+            let mut known = Version::ALL.into_iter();
+            version = known.find(|version| version.message() == value).ok_or_else(|| {
+                let accepted = Version::ALL.map(Version::message).join(" ");
                 format!("{value} protobuf message is not accepted by this server; accepted [{accepted}]")
             })?;
             break;
@@ -155,7 +145,7 @@ fn message_of(headers: &HeaderMap) -> Result<Message, String> {
             "{encoding} encoding (compression) is not accepted by this server; only snappy is acceptable"
         ));
     }
-    Ok(message)
+    Ok(version)
 }
 
 /// An answer that asks the sender to come back.

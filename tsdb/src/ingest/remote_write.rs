@@ -142,9 +142,47 @@ impl Unpacked {
     }
 }
 
+/// Which message a remote write is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// 1.0
+    One,
+    /// 2.0
+    Two,
+}
+
+impl Version {
+    pub(crate) const ALL: [Self; 2] = [Self::One, Self::Two];
+
+    /// Its message, as a parameter of the content type may name it.
+    pub(crate) const fn message(self) -> &'static str {
+        match self {
+            Self::One => "prometheus.WriteRequest",
+            Self::Two => "io.prometheus.write.v2.Request",
+        }
+    }
+
+    /// Decodes a message into `batch`, which is empty.
+    fn decode_into(
+        self,
+        batch: Batch,
+        message: &[u8],
+        limits: &IngestLimits,
+        accepted: TimeRange,
+        registries: &ActiveRegistries,
+    ) -> Result<(Batch, Refused), DecodeError> {
+        let decode = match self {
+            Self::One => decode_into,
+            Self::Two => version_2::decode_into,
+        };
+        decode(batch, message, limits, accepted, registries)
+    }
+}
+
 /// Decodes a remote write: what may be stored of it, and what may not. Series that `registries` know are
 /// their numbers there.
 pub(crate) fn decode(
+    version: Version,
     body: &[u8],
     limits: &IngestLimits,
     accepted: TimeRange,
@@ -152,18 +190,19 @@ pub(crate) fn decode(
     room: &mut Room,
 ) -> Result<(Batch, Refused), DecodeError> {
     room.unpack(body, limits, |batch, message| {
-        decode_into(batch, message, limits, accepted, registries)
+        version.decode_into(batch, message, limits, accepted, registries)
     })
 }
 
 /// Decodes the message of a remote write.
 pub fn decode_unpacked(
+    version: Version,
     message: &[u8],
     limits: &IngestLimits,
     accepted: TimeRange,
 ) -> Result<(Batch, Refused), DecodeError> {
     let registries = ActiveRegistries::default();
-    decode_into(Batch::default(), message, limits, accepted, &registries)
+    version.decode_into(Batch::default(), message, limits, accepted, &registries)
 }
 
 /// Decodes a message into `batch`, which is empty.

@@ -66,7 +66,7 @@ fn bits(series: &[SeriesSamples]) -> Vec<String> {
 
 /// Series that no rule stands against: the reader refuses others, which the oracle does not know of.
 fn check(message: &[u8]) {
-    let read = decode_unpacked(message, &limits(), TimeRange::ALL);
+    let read = decode_unpacked(Version::One, message, &limits(), TimeRange::ALL);
     let expected = oracle(message);
     let (batch, refused) = match read {
         Ok(read) => read,
@@ -306,7 +306,7 @@ proptest! {
         check_unless_groups(&bytes);
         let none_known = ActiveRegistries::default();
         let mut room = Room::default();
-        let _ = decode(&bytes, &limits(), TimeRange::ALL, &none_known, &mut room);
+        let _ = decode(Version::One, &bytes, &limits(), TimeRange::ALL, &none_known, &mut room);
     }
 
     #[test]
@@ -324,7 +324,7 @@ proptest! {
 /// Groups, and fields of another wire type than their message says, are where the two may differ:
 /// this reader refuses what it does not know, always.
 fn check_unless_groups(message: &[u8]) {
-    if decode_unpacked(message, &limits(), TimeRange::ALL).is_ok() {
+    if decode_unpacked(Version::One, message, &limits(), TimeRange::ALL).is_ok() {
         check(message);
     }
 }
@@ -378,7 +378,7 @@ fn a_request_that_grows_when_decoded_is_given_up() {
     ] {
         let message = request.encode_to_vec();
         assert!(message.len() < 2_000, "{what}");
-        let read = decode_unpacked(&message, &limits, TimeRange::ALL);
+        let read = decode_unpacked(Version::One, &message, &limits, TimeRange::ALL);
         assert!(
             matches!(read, Err(DecodeError::TooHeavy { limit: 10_000, .. })),
             "{what}: {read:?}"
@@ -388,7 +388,7 @@ fn a_request_that_grows_when_decoded_is_given_up() {
     let mut message = vec![0x0a];
     prost::encoding::encode_varint(samples.len() as u64, &mut message);
     message.extend(samples.as_bytes());
-    let read = decode_unpacked(&message, &limits, TimeRange::ALL);
+    let read = decode_unpacked(Version::One, &message, &limits, TimeRange::ALL);
     assert!(
         matches!(read, Err(DecodeError::TooHeavy { .. })),
         "{read:?}"
@@ -415,7 +415,8 @@ fn samples_before_their_labels_are_samples() {
     message.extend(labels.encode_to_vec());
     let mut request = vec![0x0a, message.len() as u8];
     request.extend(message);
-    let (batch, refused) = decode_unpacked(&request, &limits(), TimeRange::ALL).expect("a request");
+    let (batch, refused) =
+        decode_unpacked(Version::One, &request, &limits(), TimeRange::ALL).expect("a request");
     assert!(refused.is_empty());
     let series = batch.iter().next().expect("a series");
     assert_eq!(

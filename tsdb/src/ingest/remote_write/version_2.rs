@@ -21,7 +21,7 @@ use model::sample::{Exemplar, Metadata, MetricType};
 use model::time::{TimeRange, Timestamp};
 use storage::codec::Malformed;
 
-use super::{DecodeError, ReadError, Room, histogram};
+use super::{DecodeError, ReadError, histogram};
 use crate::ingest::batch::{Batch, Start};
 use crate::ingest::build::{Builder, GiveUp};
 use crate::ingest::limits::IngestLimits;
@@ -32,32 +32,8 @@ use crate::store::registry::ActiveRegistries;
 /// References of a series that are repeated in an error.
 const REFERENCES_SHOWN: usize = 16;
 
-/// Decodes a remote write: what may be stored of it, and what may not. Series that `registries` know are
-/// their numbers there.
-pub(crate) fn decode(
-    body: &[u8],
-    limits: &IngestLimits,
-    accepted: TimeRange,
-    registries: &ActiveRegistries,
-    room: &mut Room,
-) -> Result<(Batch, Refused), DecodeError> {
-    room.unpack(body, limits, |batch, message| {
-        decode_into(batch, message, limits, accepted, registries)
-    })
-}
-
-/// Decodes the message of a remote write.
-pub fn decode_unpacked(
-    message: &[u8],
-    limits: &IngestLimits,
-    accepted: TimeRange,
-) -> Result<(Batch, Refused), DecodeError> {
-    let registries = ActiveRegistries::default();
-    decode_into(Batch::default(), message, limits, accepted, &registries)
-}
-
 /// Decodes a message into `batch`, which is empty.
-fn decode_into(
+pub(super) fn decode_into(
     batch: Batch,
     message: &[u8],
     limits: &IngestLimits,

@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
     use crate::ingest::limits::IngestLimits;
-    use crate::ingest::remote_write::{self, Room};
+    use crate::ingest::remote_write::{self, Room, Version};
     use crate::store::registry::ActiveRegistries;
 
     fn series(numbers: &[u32], at: i64) -> Vec<SeriesSamples> {
@@ -198,7 +198,14 @@ mod tests {
         let registries = ActiveRegistries::new(std::iter::once(Arc::clone(&old.shared)));
         let body = remote_write::encode(&series(&[4, 5, 2, 4], 2), &[]).expect("encodes");
         let (limits, mut room) = (IngestLimits::default(), Room::default());
-        let decoded = remote_write::decode(&body, &limits, TimeRange::ALL, &registries, &mut room);
+        let decoded = remote_write::decode(
+            Version::One,
+            &body,
+            &limits,
+            TimeRange::ALL,
+            &registries,
+            &mut room,
+        );
         let (batch, _) = decoded.expect("own encoding");
         let known = batch.iter().map(|series| series.identity);
         let known: Vec<bool> = known.map(|id| matches!(id, Identity::Known(_))).collect();
