@@ -114,6 +114,14 @@ pub(crate) struct RunArgs {
     /// Address of the admission webhook (TLS) [default: 127.0.0.1:9443]
     #[arg(long, value_name = "ADDR", env = "TAFFRAIL_WEBHOOK")]
     pub(crate) webhook: Option<SocketAddr>,
+    /// File that says how the HTTP port is protected (TLS), as Prometheus has it
+    #[arg(
+        long,
+        alias = "web.config.file",
+        value_name = "FILE",
+        env = "TAFFRAIL_WEB_CONFIG_FILE"
+    )]
+    pub(crate) web_config_file: Option<PathBuf>,
     /// Folder that holds all data [default: ./taffrail-data]
     #[arg(long, value_name = "DIR", env = "TAFFRAIL_DATA")]
     pub(crate) data: Option<PathBuf>,

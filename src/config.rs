@@ -10,6 +10,7 @@ mod query;
 mod retention;
 mod rules;
 pub(crate) mod tier;
+pub(crate) mod web;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ use crate::run::Role;
 use file::ConfigFile;
 use query::QueryLimits;
 use tier::TierConfig;
+use web::WebSection;
 
 /// What the program was told, checked.
 #[derive(Clone, Debug)]
@@ -44,6 +46,10 @@ pub(crate) struct Config {
     pub(crate) source: String,
     /// Address of the HTTP APIs.
     pub(crate) http: SocketAddr,
+    /// How that is protected.
+    pub(crate) web: WebSection,
+    /// The file for that which the command line names.
+    pub(crate) web_config_file: Option<PathBuf>,
     /// Folder that holds all data.
     pub(crate) data: PathBuf,
     /// How long a stop may take.
@@ -110,6 +116,8 @@ impl Config {
         Ok(Self {
             file: args.config.clone(),
             source,
+            web: crate::web::section_of(config.web, args.web_config_file.clone()),
+            web_config_file: args.web_config_file.clone(),
             ..config
         })
     }
@@ -197,6 +205,8 @@ impl Config {
             rules: file.rules.check(file.http)?,
             source: String::new(),
             http: file.http,
+            web: file.web,
+            web_config_file: None,
             // Nothing is authenticated: whoever reaches the port may ask.
             admin_api: (file.metrics.admin_api).unwrap_or_else(|| file.http.ip().is_loopback()),
             data: file.data,
@@ -229,6 +239,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<ConfigFile> {
     let mut file = parse(&text).map_err(|problem| anyhow!("{}{problem}", path.display()))?;
     if let Some(folder) = path.parent() {
         file.rules.resolve(folder);
+        file.web.resolve(folder);
     }
     Ok(file)
 }
@@ -338,6 +349,22 @@ mod tests {
                 ":2: query.memory_bytes_max: must be at least 8MiB",
             ),
             ("query:\n  series_max: 0\n", ":2: query.series_max: "),
+            (
+                "web:\n  tls_server_config:\n    cert_file: a\n",
+                ":2: web.tls_server_config.key_file: is missing",
+            ),
+            (
+                "web:\n  tls_server_config: {cert_file: a, key_file: b, client_ca_file: c}\n",
+                ":2: web.tls_server_config.client_ca_file: has no effect without",
+            ),
+            (
+                "web:\n  tls_server_config: {cert_file: a, key_file: b, min_version: TLS11}\n",
+                ":2: web.tls_server_config.min_version: unknown variant `TLS11`",
+            ),
+            (
+                "web:\n  config_file: a\n  tls_server_config: {}\n",
+                ":3: web.tls_server_config: stands here and belongs into",
+            ),
             ("shutdown_deadline: 0s\n", ":1: shutdown_deadline: must be"),
             ("- a\n", ":1: invalid type: sequence"),
         ] {

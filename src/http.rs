@@ -8,11 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 use tower_http::compression::CompressionLayer;
+
+use crate::web::Web;
 
 /// The counters of every role; there once every role has registered its own.
 pub(crate) type SharedRegistry = Arc<OnceLock<Registry>>;
@@ -67,6 +71,19 @@ pub(crate) fn router(
         None => own,
     };
     routes.layer(CompressionLayer::new().gzip(true).zstd(true))
+}
+
+/// Has everything that `router` answers, unknown paths too, go through what protects the port.
+pub(crate) fn protected(router: Router, web: Arc<Web>) -> Router {
+    Router::new()
+        .fallback_service(router)
+        .layer(from_fn_with_state(web, protect))
+}
+
+async fn protect(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().extend(web.headers());
+    response
 }
 
 async fn web_page() -> Html<&'static str> {

@@ -6,10 +6,12 @@
 //! - [`cli`]: the command line as it is written.
 //! - [`config`]: what was written, checked whole, and what it means.
 //! - [`run`]: the roles: what is started, in which order, and how it stops.
-//! - [`rules`]: how alerts are sent, and rules loaded anew.
+//! - [`rules`]: rules, and how alerts are sent.
+//! - [`reload`]: what is read anew while the program runs.
 //! - [`snapshots`]: snapshots of a data folder.
 //! - [`wiring`]: how the members, which do not know each other, reach one another.
 //! - [`http`]: the one port for HTTP.
+//! - [`web`]: how it is protected.
 //! - [`commands`]: what the other commands do: ask a server, judge files, move data, print.
 
 mod cli;
@@ -17,10 +19,12 @@ mod commands;
 mod config;
 mod http;
 mod program;
+mod reload;
 mod rules;
 mod run;
 mod snapshots;
 mod tier;
+mod web;
 mod wiring;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -149,6 +153,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Check { what: None, config }) => {
             let config = config.unwrap_or_default();
             let read = config::reread(&config)?;
+            web::Web::open(read.web.clone())?;
             commands::check_rules::configured(&read.rules.files)?;
             print(format!("{}: valid\n", config.display()))
         }

@@ -1,19 +1,15 @@
-//! Rules in the running program: how alerts reach an Alertmanager, and how rules are loaded anew.
+//! Rules in the running program: how they are loaded, and how alerts reach an Alertmanager.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::post;
 use storage::clock::SystemClock;
 use tokio::runtime::Handle;
 use tsdb::Tsdb;
 use tsdb::rules::notifier::{Alertmanager, Credentials, Deliver, DeliveryError, Notifier};
 use tsdb::rules::{LoadError, RuleManager};
 
-use crate::config::{self, Config};
+use crate::config::Config;
 
 /// Posts alerts over HTTP. Called from threads that are not the runtime's.
 struct HttpDeliver {
@@ -58,13 +54,11 @@ impl Deliver for HttpDeliver {
 #[derive(Clone)]
 pub(crate) struct Rules {
     pub(crate) manager: RuleManager,
-    /// The configuration file, where there is one.
-    file: Option<PathBuf>,
 }
 
 impl Rules {
     /// Loads what is configured.
-    pub(crate) fn load(config: &Config, tsdb: &Tsdb, runtime: Handle) -> anyhow::Result<Self> {
+    pub(crate) fn open(config: &Config, tsdb: &Tsdb, runtime: Handle) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder().build();
         let deliver = HttpDeliver {
             client: client.context("cannot make a client for Alertmanagers")?,
@@ -76,55 +70,14 @@ impl Rules {
             Notifier::new(Arc::new(deliver)),
             Arc::new(SystemClock),
         );
-        (manager.load(&config.rules)).map_err(|error| load_error(&error))?;
-        Ok(Self {
-            manager,
-            file: config.file.clone(),
-        })
+        let rules = Self { manager };
+        rules.load(config)?;
+        Ok(rules)
     }
 
-    /// Reads the configuration's rules and the rule files again. All of it is taken, or nothing.
-    pub(crate) fn reload(&self) -> anyhow::Result<()> {
-        let Some(path) = &self.file else {
-            return Err(anyhow!(
-                "there is no configuration file to read; start with --config"
-            ));
-        };
-        let config = config::reread(path)?;
+    /// Loads what a configuration says. All of it is taken, or nothing.
+    pub(crate) fn load(&self, config: &Config) -> anyhow::Result<()> {
         (self.manager.load(&config.rules)).map_err(|error| load_error(&error))
-    }
-
-    /// `/-/reload`, for whoever may administer the server.
-    pub(crate) fn router(&self, is_enabled: bool) -> Router {
-        let rules = self.clone();
-        let reload = move || async move {
-            if !is_enabled {
-                return (
-                    StatusCode::FORBIDDEN,
-                    "Lifecycle API is not enabled; set metrics.admin_api.\n".to_owned(),
-                );
-            }
-            match tokio::task::spawn_blocking(move || rules.reload()).await {
-                Ok(Ok(())) => (StatusCode::OK, String::new()),
-                Ok(Err(error)) => {
-                    tracing::error!("nothing was reloaded: {error:#}");
-                    let message = format!("failed to reload config: {error:#}\n");
-                    (StatusCode::INTERNAL_SERVER_ERROR, message)
-                }
-                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            }
-        };
-        Router::new().route("/-/reload", post(reload.clone()).put(reload))
-    }
-
-    /// The same, on a signal: what is wrong is logged.
-    pub(crate) async fn reload_on_signal(&self) {
-        let rules = self.clone();
-        match tokio::task::spawn_blocking(move || rules.reload()).await {
-            Ok(Ok(())) => tracing::info!("rules were reloaded on SIGHUP"),
-            Ok(Err(error)) => tracing::error!("nothing was reloaded: {error:#}"),
-            Err(error) => tracing::error!(%error, "reloading ended in a panic"),
-        }
     }
 }
 
@@ -136,7 +89,9 @@ fn load_error(error: &LoadError) -> anyhow::Error {
 mod tests {
     use std::time::Duration;
 
-    use axum::http::HeaderMap;
+    use axum::Router;
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::routing::post;
 
     use super::*;
 

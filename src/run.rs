@@ -40,9 +40,12 @@ use tsdb::{Tsdb, TsdbOptions};
 use crate::config::Config;
 use crate::http::{self, Readiness, SharedRegistry};
 use crate::program;
+use crate::reload::Reload;
 use crate::rules::Rules;
 use crate::snapshots::DataSnapshots;
 use crate::tier;
+use crate::web::Web;
+use crate::web::listener::TlsListener;
 use crate::wiring::{RemoteDecisions, ScrapedTargets, Stores};
 
 /// What a process is.
@@ -85,7 +88,8 @@ struct Running {
     http: JoinHandle<std::io::Result<()>>,
     stop_http: CancellationToken,
     stores: Option<OpenStores>,
-    rules: Option<(Rules, RunningRules)>,
+    reload: Reload,
+    rules: Option<RunningRules>,
     agent: Option<AgentHandle>,
     admission: Option<Admission>,
     decisions: Option<JoinHandle<()>>,
@@ -108,9 +112,7 @@ pub(crate) async fn run(config: Config, role: Role) -> anyhow::Result<()> {
             _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
             _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
             _ = hangup.recv() => {
-                if let Some((rules, _)) = &running.rules {
-                    rules.reload_on_signal().await;
-                }
+                running.reload.on_signal().await;
                 continue;
             }
         }
@@ -131,6 +133,9 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         .await
         .map_err(|error| bind_error(config.http, &error, "--http"))?;
     let http_address = listener.local_addr()?;
+    let section = config.web.clone();
+    let web = tokio::task::spawn_blocking(move || Web::open(section)).await?;
+    let web = Arc::new(web.context("web")?);
     let lock = lock_data(&config.data)?;
     let shared_registry: SharedRegistry = Arc::new(OnceLock::new());
     let mut registry = Registry::default();
@@ -145,6 +150,7 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         Some(stores) => Some(load_rules(&config, &stores.tsdb).await?),
         None => None,
     };
+    let reload = Reload::new(&config, Arc::clone(&web), rules.clone());
     let targets = ScrapedTargets::default();
     let apis = stores.as_ref().map(|stores| {
         stores.tsdb.register(&mut registry);
@@ -163,13 +169,15 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
             let of_rules = tsdb::api::rules::router(rules.manager.clone());
             metrics = metrics
                 .merge(stores.tsdb.with_origins(of_rules))
-                .merge(rules.router(config.admin_api));
+                .merge(reload.router(config.admin_api));
         }
         metrics.merge(stores.logs.router())
     });
     let router = http::router(apis, readiness.clone(), Arc::clone(&shared_registry));
     let stop_http = CancellationToken::new();
-    let http = serve(listener, router, stop_http.clone());
+    tokio::spawn(Arc::clone(&web).keep(stop_http.clone()));
+    let router = http::protected(router, Arc::clone(&web));
+    let http = serve(listener, router, Arc::clone(&web), stop_http.clone())?;
 
     let remote = remote_sink(&role)?;
     let (mut admission, mut decisions) = (None, None);
@@ -214,20 +222,19 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
     // Set once, here.
     let _ = shared_registry.set(registry);
     let rules = match rules {
-        Some(rules) => {
-            let running = rules.manager.start()?;
-            Some((rules, running))
-        }
+        Some(rules) => Some(rules.manager.start()?),
         None => None,
     };
     readiness.set(true);
     let webhook = admission.as_ref().map(Admission::local_addr);
-    print_banner(&config, &role, http_address, webhook);
+    let http_url = format!("{}://{http_address}", web.scheme());
+    print_banner(&config, &role, &http_url, webhook);
     Ok(Running {
         readiness,
         http,
         stop_http,
         stores: open,
+        reload,
         rules,
         agent,
         admission,
@@ -248,7 +255,7 @@ async fn stop(running: Running, deadline: Duration) -> anyhow::Result<()> {
     if let Some(agent) = running.agent {
         agent.shutdown(deadline / 3).await;
     }
-    if let Some((_, rules)) = running.rules {
+    if let Some(rules) = running.rules {
         // What is under way is stored, and alerts that wait are sent.
         tokio::task::spawn_blocking(move || rules.stop()).await?;
     }
@@ -265,7 +272,7 @@ async fn stop(running: Running, deadline: Duration) -> anyhow::Result<()> {
 async fn load_rules(config: &Config, tsdb: &Tsdb) -> anyhow::Result<Rules> {
     let (config, tsdb) = (config.clone(), tsdb.clone());
     let runtime = tokio::runtime::Handle::current();
-    tokio::task::spawn_blocking(move || Rules::load(&config, &tsdb, runtime)).await?
+    tokio::task::spawn_blocking(move || Rules::open(&config, &tsdb, runtime)).await?
 }
 
 /// The stores and the threads that keep them in shape.
@@ -359,13 +366,17 @@ fn say_recovered(store: &str, recovered: &Recovered) {
 fn serve(
     listener: TcpListener,
     router: Router,
+    web: Arc<Web>,
     stop: CancellationToken,
-) -> JoinHandle<std::io::Result<()>> {
-    tokio::spawn(async move {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await
-    })
+) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
+    let stopped = stop.cancelled_owned();
+    if web.tls().is_none() {
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
+        return Ok(tokio::spawn(serving.into_future()));
+    }
+    let listener = TlsListener::new(listener, web)?;
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
+    Ok(tokio::spawn(serving.into_future()))
 }
 
 fn remote_sink(role: &Role) -> anyhow::Result<Option<Arc<dyn Sink>>> {
@@ -388,7 +399,7 @@ fn bind_error(address: SocketAddr, error: &std::io::Error, flag: &str) -> anyhow
 }
 
 /// Says on standard output where things are. One write, so that nothing comes between the lines.
-fn print_banner(config: &Config, role: &Role, http: SocketAddr, webhook: Option<SocketAddr>) {
+fn print_banner(config: &Config, role: &Role, http: &str, webhook: Option<SocketAddr>) {
     let mut text = format!("taffrail {}\n", env!("CARGO_PKG_VERSION"));
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<9} {value}");
@@ -396,12 +407,10 @@ fn print_banner(config: &Config, role: &Role, http: SocketAddr, webhook: Option<
     match role {
         Role::All | Role::Server => line(
             "http",
-            &format!(
-                "http://{http}  (Prometheus and Loki APIs, /metrics, /-/ready; web page at /)"
-            ),
+            &format!("{http}  (Prometheus and Loki APIs, /metrics, /-/ready; web page at /)"),
         ),
         Role::Agent { server } | Role::Admission { server } => {
-            line("http", &format!("http://{http}  (/metrics, /-/ready)"));
+            line("http", &format!("{http}  (/metrics, /-/ready)"));
             line("server", server);
         }
     }

@@ -177,8 +177,13 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     })
 }
 
-/// A key with its chain, checked to belong together.
-fn certified_key(path: &Path, chain: &[u8], key: &[u8]) -> Result<CertifiedKey, CertificateError> {
+/// A key with its chain, both in PEM, checked to belong together. `path` is for the error. The program's
+/// other TLS port reads its own with it.
+pub fn certified_key(
+    path: &Path,
+    chain: &[u8],
+    key: &[u8],
+) -> Result<CertifiedKey, CertificateError> {
     let unusable = |problem: String| CertificateError::Contents {
         path: path.to_path_buf(),
         problem,

@@ -12,6 +12,7 @@ use tsdb::api::cors::Origins;
 use super::query::QuerySection;
 use super::rules::RulesSection;
 use super::tier::TierSection;
+use super::web::WebSection;
 
 /// Every key of the file, with its default.
 #[derive(Debug, Deserialize)]
@@ -21,6 +22,8 @@ pub(crate) struct ConfigFile {
     pub(crate) http: SocketAddr,
     /// Folder that holds all data.
     pub(crate) data: PathBuf,
+    /// How the HTTP APIs are protected.
+    pub(crate) web: WebSection,
     /// How long a stop may take before it is cut short.
     #[serde(deserialize_with = "duration")]
     pub(crate) shutdown_deadline: Duration,
@@ -102,6 +105,7 @@ impl Default for ConfigFile {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 9440)),
             data: "taffrail-data".into(),
+            web: WebSection::default(),
             shutdown_deadline: Duration::from_secs(10),
             storage: StorageSection::default(),
             metrics: MetricsSection::default(),
@@ -164,6 +168,7 @@ impl ConfigFile {
         }
         self.metrics.tier.check()?;
         self.query.check()?;
+        self.web.check()?;
         self.rules.check(self.http)?;
         if self.http == self.admission.listen && self.http.port() != 0 {
             return Err(format!(

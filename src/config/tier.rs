@@ -73,6 +73,8 @@ pub(crate) struct KeyFiles {
 }
 
 /// A text that is not shown.
+#[derive(Clone, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
 pub(crate) struct Secret(pub(crate) String);
 
 impl fmt::Debug for Secret {

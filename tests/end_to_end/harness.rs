@@ -39,6 +39,16 @@ pub(crate) struct Taffrail {
 impl Taffrail {
     /// Starts every role on ports of the system's choice and returns when it says where it is.
     pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_saying(data, arguments, Stdio::inherit())
+    }
+
+    /// The same, with its messages in a file.
+    pub(crate) fn start_logged(data: &Path, arguments: &[&str], log: &Path) -> Self {
+        let log = std::fs::File::create(log).expect("a file");
+        Self::start_saying(data, arguments, log.into())
+    }
+
+    fn start_saying(data: &Path, arguments: &[&str], messages: Stdio) -> Self {
         // One crypto provider for every client of this process; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut child = Command::new(env!("CARGO_BIN_EXE_taffrail"))
@@ -54,6 +64,7 @@ impl Taffrail {
             .args(arguments)
             .env("TAFFRAIL_LOG", "warn")
             .stdout(Stdio::piped())
+            .stderr(messages)
             .spawn()
             .expect("the binary starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));

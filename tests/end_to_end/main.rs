@@ -18,6 +18,8 @@ mod kill;
 mod machine;
 mod mixed;
 mod moving;
+mod pki;
 mod prometheus;
 mod start;
 mod tier;
+mod tls;
