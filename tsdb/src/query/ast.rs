@@ -220,7 +220,7 @@ pub enum Extension {
 }
 
 /// Selects series.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct VectorSelector {
     /// The metric name written before the braces.
     pub name: Option<String>,
@@ -236,6 +236,21 @@ pub struct VectorSelector {
     pub histogram_statistics: bool,
     /// Where it stands.
     pub span: Span,
+}
+
+/// In whatever order the conditions stand, they select the same.
+impl PartialEq for VectorSelector {
+    fn eq(&self, other: &Self) -> bool {
+        let all_in = |a: &[Matcher], b: &[Matcher]| a.iter().all(|matcher| b.contains(matcher));
+        self.name == other.name
+            && self.matchers.len() == other.matchers.len()
+            && all_in(&self.matchers, &other.matchers)
+            && all_in(&other.matchers, &self.matchers)
+            && self.shift == other.shift
+            && self.extension == other.extension
+            && self.only_labels == other.only_labels
+            && self.histogram_statistics == other.histogram_statistics
+    }
 }
 
 /// Selects a range of samples.

@@ -1,4 +1,4 @@
-//! A tree as text, which parses to the same tree but for the order of matchers, which are sorted as upstream does.
+//! A tree as text, which parses to the same tree. Matchers are sorted, as upstream does.
 //!
 //! - [`pretty`]: the same over many lines, where one would be too long.
 

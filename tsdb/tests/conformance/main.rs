@@ -34,6 +34,8 @@ use std::path::PathBuf;
 
 use script::{Command, Script};
 use storage::Storage;
+use tsdb::query::format::pretty::pretty;
+use tsdb::query::parse;
 
 /// Cases that must pass, all files together.
 const FLOOR: &str = include_str!("floor");
@@ -70,11 +72,11 @@ fn run(script: &Script) -> (usize, Vec<String>) {
     (passed, failures)
 }
 
-#[test]
-fn upstream_cases_pass() {
+/// The files in their order; none where there is no folder.
+fn scripts() -> Vec<Script> {
     let Some(folder) = cases() else {
         println!("conformance promql: skipped, no cases found (set TAFFRAIL_CONFORMANCE)");
-        return;
+        return Vec::new();
     };
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
         .expect("a readable folder")
@@ -85,14 +87,25 @@ fn upstream_cases_pass() {
         })
         .collect();
     files.sort();
-    let mut totals = (0, 0);
-    let mut failures = Vec::new();
-    for path in files {
+    let script = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).expect("a readable file");
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let script = Script::parse(&name, &text);
-        let (passed, failed) = run(&script);
-        println!("  {name}: {passed} of {}", passed + failed.len());
+        Script::parse(&name, &text)
+    };
+    files.into_iter().map(script).collect()
+}
+
+#[test]
+fn upstream_cases_pass() {
+    let scripts = scripts();
+    if scripts.is_empty() {
+        return;
+    }
+    let mut totals = (0, 0);
+    let mut failures = Vec::new();
+    for script in &scripts {
+        let (passed, failed) = run(script);
+        println!("  {}: {passed} of {}", script.name, passed + failed.len());
         totals = (totals.0 + passed, totals.1 + passed + failed.len());
         failures.extend(failed);
     }
@@ -107,4 +120,29 @@ fn upstream_cases_pass() {
     println!("conformance promql: {} of {}", totals.0, totals.1);
     let floor: usize = FLOOR.trim().parse().expect("a number in the floor file");
     assert!(totals.0 >= floor, "{} cases passed, {floor} must", totals.0);
+}
+
+#[test]
+fn every_query_of_the_cases_formats_to_the_same_tree() {
+    let scripts = scripts();
+    let commands = scripts.iter().flat_map(|script| &script.commands);
+    let mut count = 0;
+    for (_, command) in commands {
+        let Command::Eval(case) = command else {
+            continue;
+        };
+        let query = &case.query;
+        // Some cases are about texts that are no query.
+        let Ok(tree) = parse(query) else { continue };
+        let line = tree.to_string();
+        for text in [&line, &pretty(&tree)] {
+            let again = parse(text).unwrap_or_else(|error| panic!("{query}: {text}: {error}"));
+            assert_eq!(again.to_string(), line, "{query}: {text}");
+            // NaN equals nothing; of such trees the texts have to do.
+            assert!(again == tree || line.contains("NaN"), "{query}: {text}");
+        }
+        count += 1;
+    }
+    println!("conformance promql formatted: {count}");
+    assert!(count > 1000 || scripts.is_empty(), "{count} were parsed");
 }
