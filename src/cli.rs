@@ -4,11 +4,13 @@
 //! be an environment variable or a key of the configuration file. A flag wins over its variable, and both win over the
 //! file.
 
+pub(crate) mod access;
 pub(crate) mod moving;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use access::AccessArgs;
 use admission::pod_security::{Level, Version};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -114,7 +116,7 @@ pub(crate) struct RunArgs {
     /// Address of the admission webhook (TLS) [default: 127.0.0.1:9443]
     #[arg(long, value_name = "ADDR", env = "TAFFRAIL_WEBHOOK")]
     pub(crate) webhook: Option<SocketAddr>,
-    /// File that says how the HTTP port is protected (TLS), as Prometheus has it
+    /// File that says how the HTTP port is protected (TLS, users), as Prometheus has it
     #[arg(
         long,
         alias = "web.config.file",
@@ -153,6 +155,8 @@ pub(crate) struct RemoteArgs {
     #[arg(long, value_name = "URL", env = "TAFFRAIL_SERVER")]
     pub(crate) server: String,
     #[command(flatten)]
+    pub(crate) access: AccessArgs,
+    #[command(flatten)]
     pub(crate) run: RunArgs,
 }
 
@@ -177,6 +181,8 @@ pub(crate) struct ClientArgs {
         default_value = "http://127.0.0.1:9440"
     )]
     pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
     /// How to print
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,

@@ -9,6 +9,7 @@ mod locate;
 mod query;
 mod retention;
 mod rules;
+pub(crate) mod shown;
 pub(crate) mod tier;
 pub(crate) mod web;
 

@@ -81,7 +81,11 @@ pub(crate) fn protected(router: Router, web: Arc<Web>) -> Router {
 }
 
 async fn protect(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    let (head, body) = request.into_parts();
+    let mut response = match web.refusal(&head).await {
+        Some(refusal) => refusal,
+        None => next.run(Request::from_parts(head, body)).await,
+    };
     response.headers_mut().extend(web.headers());
     response
 }

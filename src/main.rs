@@ -113,12 +113,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             &args.run,
             Role::Agent {
                 server: args.server,
+                access: args.access,
             },
         ),
         Some(Command::Admission(args)) => role(
             &args.run,
             Role::Admission {
                 server: args.server,
+                access: args.access,
             },
         ),
         Some(Command::Query(args)) => print(runtime()?.block_on(commands::query::query(&args))?),

@@ -8,16 +8,20 @@ use storage::clock::{Clock as _, SystemClock};
 use tsdb::api::program::Program;
 
 use crate::config::Config;
+use crate::config::shown::{shown, shown_url};
 use crate::run::Role;
 
 /// What there is to tell. The port may have been left to the system, so its address is handed in.
 pub(crate) fn of(config: &Config, role: &Role, http: SocketAddr) -> Program {
     let agent = config.agent_of(role);
+    let targets: Vec<String> = (agent.scrape.targets.iter())
+        .map(|target| shown_url(target))
+        .collect();
     let flags = BTreeMap::from([
         ("http", http.to_string()),
         ("webhook", config.admission.listen.to_string()),
         ("data", config.data.display().to_string()),
-        ("scrape", agent.scrape.targets.join(",")),
+        ("scrape", targets.join(",")),
         ("logs", agent.tail.globs.join(",")),
     ]);
     let directory = std::env::current_dir().unwrap_or_default();
@@ -28,7 +32,7 @@ pub(crate) fn of(config: &Config, role: &Role, http: SocketAddr) -> Program {
     retention.extend(bytes.map(|bytes| format!("{bytes}B")));
     Program {
         started: SystemClock.now(),
-        config: config.source.clone(),
+        config: shown(&config.source),
         flags: flags
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))

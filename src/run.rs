@@ -37,15 +37,17 @@ use tsdb::database::TsdbBackground;
 use tsdb::rules::RunningRules;
 use tsdb::{Tsdb, TsdbOptions};
 
+use crate::cli::access::AccessArgs;
 use crate::config::Config;
+use crate::config::shown::shown_url;
 use crate::http::{self, Readiness, SharedRegistry};
 use crate::program;
 use crate::reload::Reload;
 use crate::rules::Rules;
 use crate::snapshots::DataSnapshots;
 use crate::tier;
-use crate::web::Web;
 use crate::web::listener::TlsListener;
+use crate::web::{Peer, Web};
 use crate::wiring::{RemoteDecisions, ScrapedTargets, Stores};
 
 /// What a process is.
@@ -59,11 +61,15 @@ pub(crate) enum Role {
     Agent {
         /// URL of the server.
         server: String,
+        /// What the command line says of the way there.
+        access: AccessArgs,
     },
     /// The admission webhook; what it decides goes to a server.
     Admission {
         /// URL of the server.
         server: String,
+        /// What the command line says of the way there.
+        access: AccessArgs,
     },
 }
 
@@ -176,10 +182,11 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
     let router = http::router(apis, readiness.clone(), Arc::clone(&shared_registry));
     let stop_http = CancellationToken::new();
     tokio::spawn(Arc::clone(&web).keep(stop_http.clone()));
+    web.register(&mut registry);
     let router = http::protected(router, Arc::clone(&web));
     let http = serve(listener, router, Arc::clone(&web), stop_http.clone())?;
 
-    let remote = remote_sink(&role)?;
+    let remote = remote_sink(&config, &role)?;
     let (mut admission, mut decisions) = (None, None);
     if role.has_admission() {
         let sink: Arc<dyn DecisionSink> = match (&stores, &remote) {
@@ -225,6 +232,7 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         Some(rules) => Some(rules.manager.start()?),
         None => None,
     };
+    web.warn_if_open(http_address);
     readiness.set(true);
     let webhook = admission.as_ref().map(Admission::local_addr);
     let http_url = format!("{}://{http_address}", web.scheme());
@@ -375,17 +383,21 @@ fn serve(
         return Ok(tokio::spawn(serving.into_future()));
     }
     let listener = TlsListener::new(listener, web)?;
+    let router = router.into_make_service_with_connect_info::<Peer>();
     let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
     Ok(tokio::spawn(serving.into_future()))
 }
 
-fn remote_sink(role: &Role) -> anyhow::Result<Option<Arc<dyn Sink>>> {
-    let (Role::Agent { server } | Role::Admission { server }) = role else {
+fn remote_sink(config: &Config, role: &Role) -> anyhow::Result<Option<Arc<dyn Sink>>> {
+    let (Role::Agent { server, access } | Role::Admission { server, access }) = role else {
         return Ok(None);
     };
     let server = reqwest::Url::parse(server)
         .with_context(|| format!("--server {server}: write http://HOST:PORT"))?;
-    let sink = HttpSink::new(HttpConfig::new(server))?;
+    let sink = HttpSink::new(HttpConfig {
+        access: access.or(&config.agent.ship.access()),
+        ..HttpConfig::new(server)
+    })?;
     Ok(Some(Arc::new(sink)))
 }
 
@@ -409,7 +421,7 @@ fn print_banner(config: &Config, role: &Role, http: &str, webhook: Option<Socket
             "http",
             &format!("{http}  (Prometheus and Loki APIs, /metrics, /-/ready; web page at /)"),
         ),
-        Role::Agent { server } | Role::Admission { server } => {
+        Role::Agent { server, .. } | Role::Admission { server, .. } => {
             line("http", &format!("{http}  (/metrics, /-/ready)"));
             line("server", server);
         }
@@ -428,7 +440,7 @@ fn print_banner(config: &Config, role: &Role, http: &str, webhook: Option<Socket
             line("machine", &format!("cgroups and node, every {every:?}"));
         }
         for target in &agent.scrape.targets {
-            line("scrape", target);
+            line("scrape", &shown_url(target));
         }
         let pods = agent
             .tail

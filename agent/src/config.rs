@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+use crate::access::{Access, BasicAuth, TlsConfig};
+
 /// The agent's configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -77,6 +79,12 @@ pub struct ScrapeConfig {
     /// Whether a target's own `job` and `instance` win over the agent's. Where they do not, they
     /// become `exported_job` and `exported_instance`.
     pub honor_labels: bool,
+    /// A file with a bearer token that every target over HTTP is shown.
+    pub bearer_token_file: Option<PathBuf>,
+    /// A name and a password that every target is shown.
+    pub basic_auth: Option<BasicAuth>,
+    /// TLS of all targets.
+    pub tls_config: TlsConfig,
 }
 
 /// Tailing.
@@ -113,6 +121,34 @@ pub struct TailConfig {
 pub struct ShipConfig {
     /// The most scrapes that wait for the sink.
     pub outbox_batches_max: usize,
+    /// A file with a bearer token that the server is shown.
+    pub bearer_token_file: Option<PathBuf>,
+    /// A name and a password that it is shown.
+    pub basic_auth: Option<BasicAuth>,
+    /// TLS of the way there.
+    pub tls_config: TlsConfig,
+}
+
+impl ScrapeConfig {
+    /// How targets are reached.
+    pub fn access(&self) -> Access {
+        Access {
+            bearer_token_file: self.bearer_token_file.clone(),
+            basic_auth: self.basic_auth.clone(),
+            tls_config: self.tls_config.clone(),
+        }
+    }
+}
+
+impl ShipConfig {
+    /// How the server is reached.
+    pub fn access(&self) -> Access {
+        Access {
+            bearer_token_file: self.bearer_token_file.clone(),
+            basic_auth: self.basic_auth.clone(),
+            tls_config: self.tls_config.clone(),
+        }
+    }
 }
 
 impl Default for Roots {
@@ -147,6 +183,9 @@ impl Default for ScrapeConfig {
             body_bytes_max: 64 << 20,
             sample_limit: 0,
             honor_labels: false,
+            bearer_token_file: None,
+            basic_auth: None,
+            tls_config: TlsConfig::default(),
         }
     }
 }
@@ -172,6 +211,9 @@ impl Default for ShipConfig {
     fn default() -> Self {
         Self {
             outbox_batches_max: 128,
+            bearer_token_file: None,
+            basic_auth: None,
+            tls_config: TlsConfig::default(),
         }
     }
 }
@@ -245,6 +287,13 @@ impl AgentConfig {
             if limit < least {
                 return Err(value(key, &format!("must be at least {least}")));
             }
+        }
+        for (key, access) in [
+            ("scrape", self.scrape.access()),
+            ("ship", self.ship.access()),
+        ] {
+            let checked = access.validate();
+            checked.map_err(|error| value(key, &error.to_string()))?;
         }
         let targets = self.targets()?;
         for (position, url) in targets.iter().enumerate() {

@@ -13,6 +13,7 @@
 //! Modules, in the order data flows:
 //!
 //! - [`config`]: what the agent is told.
+//! - [`access`]: how others are reached.
 //! - [`clock`]: the time of day, injected.
 //! - [`expose`]: how the agent's own collectors write what they read.
 //! - [`host`]: the machine's own files, below injected roots.
@@ -24,6 +25,7 @@
 //! - [`metrics`]: what the agent counts about itself.
 //! - [`run`]: the tasks of all this, and how they stop.
 
+pub mod access;
 pub mod cgroup;
 pub mod clock;
 pub mod config;

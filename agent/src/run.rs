@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::{AgentConfig, ConfigError};
 use crate::metrics::AgentMetrics;
 use crate::node::NodeCollector;
-use crate::scrape::fetch;
+use crate::scrape::fetch::{Fetcher, FetcherError};
 use crate::scrape::schedule::{Scraper, Surroundings};
 use crate::scrape::status::TargetBoard;
 use crate::scrape::target::{Conflicts, Limits, Source, Target, instance_of};
@@ -39,9 +39,9 @@ pub enum StartError {
     /// The checkpoint cannot be used.
     #[error(transparent)]
     Tail(#[from] TailError),
-    /// The client of the scrapes could not be made.
-    #[error("cannot make an HTTP client: {0}")]
-    Client(#[from] reqwest::Error),
+    /// The scrapes cannot be made as told.
+    #[error(transparent)]
+    Fetcher(#[from] FetcherError),
 }
 
 /// The agent.
@@ -100,7 +100,7 @@ impl Agent {
             abort.clone(),
         );
         let around = Surroundings {
-            client: fetch::client()?,
+            fetcher: Fetcher::new(config.scrape.access())?,
             clock: clock.clone(),
             outbox: outbox.clone(),
             metrics: Arc::clone(&metrics),

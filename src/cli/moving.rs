@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::access::AccessArgs;
+
 /// What `import` is told.
 #[derive(Debug, Args)]
 #[command(
@@ -52,6 +54,8 @@ pub(crate) struct PlaceArgs {
     /// A running server, such as http://127.0.0.1:9440
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
     /// Configuration file: where the data folder is, and how long samples are kept
     #[arg(long, value_name = "FILE", env = "TAFFRAIL_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -89,6 +93,8 @@ pub(crate) struct SnapshotArgs {
         default_value = "http://127.0.0.1:9440"
     )]
     pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
 }
 
 /// What `export` is told.

@@ -1,9 +1,14 @@
 //! Asking a server: one request, one JSON answer or one clear error.
+//!
+//! Whoever asks does it through [`post`], which shows the credentials and trusts whom the command line says.
 
+use agent::access::without_secret;
 use anyhow::{Context as _, anyhow, bail};
+use reqwest::{RequestBuilder, Url};
 use serde_json::Value;
 
 use crate::cli::ClientArgs;
+use crate::cli::access::AccessArgs;
 
 /// Sends a form and returns the `data` of the answer, and the warnings beside it.
 pub(crate) async fn ask(
@@ -12,8 +17,8 @@ pub(crate) async fn ask(
     form: &[(&str, String)],
 ) -> anyhow::Result<Answer> {
     let server = client.server.trim_end_matches('/');
-    let response = reqwest::Client::new()
-        .post(format!("{server}{path}"))
+    let response = post(server, path, &client.access)
+        .await?
         .form(form)
         .send()
         .await
@@ -33,7 +38,7 @@ pub(crate) async fn ask(
             .as_ref()
             .and_then(|json| json.get("error")?.as_str())
             .unwrap_or(body.trim());
-        bail!("{server} answers {status}: {reason}");
+        bail!("{server} answers {status}: {reason}{}", hint(status));
     }
     let mut json = json.ok_or_else(|| {
         anyhow!("{server}{path} does not answer in JSON; is it a Taffrail server?")
@@ -49,6 +54,30 @@ pub(crate) async fn ask(
         .map(Value::take)
         .ok_or_else(|| anyhow!("the answer of {server}{path} has no data"))?;
     Ok(Answer { data, warnings })
+}
+
+/// A request to a server, with credentials.
+pub(crate) async fn post(
+    server: &str,
+    path: &str,
+    access: &AccessArgs,
+) -> anyhow::Result<RequestBuilder> {
+    let url = format!("{}{path}", server.trim_end_matches('/'));
+    let url = Url::parse(&url).with_context(|| format!("{server}: write http://HOST:PORT"))?;
+    without_secret(&url)?;
+    let access = access.access();
+    let client = access.client()?.build()?;
+    Ok(access.authorize(client.post(url)).await?)
+}
+
+/// What helps whom a server does not admit.
+pub(crate) fn hint(status: reqwest::StatusCode) -> &'static str {
+    match status {
+        reqwest::StatusCode::UNAUTHORIZED => {
+            "; say who you are with --bearer-token-file, --user and --password-file, or --cert and --key"
+        }
+        _ => "",
+    }
 }
 
 /// What a server answered.

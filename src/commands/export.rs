@@ -12,7 +12,7 @@ use tsdb::transfer::export::{ExportError, ExportedSeries, export as export_store
 use tsdb::transfer::json_lines::reader::parse_line;
 use tsdb::transfer::open_metrics::writer::{END, LeftOut};
 
-use super::ask::instant;
+use super::ask::{hint, instant, post};
 use super::progress::Progress;
 use super::store;
 use crate::cli::moving::{ExportArgs, ExportFormat};
@@ -94,14 +94,15 @@ async fn from_server(
             form.push((name, at.seconds().to_string()));
         }
     }
-    let request = reqwest::Client::new().post(format!("{server}/api/v1/export"));
+    let request = post(server, "/api/v1/export", &args.place.access).await?;
     let response = request.form(&form).send().await;
     let mut response = response.with_context(|| format!("cannot ask {server}"))?;
     if !response.status().is_success() {
         let status = response.status();
         bail!(
-            "{server} answers {status}: {}",
-            response.text().await?.trim()
+            "{server} answers {status}: {}{}",
+            response.text().await?.trim(),
+            hint(status)
         );
     }
     let mut lines: Vec<u8> = Vec::new();

@@ -49,7 +49,11 @@ pub(crate) fn import(args: &ImportArgs, runtime: &Runtime) -> anyhow::Result<()>
     }
     let (target, path, name) = if let Some(url) = &args.place.url {
         let path = std::env::current_dir()?.join("taffrail-import.json");
-        (Target::server(url, runtime)?, path, url.clone())
+        (
+            Target::server(url, &args.place.access, runtime)?,
+            path,
+            url.clone(),
+        )
     } else {
         let otherwise = "a server that runs there imports over HTTP:";
         let store = store::open(&args.place, otherwise)?;

@@ -8,6 +8,7 @@ use crate::cli::{ClientArgs, Output};
 pub(crate) async fn snapshot(args: &SnapshotArgs) -> anyhow::Result<String> {
     let client = ClientArgs {
         server: args.url.clone(),
+        access: args.access.clone(),
         output: Output::default(),
     };
     let answer = ask(&client, "/api/v1/admin/tsdb/snapshot", &[]).await?;

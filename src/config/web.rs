@@ -5,6 +5,7 @@
 //! it. Only the form is checked here. What the files hold is read where they are taken up
 //! ([`crate::web`]), at the start and again whenever they change. No `Debug` shows a secret.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -21,6 +22,10 @@ pub(crate) struct WebSection {
     pub(crate) tls_server_config: Option<TlsSection>,
     /// What is said of HTTP.
     pub(crate) http_server_config: Option<HttpSection>,
+    /// Users by name, with bcrypt's hashes of their passwords.
+    pub(crate) basic_auth_users: Option<BTreeMap<String, Secret>>,
+    /// Files of bearer tokens; also beside `config_file`.
+    pub(crate) bearer_token_files: Vec<PathBuf>,
 }
 
 /// TLS as it is written.
@@ -127,7 +132,8 @@ impl WebSection {
             ];
             files.into_iter().flatten()
         });
-        for path in self.config_file.iter_mut().chain(of_tls) {
+        let of_tokens = self.bearer_token_files.iter_mut();
+        for path in self.config_file.iter_mut().chain(of_tls).chain(of_tokens) {
             *path = folder.join(&*path);
         }
     }
@@ -138,6 +144,7 @@ impl WebSection {
             let others = [
                 ("tls_server_config", self.tls_server_config.is_some()),
                 ("http_server_config", self.http_server_config.is_some()),
+                ("basic_auth_users", self.basic_auth_users.is_some()),
             ];
             if let Some((key, _)) = others.iter().find(|(_, is_there)| *is_there) {
                 return Err(format!(

@@ -9,13 +9,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Web;
+use super::gate::Peer;
 
 /// Who has not shaken hands by then does not want to.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -92,5 +94,12 @@ async fn accept<L: Listener<Addr = SocketAddr>>(
             }
             drop(place);
         });
+    }
+}
+
+impl<L: Listener<Addr = SocketAddr>> Connected<IncomingStream<'_, TlsListener<L>>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener<L>>) -> Self {
+        let shown = stream.io().get_ref().1.peer_certificates();
+        Peer::new(shown.unwrap_or_default())
     }
 }

@@ -12,6 +12,7 @@ use model::time::Timestamp;
 use serde_json::Value;
 
 use crate::harness::{Taffrail, base_ms, until};
+use crate::pki::{Authority, trusting};
 use crate::prometheus::Prometheus;
 
 /// A process that ends with the test.
@@ -236,4 +237,63 @@ async fn senders_are_heard() {
         });
         assert!(up.await >= 2.0);
     }
+}
+
+/// Prometheus sends to a server and scrapes it, over TLS and with a password; the file that protects the server is
+/// one that protects a Prometheus too.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs prometheus and promtool: run by .ci/run"]
+async fn a_sender_shows_its_password_over_tls() {
+    let (ours, theirs) = (tempfile::tempdir(), tempfile::tempdir());
+    let (ours, theirs) = (ours.expect("a folder"), theirs.expect("a folder"));
+    let authority = Authority::new();
+    authority.issue(&["127.0.0.1"]).write(ours.path(), "server");
+    let hash = bcrypt::hash("halyard", 10).expect("a hash");
+    let web = ours.path().join("web.yml");
+    let text = format!(
+        "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n  min_version: TLS12\n  cipher_suites:\n  - TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\nhttp_server_config:\n  http2: true\nbasic_auth_users:\n  anna: {hash}\n"
+    );
+    fs::write(&web, text).expect("writes");
+    let web = web.to_str().expect("UTF-8");
+    promtool(&["check", "web-config", web]);
+    let arguments = ["--web.config.file", web];
+    let taffrail = Taffrail::start(&ours.path().join("data"), &arguments);
+
+    let path = |name: &str| theirs.path().join(name).display().to_string();
+    fs::write(path("ca.crt"), &authority.pem).expect("writes");
+    fs::write(path("password"), "halyard").expect("writes");
+    let access = |indent: &str| {
+        let lines = [
+            "basic_auth:".to_owned(),
+            format!(
+                "  username: anna\n{indent}  password_file: {}",
+                path("password")
+            ),
+            format!("tls_config:\n{indent}  ca_file: {}", path("ca.crt")),
+        ];
+        lines.map(|line| format!("{indent}{line}\n")).concat()
+    };
+    let target = taffrail.http.strip_prefix("https://").expect("a URL");
+    let scrape = format!(
+        "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: secured\n    scheme: https\n{}    static_configs:\n      - targets: ['{target}']\n",
+        access("    ")
+    );
+    let write = format!(
+        "remote_write:\n  - url: {}/api/v1/write\n{}",
+        taffrail.http,
+        access("    ")
+    );
+    let _prometheus = Prometheus::start(theirs.path(), &(scrape + &write));
+    let client = trusting(&authority).build().expect("a client");
+    let url = format!("{}/api/v1/query", taffrail.http);
+    let query = [("query", "up{job=\"secured\"} == 1")];
+    until("it was scraped, and sent what it was", async || {
+        let request = client.get(&url).query(&query);
+        let request = request.basic_auth("anna", Some("halyard"));
+        let body: Value = request.send().await.ok()?.json().await.ok()?;
+        (body["data"]["result"].as_array()?.len() == 1).then_some(())
+    })
+    .await;
+    let refused = client.get(&url).query(&query).send().await;
+    assert_eq!(refused.expect("answers").status(), 401);
 }

@@ -51,16 +51,15 @@ impl Taffrail {
     fn start_saying(data: &Path, arguments: &[&str], messages: Stdio) -> Self {
         // One crypto provider for every client of this process; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let http: &[&str] = if arguments.contains(&"--http") {
+            &[]
+        } else {
+            &["--http", "127.0.0.1:0"]
+        };
         let mut child = Command::new(env!("CARGO_BIN_EXE_taffrail"))
-            .arg("run")
-            .args([
-                "--http",
-                "127.0.0.1:0",
-                "--webhook",
-                "127.0.0.1:0",
-                "--data",
-            ])
+            .args(["run", "--webhook", "127.0.0.1:0", "--data"])
             .arg(data)
+            .args(http)
             .args(arguments)
             .env("TAFFRAIL_LOG", "warn")
             .stdout(Stdio::piped())

@@ -11,6 +11,7 @@
 
 mod admission;
 mod alerts;
+mod auth;
 mod clients;
 mod flows;
 mod harness;

@@ -53,6 +53,12 @@ impl Identity {
         fs::write(folder.join(format!("{name}.crt")), &self.certificate).expect("writes");
         fs::write(folder.join(format!("{name}.key")), &self.key).expect("writes");
     }
+
+    /// As a client shows it.
+    pub(crate) fn of_client(&self) -> reqwest::Identity {
+        let pem = format!("{}{}", self.certificate, self.key);
+        reqwest::Identity::from_pem(pem.as_bytes()).expect("an identity")
+    }
 }
 
 /// A client that trusts an authority and nobody else, with a connection a request.

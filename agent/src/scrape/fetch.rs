@@ -8,6 +8,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use url::Url;
 
 use super::ScrapeError;
+use crate::access::{Access, AccessError};
 use crate::ship::http::chain;
 
 /// What Prometheus accepts, without the protobuf that only native histograms need.
@@ -25,45 +26,75 @@ pub struct Body {
     pub format: Format,
 }
 
-/// The client all scrapes share. The process must have installed its TLS provider before.
-pub fn client() -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .user_agent(concat!("taffrail/", env!("CARGO_PKG_VERSION")))
-        // One idle connection a target: the next scrape of it uses it again.
-        .pool_max_idle_per_host(1)
-        .build()
+/// What all scrapes share.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    client: reqwest::Client,
+    access: Access,
 }
 
-/// Fetches a body. The size counts after decompression, so that a small answer cannot become a
-/// large one.
-pub async fn fetch(
-    client: &reqwest::Client,
-    url: &Url,
-    timeout: Duration,
-    body_bytes_max: usize,
-) -> Result<Body, ScrapeError> {
-    tokio::time::timeout(timeout, fetch_all(client, url, timeout, body_bytes_max))
-        .await
-        .unwrap_or(Err(ScrapeError::Timeout(timeout)))
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum FetcherError {
+    /// The client could not be built.
+    #[error("cannot make an HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// Targets cannot be reached as told.
+    #[error("agent.scrape: {0}")]
+    Access(#[from] AccessError),
 }
 
-async fn fetch_all(
-    client: &reqwest::Client,
-    url: &Url,
-    timeout: Duration,
+impl Fetcher {
+    /// Fetches from targets that are reached as told. The process must have installed its TLS provider
+    /// before.
+    pub fn new(access: Access) -> Result<Self, FetcherError> {
+        let client = (access.client()?)
+            .user_agent(concat!("taffrail/", env!("CARGO_PKG_VERSION")))
+            // One idle connection a target: the next scrape of it uses it again.
+            .pool_max_idle_per_host(1)
+            .build()?;
+        Ok(Self { client, access })
+    }
+
+    /// Fetches a body. The size counts after decompression, so that a small answer cannot become a
+    /// large one.
+    pub async fn fetch(
+        &self,
+        url: &Url,
+        timeout: Duration,
+        body_bytes_max: usize,
+    ) -> Result<Body, ScrapeError> {
+        tokio::time::timeout(timeout, self.fetch_all(url, timeout, body_bytes_max))
+            .await
+            .unwrap_or(Err(ScrapeError::Timeout(timeout)))
+    }
+
+    async fn fetch_all(
+        &self,
+        url: &Url,
+        timeout: Duration,
+        body_bytes_max: usize,
+    ) -> Result<Body, ScrapeError> {
+        let request = self
+            .client
+            .get(url.clone())
+            .header(ACCEPT, ACCEPT_VALUE)
+            .header(
+                "X-Prometheus-Scrape-Timeout-Seconds",
+                timeout.as_secs_f64().to_string(),
+            );
+        let request = self.access.authorize(request).await;
+        let request = request.map_err(|error| ScrapeError::Connection(error.to_string()))?;
+        read(request.send().await, body_bytes_max).await
+    }
+}
+
+async fn read(
+    answered: reqwest::Result<reqwest::Response>,
     body_bytes_max: usize,
 ) -> Result<Body, ScrapeError> {
     let failed = |error: reqwest::Error| ScrapeError::Connection(chain(&error));
-    let mut response = client
-        .get(url.clone())
-        .header(ACCEPT, ACCEPT_VALUE)
-        .header(
-            "X-Prometheus-Scrape-Timeout-Seconds",
-            timeout.as_secs_f64().to_string(),
-        )
-        .send()
-        .await
-        .map_err(failed)?;
+    let mut response = answered.map_err(failed)?;
     if response.status() != StatusCode::OK {
         return Err(ScrapeError::Status(response.status()));
     }

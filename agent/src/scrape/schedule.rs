@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::ScrapeError;
-use super::fetch::{Body, fetch};
+use super::fetch::{Body, Fetcher};
 use super::report::{Report, ReportSeries};
 use super::series::{Counts, Scraped, SeriesCache};
 use super::status::Place;
@@ -30,8 +30,8 @@ const ALIGNMENT_MS_MAX: i64 = 2;
 /// What a target's task needs beside the target.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
-    /// The client of all scrapes.
-    pub client: reqwest::Client,
+    /// What fetches all bodies.
+    pub fetcher: Fetcher,
     /// What time it is.
     pub clock: Clock,
     /// Where samples go.
@@ -109,7 +109,7 @@ impl Scraper {
     /// One scrape dated `at`.
     pub async fn scrape(&mut self, around: &Surroundings, at: Timestamp) -> SeriesBatch {
         let start = Instant::now();
-        let body = self.body(&around.client).await;
+        let body = self.body(&around.fetcher).await;
         let mut counts = Counts::default();
         let read = body.and_then(|body| {
             let limit = self.target.limits.samples_max;
@@ -168,10 +168,10 @@ impl Scraper {
         }
     }
 
-    async fn body(&self, client: &reqwest::Client) -> Result<Body, ScrapeError> {
+    async fn body(&self, fetcher: &Fetcher) -> Result<Body, ScrapeError> {
         let limit = self.target.limits.body_bytes_max;
         let (exposer, format) = match &self.target.source {
-            Source::Http(url) => return fetch(client, url, self.target.timeout, limit).await,
+            Source::Http(url) => return fetcher.fetch(url, self.target.timeout, limit).await,
             Source::Process(exposer, format) => (exposer.clone(), *format),
         };
         let made = tokio::task::spawn_blocking(move || exposer());

@@ -8,17 +8,17 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use model::entry::StreamEntries;
 use model::sample::{Metadata, SeriesSamples};
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use url::Url;
 
 use super::{ShipError, Sink};
+use crate::access::{Access, AccessError, without_secret};
 
 /// The longest answer that is read for a message.
 const ANSWER_BYTES_MAX: usize = 1024;
@@ -28,8 +28,10 @@ const ANSWER_BYTES_MAX: usize = 1024;
 pub struct HttpConfig {
     /// The server's root: `http://HOST:PORT`.
     pub server: Url,
-    /// A file with a bearer token, read again for every request because tokens rotate.
-    pub bearer_token_file: Option<PathBuf>,
+    /// What is shown of ourselves, and whom we trust.
+    pub access: Access,
+    /// What it means not to be admitted.
+    pub unauthorized: Unauthorized,
     /// The longest a request may take.
     pub timeout: Duration,
     /// The most samples of a remote write request.
@@ -38,12 +40,23 @@ pub struct HttpConfig {
     pub request_line_bytes_max: usize,
 }
 
+/// What it means that a server does not admit us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unauthorized {
+    /// Credentials are being changed on either side: it is tried again, and nothing is lost meanwhile.
+    #[default]
+    Retryable,
+    /// Somebody is there who can name others.
+    Refused,
+}
+
 impl HttpConfig {
     /// The defaults for a server: 2,000 samples or 1 MiB a request, 30 s.
     pub fn new(server: Url) -> Self {
         Self {
             server,
-            bearer_token_file: None,
+            access: Access::default(),
+            unauthorized: Unauthorized::default(),
             timeout: Duration::from_secs(30),
             request_samples_max: 2000,
             request_line_bytes_max: 1 << 20,
@@ -65,6 +78,9 @@ pub enum HttpSinkError {
     /// The client could not be built.
     #[error("cannot make an HTTP client: {0}")]
     Client(#[from] reqwest::Error),
+    /// It cannot be reached as told.
+    #[error(transparent)]
+    Access(#[from] AccessError),
 }
 
 /// A server that takes remote write and Loki push.
@@ -89,7 +105,8 @@ impl HttpSink {
                 source,
             })
         };
-        let client = reqwest::Client::builder()
+        without_secret(&config.server)?;
+        let client = (config.access.client()?)
             .user_agent(concat!("taffrail/", env!("CARGO_PKG_VERSION")))
             .timeout(config.timeout)
             // A redirected POST would become a GET: better to be told the right address.
@@ -104,24 +121,20 @@ impl HttpSink {
     }
 
     async fn post(&self, url: &Url, body: Vec<u8>) -> Result<(), ShipError> {
-        let mut request = self
+        let request = self
             .client
             .post(url.clone())
             .header(CONTENT_TYPE, "application/x-protobuf")
             .header(CONTENT_ENCODING, "snappy")
             .header("X-Prometheus-Remote-Write-Version", "0.1.0")
             .body(body);
-        if let Some(path) = &self.config.bearer_token_file {
-            let token = tokio::fs::read_to_string(path).await.map_err(|error| {
-                ShipError::retryable(format!("bearer token file {}: {error}", path.display()))
-            })?;
-            request = request.header(AUTHORIZATION, format!("Bearer {}", token.trim()));
-        }
+        let request = self.config.access.authorize(request).await;
+        let request = request.map_err(|error| ShipError::retryable(error.to_string()))?;
         let response = request
             .send()
             .await
             .map_err(|error| ShipError::retryable(format!("POST {url}: {}", chain(&error))))?;
-        judge(url, response).await
+        judge(url, response, self.config.unauthorized).await
     }
 }
 
@@ -151,8 +164,9 @@ impl Sink for HttpSink {
     }
 }
 
-/// What an answer means: 2xx acknowledges, 429 and 5xx may be tried again, the rest is refused.
-async fn judge(url: &Url, response: Response) -> Result<(), ShipError> {
+/// What an answer means: 2xx acknowledges, 429 and 5xx may be tried again, the rest is refused; 401 and 403
+/// are as told.
+async fn judge(url: &Url, response: Response, unauthorized: Unauthorized) -> Result<(), ShipError> {
     let status = response.status();
     if status.is_success() {
         return Ok(());
@@ -164,7 +178,9 @@ async fn judge(url: &Url, response: Response) -> Result<(), ShipError> {
         .and_then(retry_after);
     let answer = first_bytes(response).await;
     let reason = format!("POST {url}: {status}: {}", answer.trim());
-    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+    let is_unadmitted = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    let is_patient = is_unadmitted && unauthorized == Unauthorized::Retryable;
+    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() || is_patient {
         Err(ShipError::Retryable { reason, after })
     } else {
         Err(ShipError::Refused { reason })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agent::ship::http::{HttpConfig, HttpSink};
+use agent::ship::http::{HttpConfig, HttpSink, Unauthorized};
 use agent::ship::{Backoff, ShipError, Sink as _};
 use anyhow::Context as _;
 use model::sample::{Metadata, SeriesSamples};
@@ -12,6 +12,7 @@ use storage::store::AppendError;
 use tokio::runtime::Runtime;
 use tsdb::database::TsdbBackground;
 
+use crate::cli::access::AccessArgs;
 use crate::commands::store::ClosedStore;
 
 /// Samples of a request, when a server is written to.
@@ -44,11 +45,18 @@ impl<'a> Target<'a> {
     }
 
     /// A server.
-    pub(super) fn server(url: &str, runtime: &'a Runtime) -> anyhow::Result<Self> {
+    pub(super) fn server(
+        url: &str,
+        access: &AccessArgs,
+        runtime: &'a Runtime,
+    ) -> anyhow::Result<Self> {
         let parsed = reqwest::Url::parse(url);
         let parsed = parsed.with_context(|| format!("--url {url}: write http://HOST:PORT"))?;
         let mut config = HttpConfig::new(parsed);
         config.request_samples_max = REQUEST_SAMPLES;
+        config.access = access.access();
+        // Whoever imports waits for it, and can say who they are.
+        config.unauthorized = Unauthorized::Refused;
         Ok(Self::Server(Box::new(HttpSink::new(config)?), runtime))
     }
 

@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 use url::Url;
 
 use super::*;
-use crate::scrape::fetch::client;
+use crate::access::Access;
+use crate::scrape::fetch::Fetcher;
 use crate::scrape::target::{Conflicts, Exposer, Limits};
 use crate::ship::{ShipError, Sink, outbox};
 
@@ -44,7 +45,7 @@ fn around(sink: &Arc<Recorder>) -> (Surroundings, impl Future<Output = ()> + Sen
     let sink: Arc<dyn Sink> = Arc::clone(sink) as _;
     let (outbox, shipping) = outbox(16, sink, Arc::clone(&metrics), CancellationToken::new());
     let around = Surroundings {
-        client: client().expect("a client"),
+        fetcher: Fetcher::new(Access::default()).expect("a client"),
         clock: Clock::new(|| TimestampNs(1_000_000_000_000)),
         outbox,
         metrics,

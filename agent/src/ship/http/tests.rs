@@ -143,7 +143,8 @@ async fn lines_arrive_in_requests_of_bounded_size() {
 async fn the_answer_says_whether_to_try_again() {
     for (status, retryable) in [
         (400, false),
-        (401, false),
+        (401, true),
+        (403, true),
         (404, false),
         (302, false),
         (429, true),
@@ -170,7 +171,7 @@ async fn the_answer_says_whether_to_try_again() {
 async fn the_token_is_read_for_every_request() {
     let (mut sink, requests) = server(vec![]).await;
     let file = tempfile::NamedTempFile::new().expect("a file");
-    sink.config.bearer_token_file = Some(file.path().to_owned());
+    sink.config.access.bearer_token_file = Some(file.path().to_owned());
     for token in ["one", "two"] {
         std::fs::write(file.path(), format!("{token}\n")).expect("written");
         sink.write_series(series(1), vec![])
