@@ -10,6 +10,7 @@ mod query;
 mod retention;
 mod rules;
 pub(crate) mod shown;
+pub(crate) mod tenants;
 pub(crate) mod tier;
 pub(crate) mod web;
 
@@ -35,6 +36,7 @@ use crate::cli::RunArgs;
 use crate::run::Role;
 use file::ConfigFile;
 use query::QueryLimits;
+use tenants::TenantsConfig;
 use tier::TierConfig;
 use web::WebSection;
 
@@ -51,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) web: WebSection,
     /// The file for that which the command line names.
     pub(crate) web_config_file: Option<PathBuf>,
+    /// Tenants; none where they are not told apart.
+    pub(crate) tenants: Option<TenantsConfig>,
     /// Folder that holds all data.
     pub(crate) data: PathBuf,
     /// How long a stop may take.
@@ -208,6 +212,7 @@ impl Config {
             http: file.http,
             web: file.web,
             web_config_file: None,
+            tenants: file.tenants.check()?,
             // Nothing is authenticated: whoever reaches the port may ask.
             admin_api: (file.metrics.admin_api).unwrap_or_else(|| file.http.ip().is_loopback()),
             data: file.data,
@@ -361,6 +366,14 @@ mod tests {
             (
                 "web:\n  tls_server_config: {cert_file: a, key_file: b, min_version: TLS11}\n",
                 ":2: web.tls_server_config.min_version: unknown variant `TLS11`",
+            ),
+            (
+                "tenants:\n  enabled: true\n  default: a/b\n",
+                ":3: tenants.default: tenant ID 'a/b' contains unsupported character '/'",
+            ),
+            (
+                "tenants: {count_max: 0}\n",
+                ":1: tenants.count_max: must be above 0",
             ),
             (
                 "web:\n  config_file: a\n  tls_server_config: {}\n",

@@ -6,6 +6,8 @@
 //! - [`cli`]: the command line as it is written.
 //! - [`config`]: what was written, checked whole, and what it means.
 //! - [`run`]: the roles: what is started, in which order, and how it stops.
+//! - [`stores`]: the stores of a data folder.
+//! - [`tenants`]: a data folder for each, where they are told apart.
 //! - [`rules`]: rules, and how alerts are sent.
 //! - [`reload`]: what is read anew while the program runs.
 //! - [`snapshots`]: snapshots of a data folder.
@@ -23,6 +25,8 @@ mod reload;
 mod rules;
 mod run;
 mod snapshots;
+mod stores;
+mod tenants;
 mod tier;
 mod web;
 mod wiring;

@@ -81,6 +81,13 @@ impl Rules {
     }
 }
 
+/// Rule files are read, and expressions checked, off the async threads.
+pub(crate) async fn open(config: &Config, tsdb: &Tsdb) -> anyhow::Result<Rules> {
+    let (config, tsdb) = (config.clone(), tsdb.clone());
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || Rules::open(&config, &tsdb, runtime)).await?
+}
+
 fn load_error(error: &LoadError) -> anyhow::Error {
     anyhow!("rules: {error}")
 }

@@ -11,7 +11,6 @@ use std::any::Any;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,21 +20,12 @@ use agent::ship::http::{HttpConfig, HttpSink};
 use agent::{Agent, AgentHandle};
 use anyhow::{Context as _, anyhow, bail};
 use axum::Router;
-use logs::Logs;
 use prometheus_client::registry::Registry;
-use storage::clock::{Clock, SystemClock};
-use storage::disk::Disk;
-use storage::disk::real::RealDisk;
-use storage::store::Recovered;
-use storage::store::background::Background;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tsdb::api::admin::AdminApi;
-use tsdb::database::TsdbBackground;
 use tsdb::rules::RunningRules;
-use tsdb::{Tsdb, TsdbOptions};
 
 use crate::cli::access::AccessArgs;
 use crate::config::Config;
@@ -43,12 +33,12 @@ use crate::config::shown::shown_url;
 use crate::http::{self, Readiness, SharedRegistry};
 use crate::program;
 use crate::reload::Reload;
-use crate::rules::Rules;
-use crate::snapshots::DataSnapshots;
-use crate::tier;
+use crate::rules;
+use crate::stores::{self, OpenStores, lock_data, open_stores};
+use crate::tenants::Tenants;
 use crate::web::listener::TlsListener;
 use crate::web::{Peer, Web};
-use crate::wiring::{RemoteDecisions, ScrapedTargets, Stores};
+use crate::wiring::{RemoteDecisions, ScrapedTargets};
 
 /// What a process is.
 #[derive(Clone, Debug)]
@@ -94,6 +84,7 @@ struct Running {
     http: JoinHandle<std::io::Result<()>>,
     stop_http: CancellationToken,
     stores: Option<OpenStores>,
+    tenants: Option<Arc<Tenants>>,
     reload: Reload,
     rules: Option<RunningRules>,
     agent: Option<AgentHandle>,
@@ -153,32 +144,33 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
     };
     let stores = open.as_ref().map(|open| open.stores.clone());
     let rules = match &stores {
-        Some(stores) => Some(load_rules(&config, &stores.tsdb).await?),
+        Some(stores) => Some(rules::open(&config, &stores.tsdb).await?),
         None => None,
     };
     let reload = Reload::new(&config, Arc::clone(&web), rules.clone());
     let targets = ScrapedTargets::default();
-    let apis = stores.as_ref().map(|stores| {
-        stores.tsdb.register(&mut registry);
-        stores.logs.register(&mut registry);
-        let admin = if config.admin_api {
-            AdminApi::Enabled(Arc::new(DataSnapshots::new(&config.data, stores.clone())))
-        } else {
-            AdminApi::Disabled
-        };
-        let program = program::of(&config, &role, http_address);
-        let beside = Arc::new(targets.clone());
-        let mut metrics = stores.tsdb.router_with(admin);
-        metrics = metrics.merge(stores.tsdb.surroundings_router(program, beside));
-        if let Some(rules) = &rules {
+    let mut tenants = None;
+    let apis = match (&stores, &rules) {
+        (Some(stores), Some(rules)) => {
+            stores.tsdb.register(&mut registry);
+            stores.logs.register(&mut registry);
             rules.manager.register(&mut registry);
-            let of_rules = tsdb::api::rules::router(rules.manager.clone());
-            metrics = metrics
-                .merge(stores.tsdb.with_origins(of_rules))
-                .merge(reload.router(config.admin_api));
+            let program = program::of(&config, &role, http_address);
+            let beside = Arc::new(targets.clone());
+            let own = stores::router(&config, stores, rules, program.clone(), beside);
+            let routes = if let Some(told) = config.tenants.clone() {
+                let opened = Tenants::open(&config, told, own, program).await?;
+                opened.register(&mut registry);
+                let routes = Tenants::router(&opened);
+                tenants = Some(opened);
+                routes
+            } else {
+                own
+            };
+            Some(routes.merge(reload.router(config.admin_api)))
         }
-        metrics.merge(stores.logs.router())
-    });
+        _ => None,
+    };
     let router = http::router(apis, readiness.clone(), Arc::clone(&shared_registry));
     let stop_http = CancellationToken::new();
     tokio::spawn(Arc::clone(&web).keep(stop_http.clone()));
@@ -242,6 +234,7 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         http,
         stop_http,
         stores: open,
+        tenants,
         reload,
         rules,
         agent,
@@ -269,106 +262,15 @@ async fn stop(running: Running, deadline: Duration) -> anyhow::Result<()> {
     }
     running.stop_http.cancel();
     running.http.await??;
-    if let Some(stores) = running.stores {
-        tokio::task::spawn_blocking(move || stores.close()).await??;
-    }
+    // Each is flushed, also where another fails.
+    let closed = tokio::task::spawn_blocking(move || {
+        let tenants = running.tenants.map_or(Ok(()), |tenants| tenants.close());
+        let own = running.stores.map_or(Ok(()), OpenStores::close);
+        own.and(tenants)
+    });
+    closed.await??;
     tracing::info!("stopped; everything is flushed");
     Ok(())
-}
-
-/// Rule files are read, and expressions checked, off the async threads.
-async fn load_rules(config: &Config, tsdb: &Tsdb) -> anyhow::Result<Rules> {
-    let (config, tsdb) = (config.clone(), tsdb.clone());
-    let runtime = tokio::runtime::Handle::current();
-    tokio::task::spawn_blocking(move || Rules::open(&config, &tsdb, runtime)).await?
-}
-
-/// The stores and the threads that keep them in shape.
-struct OpenStores {
-    stores: Stores,
-    metrics: TsdbBackground,
-    lines: Background<logs::store::LogTable>,
-}
-
-impl OpenStores {
-    /// Flushes both, the second also where the first fails.
-    fn close(self) -> anyhow::Result<()> {
-        let (metrics, lines) = (self.metrics.stop(), self.lines.stop());
-        metrics.context("the metrics store")?;
-        lines.context("the log store")
-    }
-}
-
-/// One process for one data folder, whatever its role.
-pub(crate) fn lock_data(data: &Path) -> anyhow::Result<Box<dyn Any + Send + Sync>> {
-    let disk = RealDisk;
-    disk.create_dir_all(data)
-        .with_context(|| format!("cannot make the data folder {}", data.display()))?;
-    let path = data.join("LOCK");
-    disk.lock(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => anyhow!(
-            "{}: in use by another process; stop it, or choose another data folder with --data",
-            data.display()
-        ),
-        _ => anyhow!("cannot lock {}: {error}", path.display()),
-    })
-}
-
-/// Opens the metrics store, with the bucket that its old parts move to.
-pub(crate) fn open_metrics(
-    config: &Config,
-    disk: Arc<dyn Disk>,
-    clock: Arc<dyn Clock>,
-) -> anyhow::Result<(Tsdb, Recovered)> {
-    let tier = config.metrics_tier.as_ref().map(tier::open).transpose()?;
-    let options = TsdbOptions {
-        tier,
-        ..config.tsdb_options()
-    };
-    Tsdb::open(disk, clock, &config.data.join("metrics"), options).context("the metrics store")
-}
-
-async fn open_stores(config: &Config) -> anyhow::Result<OpenStores> {
-    let config = config.clone();
-    tokio::task::spawn_blocking(move || {
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (tsdb, recovered) = open_metrics(&config, Arc::clone(&disk), Arc::clone(&clock))?;
-        say_recovered("metrics", &recovered);
-        let (logs, recovered) = Logs::open(
-            disk,
-            clock,
-            &config.data.join("logs"),
-            config.logs_options(),
-        )
-        .context("the log store")?;
-        say_recovered("logs", &recovered);
-        Ok(OpenStores {
-            metrics: tsdb.background()?,
-            lines: logs.start_background()?,
-            stores: Stores { tsdb, logs },
-        })
-    })
-    .await?
-}
-
-/// What a start found is said once; damage was said where it was found.
-fn say_recovered(store: &str, recovered: &Recovered) {
-    if recovered.records > 0 {
-        let Recovered {
-            records,
-            rows,
-            torn_bytes,
-            ..
-        } = recovered;
-        tracing::info!(
-            store,
-            records,
-            rows,
-            torn_bytes,
-            "replayed the log of an earlier run"
-        );
-    }
 }
 
 fn serve(

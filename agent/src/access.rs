@@ -10,6 +10,9 @@ use reqwest::{Certificate, ClientBuilder, Identity, RequestBuilder};
 use serde::Deserialize;
 use url::Url;
 
+/// What names the tenant.
+const ORG_ID: &str = "X-Scope-OrgID";
+
 /// Credentials, and whom to trust. By default nothing is shown, and the system's authorities are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +23,8 @@ pub struct Access {
     pub basic_auth: Option<BasicAuth>,
     /// TLS.
     pub tls_config: TlsConfig,
+    /// The tenant that is spoken for, where the server tells tenants apart.
+    pub org_id: Option<String>,
 }
 
 /// A name and a password.
@@ -112,6 +117,10 @@ impl Access {
 
     /// Shows the credentials in a request. Reads their file.
     pub async fn authorize(&self, request: RequestBuilder) -> Result<RequestBuilder, AccessError> {
+        let request = match &self.org_id {
+            Some(name) => request.header(ORG_ID, name),
+            None => request,
+        };
         if let Some(path) = &self.bearer_token_file {
             return Ok(request.bearer_auth(secret(path).await?));
         }

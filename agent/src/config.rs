@@ -127,6 +127,8 @@ pub struct ShipConfig {
     pub basic_auth: Option<BasicAuth>,
     /// TLS of the way there.
     pub tls_config: TlsConfig,
+    /// The tenant it is for, where the server tells tenants apart.
+    pub org_id: Option<String>,
 }
 
 impl ScrapeConfig {
@@ -136,6 +138,7 @@ impl ScrapeConfig {
             bearer_token_file: self.bearer_token_file.clone(),
             basic_auth: self.basic_auth.clone(),
             tls_config: self.tls_config.clone(),
+            org_id: None,
         }
     }
 }
@@ -147,6 +150,7 @@ impl ShipConfig {
             bearer_token_file: self.bearer_token_file.clone(),
             basic_auth: self.basic_auth.clone(),
             tls_config: self.tls_config.clone(),
+            org_id: self.org_id.clone(),
         }
     }
 }
@@ -211,6 +215,7 @@ impl Default for ShipConfig {
     fn default() -> Self {
         Self {
             outbox_batches_max: 128,
+            org_id: None,
             bearer_token_file: None,
             basic_auth: None,
             tls_config: TlsConfig::default(),

@@ -41,6 +41,9 @@ pub(crate) struct AccessArgs {
     /// File with the key to --cert (PEM)
     #[arg(long, value_name = "FILE", env = "TAFFRAIL_KEY", requires = "cert")]
     key: Option<PathBuf>,
+    /// Tenant to speak for, where the server tells tenants apart
+    #[arg(long, value_name = "NAME", env = "TAFFRAIL_ORG_ID")]
+    org_id: Option<String>,
 }
 
 impl AccessArgs {
@@ -72,6 +75,7 @@ impl AccessArgs {
                 cert_file: cert_file.clone(),
                 key_file: key_file.clone(),
             },
+            org_id: self.org_id.clone().or_else(|| otherwise.org_id.clone()),
         }
     }
 

@@ -11,7 +11,7 @@ use tsdb::Tsdb;
 use crate::cli::RunArgs;
 use crate::cli::moving::PlaceArgs;
 use crate::config::Config;
-use crate::run::{lock_data, open_metrics};
+use crate::stores::{lock_data, open_metrics};
 
 /// A store that this process alone has.
 pub(super) struct ClosedStore {

@@ -11,6 +11,7 @@ use tsdb::api::cors::Origins;
 
 use super::query::QuerySection;
 use super::rules::RulesSection;
+use super::tenants::TenantsSection;
 use super::tier::TierSection;
 use super::web::WebSection;
 
@@ -24,6 +25,8 @@ pub(crate) struct ConfigFile {
     pub(crate) data: PathBuf,
     /// How the HTTP APIs are protected.
     pub(crate) web: WebSection,
+    /// Who is told apart.
+    pub(crate) tenants: TenantsSection,
     /// How long a stop may take before it is cut short.
     #[serde(deserialize_with = "duration")]
     pub(crate) shutdown_deadline: Duration,
@@ -106,6 +109,7 @@ impl Default for ConfigFile {
             http: SocketAddr::from(([127, 0, 0, 1], 9440)),
             data: "taffrail-data".into(),
             web: WebSection::default(),
+            tenants: TenantsSection::default(),
             shutdown_deadline: Duration::from_secs(10),
             storage: StorageSection::default(),
             metrics: MetricsSection::default(),
@@ -169,6 +173,7 @@ impl ConfigFile {
         self.metrics.tier.check()?;
         self.query.check()?;
         self.web.check()?;
+        self.tenants.check()?;
         self.rules.check(self.http)?;
         if self.http == self.admission.listen && self.http.port() != 0 {
             return Err(format!(

@@ -90,6 +90,17 @@ impl Taffrail {
         }
     }
 
+    /// Speaks for a tenant from now on.
+    pub(crate) fn speak_for(&mut self, tenant: &str) {
+        let name = reqwest::header::HeaderValue::from_str(tenant).expect("a name");
+        let headers = [("x-scope-orgid", name)].map(|(key, name)| {
+            let key = reqwest::header::HeaderName::from_static(key);
+            (key, name)
+        });
+        let client = reqwest::Client::builder().default_headers(headers.into_iter().collect());
+        self.client = client.build().expect("a client");
+    }
+
     /// The process.
     pub(crate) fn pid(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.child)

@@ -22,5 +22,6 @@ mod moving;
 mod pki;
 mod prometheus;
 mod start;
+mod tenants;
 mod tier;
 mod tls;
