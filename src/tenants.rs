@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
@@ -128,16 +128,26 @@ impl Tenants {
         Router::new().fallback(route).with_state(Arc::clone(this))
     }
 
-    /// Flushes and closes all, also where one fails. Blocks on the disk.
+    /// Flushes and closes all, also where one fails. Blocks on the disk. They do it at the same time: each waits
+    /// for the disk more than it works, and a stop has a deadline.
     pub(crate) fn close(&self) -> anyhow::Result<()> {
         let open = std::mem::take(&mut *self.open.lock());
-        let mut closed = Ok(());
-        for (name, tenant) in open {
-            let stores = tenant.stores.lock().take();
-            let one = stores.map_or(Ok(()), OpenStores::close);
-            closed = closed.and(one.with_context(|| format!("tenant {name}")));
-        }
-        closed
+        std::thread::scope(|scope| {
+            let close = |tenant: Arc<Tenant>| {
+                let stores = tenant.stores.lock().take();
+                stores.map_or(Ok(()), OpenStores::close)
+            };
+            let closing: Vec<_> = (open.into_iter())
+                .map(|(name, tenant)| (name, scope.spawn(move || close(tenant))))
+                .collect();
+            let mut closed = Ok(());
+            for (name, one) in closing {
+                let one = one.join();
+                let one = one.unwrap_or_else(|_| Err(anyhow!("ended in a panic")));
+                closed = closed.and(one.with_context(|| format!("tenant {name}")));
+            }
+            closed
+        })
     }
 
     /// The routes of a tenant; none where it has no folder.
