@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
+use tsdb::query::parser::STACK_BYTES;
 
 use cli::{CheckCommand, Cli, Command, PolicyCommand, TestCommand};
 use run::Role;
@@ -84,6 +85,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("taffrail")
+            .thread_stack_size(STACK_BYTES)
             .build()
     };
     let print = |text: String| -> anyhow::Result<ExitCode> {

@@ -23,6 +23,9 @@ mod selector;
 
 /// How high a tree may grow.
 pub const HEIGHT_MAX: usize = 160;
+/// The stack of a thread that parses, evaluates or drops trees. The highest need less than 1 MiB of it, but
+/// four times as much where nothing is optimised.
+pub const STACK_BYTES: usize = 8 << 20;
 
 /// Which parts of the language are understood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

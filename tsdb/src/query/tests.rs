@@ -9,6 +9,8 @@ use model::matcher::Matcher;
 use model::time::{TimeRange, Timestamp};
 use proptest::prelude::*;
 
+use super::format::pretty::pretty;
+use super::parser::{HEIGHT_MAX, STACK_BYTES};
 use super::{
     Engine, EngineOptions, Guard, HeldSeries, QueryOptions, SelectError, SelectedSeries, Selection,
     Source, parse,
@@ -226,4 +228,44 @@ proptest! {
     ) {
         ask(&query, &Fixed(series), at);
     }
+}
+
+/// Runs what may need much stack where there is as much as the program has.
+fn on_a_stack(work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let ended = thread.spawn(work).expect("a thread").join();
+    assert!(ended.is_ok(), "the work says why");
+}
+
+#[test]
+fn the_deepest_trees_fit_the_stack() {
+    on_a_stack(|| {
+        for (open, inner, close) in [
+            ("(", "a", ")"),
+            ("-", "a", ""),
+            ("abs(", "a", ")"),
+            ("sum(", "a", ")"),
+            ("sum by (x) (", "a", ")"),
+            ("quantile(scalar(", "a", "), b)"),
+            ("max_over_time(", "a", "[2m:1m])"),
+            ("1 + (", "a", ")"),
+            ("a ^ ", "a", ""),
+            ("label_replace(", "a", r#", "x", "$1", "y", "(.*)")"#),
+            ("a and on (x) (", "a", ") or b"),
+        ] {
+            let nested = |depth: usize| {
+                let text = [&open.repeat(depth), inner, &close.repeat(depth)].concat();
+                parse(&text).map(|tree| (text, tree))
+            };
+            assert!(nested(100_000).is_err(), "{open}");
+            let highest = (1..=HEIGHT_MAX).rev().find_map(|depth| nested(depth).ok());
+            let (text, tree) = highest.expect("one fits");
+            assert_eq!(parse(&pretty(&tree)).as_ref(), Ok(&tree), "{open}");
+            assert_eq!(tree.clone().to_string(), tree.to_string());
+            let source = Fixed(Vec::new());
+            let options = QueryOptions::default();
+            let answer = Engine::default().instant(&source, &text, Timestamp(0), &options);
+            assert!(answer.is_ok(), "{open}: {answer:?}");
+        }
+    });
 }

@@ -25,6 +25,7 @@ use super::evaluator::{Evaluator, Store};
 use super::file::{self, FILE_BYTES_MAX};
 use super::group::{Bench, Group, GroupSettings, end_series};
 use super::notifier::{Alertmanager, Notifier};
+use crate::query::parser::STACK_BYTES;
 
 /// Groups that are evaluated at once.
 const WORKERS: usize = 4;
@@ -368,6 +369,7 @@ impl RuleManager {
         for _ in 0..WORKERS {
             let manager = self.clone();
             let thread = std::thread::Builder::new().name("rules".to_owned());
+            let thread = thread.stack_size(STACK_BYTES);
             workers.push(thread.spawn(move || manager.work())?);
         }
         Ok(RunningRules {
