@@ -13,6 +13,8 @@ use crate::re2::translate;
 
 /// The compiled size a matcher's regular expression may reach, in bytes.
 pub const REGEX_BYTES_MAX: usize = 4 << 20;
+/// The size that most stay below.
+const REGEX_BYTES_MIN: usize = 16 << 10;
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +74,7 @@ pub struct Matcher {
     op: MatchOp,
     value: String,
     regex: Option<Regex>,
+    regex_bytes: usize,
 }
 
 impl Matcher {
@@ -82,15 +85,19 @@ impl Matcher {
         value: impl Into<String>,
     ) -> Result<Self, MatcherError> {
         let value = value.into();
-        let regex = match op {
-            MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(anchored(&value)?),
+        let (regex, regex_bytes) = match op {
+            MatchOp::Equal | MatchOp::NotEqual => (None, 0),
+            MatchOp::Regex | MatchOp::NotRegex => {
+                let (regex, bytes) = sized(&value)?;
+                (Some(regex), bytes)
+            }
         };
         Ok(Self {
             name: name.into(),
             op,
             value,
             regex,
+            regex_bytes,
         })
     }
 
@@ -101,6 +108,7 @@ impl Matcher {
             op: MatchOp::Equal,
             value: value.into(),
             regex: None,
+            regex_bytes: 0,
         }
     }
 
@@ -122,6 +130,12 @@ impl Matcher {
     /// The compiled, anchored expression, where there is one.
     pub const fn regex(&self) -> Option<&Regex> {
         self.regex.as_ref()
+    }
+
+    /// A bound of the compiled size of the expression, no more than four times as much; 0 where there
+    /// is none.
+    pub const fn regex_bytes(&self) -> usize {
+        self.regex_bytes
     }
 
     /// Whether `value` passes.
@@ -168,18 +182,31 @@ impl fmt::Display for Matcher {
 
 /// Compiles `pattern` so that it must match a whole value.
 pub fn anchored(pattern: &str) -> Result<Regex, MatcherError> {
-    RegexBuilder::new(&anchored_text(pattern)?)
-        .size_limit(REGEX_BYTES_MAX)
-        .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => MatcherError::TooLarge {
-                pattern: pattern.to_owned(),
-            },
-            error => MatcherError::Syntax {
-                pattern: pattern.to_owned(),
-                reason: last_line(&error.to_string()),
-            },
-        })
+    sized(pattern).map(|(regex, _)| regex)
+}
+
+/// The same, with a bound of its size. A compiled expression does not tell it, so it is compiled within
+/// more and more; what is too large for a bound is given up early.
+fn sized(pattern: &str) -> Result<(Regex, usize), MatcherError> {
+    let text = anchored_text(pattern)?;
+    let mut bytes_max = REGEX_BYTES_MIN;
+    loop {
+        match RegexBuilder::new(&text).size_limit(bytes_max).build() {
+            Ok(regex) => return Ok((regex, bytes_max)),
+            Err(regex::Error::CompiledTooBig(_)) if bytes_max < REGEX_BYTES_MAX => bytes_max *= 4,
+            Err(regex::Error::CompiledTooBig(_)) => {
+                return Err(MatcherError::TooLarge {
+                    pattern: pattern.to_owned(),
+                });
+            }
+            Err(error) => {
+                return Err(MatcherError::Syntax {
+                    pattern: pattern.to_owned(),
+                    reason: last_line(&error.to_string()),
+                });
+            }
+        }
+    }
 }
 
 /// The expression that [`anchored`] compiles, as the `regex` crate reads it.

@@ -8,6 +8,7 @@
 //! - [`params`]: parameters of a GET or of a posted form, and their texts to times and numbers.
 //! - [`work`]: CPU work off the async threads, bounded in number and time.
 //! - [`response`]: the envelope, and errors with their status.
+//! - [`text`]: texts whose memory is counted.
 //! - [`streamed`]: answers that are written while the store is read.
 //! - [`cors`]: which pages of other origins may read answers.
 //! - [`query`]: `query`, `query_range`, `format_query`.
@@ -46,6 +47,7 @@ mod stats;
 mod status;
 mod streamed;
 pub mod targets;
+mod text;
 mod tree;
 mod work;
 mod write;

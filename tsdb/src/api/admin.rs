@@ -18,6 +18,7 @@ use storage::store::MaintainError;
 use super::Api;
 use super::params::Params;
 use super::response::{ApiError, ErrorType, Success};
+use crate::query::QueryOptions;
 
 /// Makes snapshots of all that a process stores.
 pub trait Snapshots: Send + Sync {
@@ -94,7 +95,8 @@ fn snapshot_name(now: Timestamp) -> String {
 /// `delete_series`
 async fn delete_series(State(admin): State<Admin>, params: Params) -> Result<StatusCode, ApiError> {
     admin.snapshots()?;
-    let (sets, range) = (params.matchers()?, params.range()?);
+    let guard = admin.api.tsdb.engine().guard(&QueryOptions::default());
+    let (sets, range) = (params.matchers(&guard)?, params.range()?);
     if sets.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }

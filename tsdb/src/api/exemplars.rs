@@ -14,7 +14,11 @@ use model::vector::{format_float, write_labels, write_list, write_text, write_ti
 use super::Api;
 use super::params::Params;
 use super::response::{ApiError, Success};
-use crate::query::{Expr, parse};
+use super::text::Text;
+use crate::query::Expr;
+
+/// What a series and its exemplars take as text, about.
+const SERIES_BYTES: usize = 256;
 
 /// `query_exemplars`
 pub(super) async fn exemplars(
@@ -28,28 +32,32 @@ pub(super) async fn exemplars(
             "end timestamp must not be before start timestamp",
         ));
     }
-    let expr = parse(params.get("query")).map_err(|error| ApiError::bad_data(error.to_string()))?;
-    let mut selectors = Vec::new();
-    add_selectors(&expr, &mut selectors);
-    if selectors.is_empty() {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
-    let success = api.run_query(None, move |api, guard| {
+    let found = api.run_query(None, move |api, guard| {
+        let expr = params.expression(guard)?;
+        let mut selectors = Vec::new();
+        add_selectors(&expr, &mut selectors);
+        if selectors.is_empty() {
+            return Ok(None);
+        }
         let reader = api.tsdb.reader();
         let range = TimeRange::new(start, end);
         let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
         for matchers in &selectors {
             found.extend(reader.exemplars(matchers, range, guard)?);
         }
-        let found: Vec<_> = found.into_iter().collect();
-        let mut data = String::new();
-        write_list(&mut data, &found, write_series);
-        Ok(Success::new(data))
+        let mut data = Text::of(guard);
+        data.write_list(&found, |data, series| {
+            data.write(SERIES_BYTES, |out| write_series(out, series))
+        })?;
+        Ok(Some(Success::new(data)))
     });
-    Ok(success.await?.into_response())
+    Ok(match found.await? {
+        Some(success) => success.into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
 }
 
-fn write_series(out: &mut String, (labels, exemplars): &(Labels, Vec<Exemplar>)) {
+fn write_series(out: &mut String, (labels, exemplars): (&Labels, &Vec<Exemplar>)) {
     out.push_str("{\"seriesLabels\":");
     write_labels(out, labels);
     out.push_str(",\"exemplars\":");

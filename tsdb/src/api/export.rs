@@ -12,6 +12,7 @@ use super::Api;
 use super::params::Params;
 use super::response::{ApiError, ErrorType};
 use super::streamed::{Stopped, streamed};
+use crate::query::Guard;
 use crate::transfer::export::{ExportError, export};
 
 const CONTENT_TYPE: &str = "application/stream+json; charset=utf-8";
@@ -20,8 +21,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// `export`
 pub(super) async fn lines(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    let sets = params.matchers()?;
-    if sets.is_empty() {
+    if params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let range = params.range()?;
@@ -29,7 +29,12 @@ pub(super) async fn lines(State(api): State<Api>, params: Params) -> Result<Resp
         let reason = "too many exports are running; try again later";
         ApiError::new(ErrorType::Unavailable, reason)
     })?;
-    let work = streamed(turn, CONTENT_TYPE, move |guard, sink| {
+    let guard = Guard {
+        memory: api.tsdb.engine().memory().allotment(),
+        ..Guard::default()
+    };
+    let sets = params.matchers(&guard)?;
+    let work = streamed(turn, CONTENT_TYPE, guard.memory, move |guard, sink| {
         let mut text = String::new();
         let ended = export(&api.tsdb.reader(), &sets, range, guard, |series| {
             series.write_json_lines(&mut text);

@@ -19,8 +19,9 @@ use model::vector::format_general;
 use super::Api;
 use super::params::Params;
 use super::response::ApiError;
+use super::text::Text;
 use super::write::text;
-use crate::query::{Guard, Samples, SelectError, Source as _, parse_series_selector};
+use crate::query::{Guard, Samples, SelectError, Source as _};
 
 /// A label that every federated series has, if only empty.
 const INSTANCE: &str = "instance";
@@ -49,8 +50,6 @@ pub(super) async fn federate(
 ) -> Response {
     let answer = async {
         let params = params?;
-        let sets: Result<Vec<_>, _> = params.all("match[]").map(parse_series_selector).collect();
-        let sets = sets.map_err(|error| ApiError::bad_data(error.to_string()))?;
         let accept = headers.get_all(header::ACCEPT).iter();
         let mut accept = accept.filter_map(|accept| accept.to_str().ok());
         let names = if accept.any(|accept| accept.contains("escaping=allow-utf-8")) {
@@ -63,8 +62,8 @@ pub(super) async fn federate(
         let lookback = i64::try_from(lookback).unwrap_or(i64::MAX);
         let range = TimeRange::new(Timestamp(end.0.saturating_sub(lookback)), end);
         let text = api.run_query(None, move |api, guard| {
-            let found = newest(api, &sets, range, guard)?;
-            Ok(written(found, names))
+            let found = newest(api, &params.matchers(guard)?, range, guard)?;
+            Ok(written(found, names, guard)?)
         });
         Ok((names, text.await?))
     };
@@ -74,7 +73,8 @@ pub(super) async fn federate(
                 Names::Underscores => LEGACY,
                 Names::Utf8 => UTF_8,
             };
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
+            let (body, _) = text.into_body("", "");
+            ([(header::CONTENT_TYPE, kind)], body).into_response()
         }
         Err(error) => {
             let error: ApiError = error;
@@ -110,6 +110,8 @@ fn newest(
             if is_stale_nan(*value) || labels.metric_name().is_empty() {
                 continue;
             }
+            let bytes = size_of::<Newest>() + labels.as_encoded().len();
+            guard.memory.take(bytes)?;
             found.push(Newest {
                 labels: labels.clone(),
                 at: Timestamp(*at),
@@ -125,47 +127,54 @@ fn newest(
     Ok(found)
 }
 
-fn written(found: Vec<Newest>, names: Names) -> String {
-    let mut out = String::new();
+fn written(found: Vec<Newest>, names: Names, guard: &Guard) -> Result<Text, SelectError> {
+    let mut text = Text::of(guard);
     let mut family = None;
     for newest in found {
-        let name = escaped(newest.labels.metric_name(), names, is_legacy_metric_name);
-        if family.as_ref() != Some(&name) {
-            out.push_str("# TYPE ");
-            write_name(&mut out, &name, is_legacy_metric_name);
-            out.push_str(" untyped\n");
-        }
-        let is_plain = is_legacy_metric_name(&name);
-        if is_plain {
-            out.push_str(&name);
-        }
-        out.push('{');
-        if !is_plain {
-            write_quoted(&mut out, &name);
-            out.push(',');
-        }
-        family = Some(name);
-        let mut has_instance = false;
-        for (label, value) in &newest.labels {
-            if label == METRIC_NAME || value.is_empty() {
-                continue;
-            }
-            has_instance |= label == INSTANCE;
-            let label = escaped(label, names, is_legacy_label_name);
-            write_name(&mut out, &label, is_legacy_label_name);
-            out.push('=');
-            write_quoted(&mut out, value);
-            out.push(',');
-        }
-        if !has_instance {
-            out.push_str("instance=\"\",");
-        }
-        // A label was written, so there is a comma behind the last.
-        out.pop();
-        let value = format_general(newest.value);
-        let _ = writeln!(out, "}} {value} {}", newest.at.millis());
+        text.write(2 * newest.labels.as_encoded().len(), |out| {
+            write_sample(out, &newest, &mut family, names);
+        })?;
     }
-    out
+    Ok(text)
+}
+
+/// Writes a sample, and the head of its family where `family` is another one.
+fn write_sample(out: &mut String, newest: &Newest, family: &mut Option<String>, names: Names) {
+    let name = escaped(newest.labels.metric_name(), names, is_legacy_metric_name);
+    if family.as_ref() != Some(&name) {
+        out.push_str("# TYPE ");
+        write_name(out, &name, is_legacy_metric_name);
+        out.push_str(" untyped\n");
+    }
+    let is_plain = is_legacy_metric_name(&name);
+    if is_plain {
+        out.push_str(&name);
+    }
+    out.push('{');
+    if !is_plain {
+        write_quoted(out, &name);
+        out.push(',');
+    }
+    *family = Some(name);
+    let mut has_instance = false;
+    for (label, value) in &newest.labels {
+        if label == METRIC_NAME || value.is_empty() {
+            continue;
+        }
+        has_instance |= label == INSTANCE;
+        let label = escaped(label, names, is_legacy_label_name);
+        write_name(out, &label, is_legacy_label_name);
+        out.push('=');
+        write_quoted(out, value);
+        out.push(',');
+    }
+    if !has_instance {
+        out.push_str("instance=\"\",");
+    }
+    // A label was written, so there is a comma behind the last.
+    out.pop();
+    let value = format_general(newest.value);
+    let _ = writeln!(out, "}} {value} {}", newest.at.millis());
 }
 
 /// A name that may be written without quotes: colons besides what label names may have.

@@ -6,20 +6,24 @@ use model::vector::{write_labels, write_text};
 use super::Api;
 use super::params::Params;
 use super::response::{ApiError, Success};
+use super::text::Text;
+use crate::query::Guard;
 use crate::store::read::labels::LabelQuery;
 
+/// What a name, a value or a label set takes as text, about.
+const ITEM_BYTES: usize = 128;
 const TRUNCATED: &str = "results truncated due to limit";
 /// Starts a label name that is escaped to fit into a path.
 const ESCAPED: &str = "U__";
 
 /// `labels`
 pub(super) async fn names(State(api): State<Api>, params: Params) -> Result<Success, ApiError> {
-    let (range, matchers, limit) = (params.range()?, params.matchers()?, params.limit()?);
+    let (range, limit) = (params.range()?, params.limit()?);
     api.run_query(None, move |api, guard| {
-        let matchers = &matchers;
+        let matchers = &params.matchers(guard)?;
         let query = LabelQuery { matchers, range };
         let names = api.tsdb.reader().label_names(query, guard)?;
-        Ok(listed(&names, limit, |out, name| write_text(out, name)))
+        listed(&names, limit, guard, |out, name| write_text(out, name))
     })
     .await
 }
@@ -34,13 +38,13 @@ pub(super) async fn values(
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
-    let (range, matchers, limit) = (params.range()?, params.matchers()?, params.limit()?);
+    let (range, limit) = (params.range()?, params.limit()?);
     api.run_query(None, move |api, guard| {
-        let matchers = &matchers;
+        let matchers = &params.matchers(guard)?;
         let query = LabelQuery { matchers, range };
         let reader = api.tsdb.reader();
         let values = reader.label_values(&name, query, limit, guard)?;
-        Ok(listed(&values, limit, |out, value| write_text(out, value)))
+        listed(&values, limit, guard, |out, value| write_text(out, value))
     })
     .await
 }
@@ -50,12 +54,12 @@ pub(super) async fn series(State(api): State<Api>, params: Params) -> Result<Suc
     if params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let (range, matchers, limit) = (params.range()?, params.matchers()?, params.limit()?);
+    let (range, limit) = (params.range()?, params.limit()?);
     api.run_query(None, move |api, guard| {
-        let matchers = &matchers;
+        let matchers = &params.matchers(guard)?;
         let query = LabelQuery { matchers, range };
         let series = api.tsdb.reader().series(query, limit, guard)?;
-        Ok(listed(&series, limit, write_labels))
+        listed(&series, limit, guard, write_labels)
     })
     .await
 }
@@ -63,24 +67,21 @@ pub(super) async fn series(State(api): State<Api>, params: Params) -> Result<Suc
 fn listed<'a, T: 'a>(
     items: impl IntoIterator<Item = &'a T, IntoIter: ExactSizeIterator>,
     limit: Option<usize>,
+    guard: &Guard,
     mut write: impl FnMut(&mut String, &T),
-) -> Success {
+) -> Result<Success, ApiError> {
     let items = items.into_iter();
     let found = items.len();
     let shown = limit.map_or(found, |limit| limit.min(found));
-    let mut data = String::from("[");
-    for (index, item) in items.take(shown).enumerate() {
-        if index > 0 {
-            data.push(',');
-        }
-        write(&mut data, item);
-    }
-    data.push(']');
+    let mut data = Text::of(guard);
+    data.write_list(items.take(shown), |data, item| {
+        data.write(ITEM_BYTES, |out| write(out, item))
+    })?;
     let mut success = Success::new(data);
     if shown < found {
         success.warnings.push(TRUNCATED.to_owned());
     }
-    success
+    Ok(success)
 }
 
 /// A label name as it is, of one that may be escaped: `U__`, then `__` for an underscore and

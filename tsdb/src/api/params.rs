@@ -7,7 +7,8 @@ use model::time::{TimeRange, Timestamp, parse_duration};
 
 use super::response::ApiError;
 use crate::query::check::NO_MATCHER;
-use crate::query::parse_series_selector;
+use crate::query::parser::{REGEXES_BYTES_MAX, too_many_regexes};
+use crate::query::{Expr, Guard, SelectError, parse, parse_series_selector};
 
 /// Upstream's earliest and latest instants as texts, which clients send for "any time".
 const MIN_TIME: &str = "-292273086-05-16T16:47:06Z";
@@ -114,20 +115,34 @@ impl Params {
         Ok((limit > 0).then_some(limit))
     }
 
-    /// The sets of matchers in `match[]`.
-    pub(super) fn matchers(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        self.all("match[]")
-            .map(|text| {
-                parse_series_selector(text).map_err(|error| {
-                    if error.message == NO_MATCHER {
-                        // Upstream looks for this one outside of its parser.
-                        let reason = "match[] must contain at least one non-empty matcher";
-                        return ApiError::parameter("match[]", reason);
-                    }
-                    ApiError::parameter("match[]", error)
-                })
-            })
-            .collect()
+    /// The expression in `query`, within what a query may take.
+    pub(super) fn expression(&self, guard: &Guard) -> Result<Expr, ApiError> {
+        let text = self.get("query");
+        guard.allow_text(text).map_err(SelectError::from)?;
+        parse(text).map_err(|error| ApiError::parameter("query", error))
+    }
+
+    /// The sets of matchers in `match[]`, within what a query may take.
+    pub(super) fn matchers(&self, guard: &Guard) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        let mut sets = Vec::new();
+        let mut regex_bytes = 0_usize;
+        for text in self.all("match[]") {
+            guard.allow_text(text).map_err(SelectError::from)?;
+            let set = parse_series_selector(text).map_err(|error| {
+                if error.message == NO_MATCHER {
+                    // Upstream looks for this one outside of its parser.
+                    let reason = "match[] must contain at least one non-empty matcher";
+                    return ApiError::parameter("match[]", reason);
+                }
+                ApiError::parameter("match[]", error)
+            })?;
+            regex_bytes += set.iter().map(Matcher::regex_bytes).sum::<usize>();
+            if regex_bytes > REGEXES_BYTES_MAX {
+                return Err(ApiError::parameter("match[]", too_many_regexes()));
+            }
+            sets.push(set);
+        }
+        Ok(sets)
     }
 }
 

@@ -12,8 +12,9 @@ use super::params::Params;
 use super::query_log::Entry;
 use super::response::{ApiError, ErrorType, Success};
 use super::stats::{Stats, Told};
+use super::text::Text;
 use crate::query::format::pretty::pretty;
-use crate::query::{Counting, Guard, QueryError, QueryOptions, QueryOutput, parse};
+use crate::query::{Counting, Guard, QueryError, QueryOptions, QueryOutput};
 
 /// Points of one series that a range query may ask for: enough for a week by the minute.
 const POINTS_MAX: i128 = 11_000;
@@ -32,7 +33,7 @@ pub(super) async fn instant(
         let options = asked.options(guard);
         let engine = api.tsdb.engine();
         let answer = engine.instant(&source, &asked.query, at, &options);
-        asked.answer(api, "/api/v1/query", (at, at, 0), queued, answer)
+        asked.answer(api, guard, "/api/v1/query", (at, at, 0), queued, answer)
     })
     .await
 }
@@ -68,17 +69,19 @@ pub(super) async fn range(
         let engine = api.tsdb.engine();
         let answer = engine.range(&source, &asked.query, start, end, step, &options);
         let times = (start, end, step_ms);
-        asked.answer(api, "/api/v1/query_range", times, queued, answer)
+        asked.answer(api, guard, "/api/v1/query_range", times, queued, answer)
     })
     .await
 }
 
 /// `format_query`
-pub(super) async fn format(params: Params) -> Result<Success, ApiError> {
-    let expr = parse(params.get("query")).map_err(|error| ApiError::parameter("query", error))?;
-    let mut data = String::new();
-    write_text(&mut data, &pretty(&expr));
-    Ok(Success::new(data))
+pub(super) async fn format(State(api): State<Api>, params: Params) -> Result<Success, ApiError> {
+    api.run_query(None, move |_, guard| {
+        let mut data = String::new();
+        write_text(&mut data, &pretty(&params.expression(guard)?));
+        Ok(Success::new(data))
+    })
+    .await
 }
 
 /// What a query asks for beside its instants.
@@ -135,6 +138,7 @@ impl Asked {
     fn answer(
         &self,
         api: &Api,
+        guard: &Guard,
         path: &str,
         times: (Timestamp, Timestamp, i64),
         queued: Duration,
@@ -168,15 +172,16 @@ impl Asked {
         {
             output.warnings.push(TRUNCATED.to_owned());
         }
-        let mut data = String::from("{\"resultType\":");
-        write_text(&mut data, output.value.type_name());
-        data.push_str(",\"result\":");
-        output.value.write_json(&mut data);
+        let mut data = Text::of(&Guard {
+            memory: output.memory,
+            ..guard.clone()
+        });
+        data.write_value(output.value)?;
         if let Some(told) = self.wants_stats {
-            data.push_str(",\"stats\":");
-            data.push_str(&stats.to_json(told).to_string());
+            data.push(",\"stats\":");
+            data.push(&stats.to_json(told).to_string());
         }
-        data.push('}');
+        data.push("}");
         Ok(Success {
             data,
             warnings: output.warnings,

@@ -26,7 +26,9 @@ use prost::encoding::encode_varint;
 use super::Api;
 use super::response::{ApiError, ErrorType};
 use super::streamed::streamed;
+use super::text::held;
 use super::write::text;
+use crate::query::parser::{REGEXES_BYTES_MAX, too_many_regexes};
 use crate::query::{Guard, Samples, SelectError, Source as _};
 
 const CONTENT_TYPE: &str = "application/x-protobuf";
@@ -55,11 +57,16 @@ async fn answer(api: Api, request: Request) -> Result<Response, ApiError> {
     let body = Bytes::from_request(request, &()).await;
     let body = body.map_err(|rejection| ApiError::bad_data(rejection.body_text()))?;
     let request = decode(&body, api.options().form_bytes_max)?;
-    let asked: Result<Vec<Asked>, ApiError> = request.queries.iter().map(asked_of).collect();
-    let asked = asked?;
+    let mut regex_bytes = 0;
+    let asked = request.queries.iter();
+    let asked = asked.map(|query| asked_of(query, &mut regex_bytes));
+    let asked: Vec<Asked> = asked.collect::<Result<_, ApiError>>()?;
     match negotiate(&request.accepted_response_types)? {
         ResponseType::Samples => {
-            let body = api.run_query(None, move |api, guard| samples(api, &asked, guard));
+            let body = api.run_query(None, move |api, guard| {
+                let message = samples(api, &asked, guard)?;
+                Ok(held(message, guard.memory.clone()))
+            });
             let headers = [
                 (header::CONTENT_TYPE, CONTENT_TYPE),
                 (header::CONTENT_ENCODING, "snappy"),
@@ -70,7 +77,8 @@ async fn answer(api: Api, request: Request) -> Result<Response, ApiError> {
             let turn = Arc::clone(&api.reads).acquire_owned().await;
             let stopping = |_| ApiError::new(ErrorType::Unavailable, "the server is stopping");
             let turn = turn.map_err(stopping)?;
-            let work = streamed(turn, CHUNKED_CONTENT_TYPE, move |guard, sink| {
+            let memory = api.tsdb.engine().memory().allotment();
+            let work = streamed(turn, CHUNKED_CONTENT_TYPE, memory, move |guard, sink| {
                 for (index, asked) in (0..).zip(&asked) {
                     each_series(&api, asked, guard, |labels, samples| {
                         chunks::send(index, labels, samples, sink)
@@ -114,7 +122,8 @@ fn negotiate(accepted: &[i32]) -> Result<ResponseType, ApiError> {
     })
 }
 
-fn asked_of(query: &Query) -> Result<Asked, ApiError> {
+/// `regex_bytes` is what the regular expressions of the request compile to.
+fn asked_of(query: &Query, regex_bytes: &mut usize) -> Result<Asked, ApiError> {
     let matchers = query.matchers.iter().map(|matcher| {
         let op = match matcher.kind {
             0 => MatchOp::Equal,
@@ -124,7 +133,12 @@ fn asked_of(query: &Query) -> Result<Asked, ApiError> {
             _ => return Err(ApiError::bad_data("invalid matcher type")),
         };
         let made = Matcher::new(op, &matcher.name, &matcher.value);
-        made.map_err(|error| ApiError::bad_data(error.to_string()))
+        let made = made.map_err(|error| ApiError::bad_data(error.to_string()))?;
+        *regex_bytes += made.regex_bytes();
+        if *regex_bytes > REGEXES_BYTES_MAX {
+            return Err(ApiError::bad_data(too_many_regexes()));
+        }
+        Ok(made)
     });
     Ok(Asked {
         range: TimeRange::new(
@@ -172,6 +186,9 @@ fn samples(api: &Api, asked: &[Asked], guard: &Guard) -> Result<Vec<u8>, ApiErro
                     "exceeded sample limit ({limit}); ask for STREAMED_XOR_CHUNKS, which have none, or for less"
                 )));
             }
+            // As it is, as the message, and packed.
+            let bytes = labels.as_encoded().len() + samples.budget_size() * size_of::<(i64, f64)>();
+            guard.memory.take(3 * bytes).map_err(SelectError::from)?;
             result.push(FIELD_1);
             let encoded = series(labels, samples).encode_length_delimited(&mut result);
             encoded.map_err(|error| ApiError::new(ErrorType::Internal, error.to_string()))

@@ -1,10 +1,13 @@
 //! The envelope of the API, and errors with their status.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use model::vector::{write_list, write_text};
 
+use super::text::Text;
 use crate::query::{Interrupted, SelectError};
+
+const JSON: &str = "application/json";
 
 /// What kind of error it is, in upstream's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +109,7 @@ impl IntoResponse for ApiError {
 #[derive(Debug, Default)]
 pub(super) struct Success {
     /// The data, as JSON.
-    pub(super) data: String,
+    pub(super) data: Text,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
     /// What the user may want to know.
@@ -114,9 +117,9 @@ pub(super) struct Success {
 }
 
 impl Success {
-    pub(super) fn new(data: String) -> Self {
+    pub(super) fn new(data: impl Into<Text>) -> Self {
         Self {
-            data,
+            data: data.into(),
             ..Self::default()
         }
     }
@@ -124,22 +127,26 @@ impl Success {
 
 impl IntoResponse for Success {
     fn into_response(self) -> Response {
-        let mut body = String::with_capacity(self.data.len() + 64);
-        body.push_str("{\"status\":\"success\",\"data\":");
-        body.push_str(&self.data);
+        let mut rest = String::new();
         for (name, texts) in [("warnings", &self.warnings), ("infos", &self.infos)] {
             if !texts.is_empty() {
-                body.push(',');
-                write_text(&mut body, name);
-                body.push(':');
-                write_list(&mut body, texts, |out, text| write_text(out, text));
+                rest.push(',');
+                write_text(&mut rest, name);
+                rest.push(':');
+                write_list(&mut rest, texts, |out, text| write_text(out, text));
             }
         }
-        body.push('}');
-        json(StatusCode::OK, body)
+        rest.push('}');
+        let before = "{\"status\":\"success\",\"data\":";
+        let (body, len) = self.data.into_body(before, &rest);
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(JSON)),
+            (header::CONTENT_LENGTH, HeaderValue::from(len)),
+        ];
+        (headers, body).into_response()
     }
 }
 
 fn json(status: StatusCode, body: String) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    (status, [(header::CONTENT_TYPE, JSON)], body).into_response()
 }

@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::params::Params;
 use super::response::{ApiError, Success};
+use crate::query::Guard;
 use crate::rules::RuleManager;
 use crate::rules::alerts::{Alert, AlertState};
 use crate::rules::file::{RuleKind, RuleSpec};
@@ -66,7 +67,8 @@ impl Filter {
             files: all("file[]"),
             groups: all("rule_group[]"),
             names: all("rule_name[]"),
-            matchers: params.matchers()?,
+            // They are in the address, so they are short.
+            matchers: params.matchers(&Guard::default())?,
         })
     }
 

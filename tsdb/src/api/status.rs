@@ -20,8 +20,8 @@ const LIMIT_MAX: usize = 10_000;
 /// `seriesCountByPartition` besides. `match[]` narrows it to some series.
 pub(super) async fn tsdb(State(api): State<Api>, params: Params) -> Result<Success, ApiError> {
     let limit = limit(params.get("limit"))?;
-    let matchers = params.matchers()?;
     api.run_query(None, move |api, guard| {
+        let matchers = params.matchers(guard)?;
         let report = api.tsdb.reader().cardinality(&matchers, limit, guard)?;
         Ok(Success::new(written(&report)))
     })

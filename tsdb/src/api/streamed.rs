@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::response::{ApiError, ErrorType};
 use super::work::CancelOnDrop;
-use crate::query::{Guard, SelectError};
+use crate::query::{Allotment, Guard, SelectError};
 
 const BROKEN_OFF: &str = "the answer ended early; the server's log says more";
 /// Pieces that wait for the client.
@@ -55,15 +55,17 @@ impl Sink {
     }
 }
 
-/// The answer that `work` writes; `turn` ends with the work, not with the client.
+/// The answer that `work` writes, with what it holds of the memory of queries; `turn` ends with the work, not with the client.
 pub(super) async fn streamed(
     turn: OwnedSemaphorePermit,
     content_type: &'static str,
+    memory: Allotment,
     work: impl FnOnce(&Guard, &Sink) -> Result<(), Stopped> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let (cancel, is_canceled) = CancelOnDrop::new();
     let guard = Guard {
         cancel: Some(is_canceled),
+        memory,
         ..Guard::default()
     };
     let (sender, mut pieces) = mpsc::channel::<Piece>(PIECES_WAITING);
@@ -76,6 +78,8 @@ pub(super) async fn streamed(
             // Nobody is there to be told.
             Err(Stopped::Gone) => return,
         };
+        // What it held is free before anybody knows that it is done.
+        drop(guard);
         let _ = sink.0.blocking_send(last);
     });
     let mut has_ended = false;

@@ -2,10 +2,12 @@
 //!
 //! Field names and their order (the alphabet's) are upstream's `web/api/v1/translate_ast.go`.
 
+use axum::extract::State;
 use model::matcher::{MatchOp, Matcher};
 use model::vector::format_float;
 use serde_json::{Value, json};
 
+use super::Api;
 use super::params::Params;
 use super::response::{ApiError, Success};
 use crate::query::ast::{
@@ -13,12 +15,17 @@ use crate::query::ast::{
     TimeShift, VectorSelector,
 };
 use crate::query::functions::Function;
-use crate::query::parse;
 
 /// `parse_query`
-pub(super) async fn parse_query(params: Params) -> Result<Success, ApiError> {
-    let expr = parse(params.get("query")).map_err(|error| ApiError::parameter("query", error))?;
-    Ok(Success::new(tree(&expr).to_string()))
+pub(super) async fn parse_query(
+    State(api): State<Api>,
+    params: Params,
+) -> Result<Success, ApiError> {
+    api.run_query(None, move |_, guard| {
+        let expr = params.expression(guard)?;
+        Ok(Success::new(tree(&expr).to_string()))
+    })
+    .await
 }
 
 fn tree(expr: &Expr) -> Value {

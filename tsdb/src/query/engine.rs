@@ -225,13 +225,14 @@ impl Engine {
             step: 0,
         };
         let mut watch = Watch::start();
+        let guard = self.guard(options);
+        guard.allow_text(query)?;
         let expr = self.prepared(query, &times)?;
         let mut stats = QueryStats {
             preparation: watch.lap(),
             ..QueryStats::default()
         };
         let grid = Grid::new(at.millis(), at.millis(), 1);
-        let guard = self.guard(options);
         let mut evaluator = self.evaluator(source, times, &guard, options);
         let value = match (expr.value_type(), expr.unwrapped()) {
             (ValueType::String, Expr::Text(text)) => QueryValue::String(at, text.value.clone()),
@@ -284,6 +285,8 @@ impl Engine {
             step,
         };
         let mut watch = Watch::start();
+        let guard = self.guard(options);
+        guard.allow_text(query)?;
         let expr = self.prepared(query, &times)?;
         let mut stats = QueryStats {
             preparation: watch.lap(),
@@ -297,7 +300,6 @@ impl Engine {
             )));
         }
         let grid = Grid::new(start.millis(), end.millis(), step);
-        let guard = self.guard(options);
         if grid.len > guard.samples_max {
             let limit = guard.samples_max;
             return Err(EvalError::TooManySamples { limit }.into());
@@ -342,7 +344,8 @@ impl Engine {
         Ok(expr)
     }
 
-    fn guard(&self, options: &QueryOptions) -> Guard {
+    /// A guard with the limits of a query that begins now.
+    pub fn guard(&self, options: &QueryOptions) -> Guard {
         let timeout = options.timeout.unwrap_or(self.options.timeout);
         let timeout = timeout.min(self.options.timeout);
         Guard {

@@ -3,14 +3,16 @@
 //! A recursive descent with precedences, by hand: positions, upstream's error words and a bound on
 //! depth come easier than from a generated parser. Both the nesting of the text and the height of
 //! the tree are bounded, so that neither the parser, nor the evaluator, nor dropping the tree can
-//! exhaust the stack of a thread, whatever is sent.
+//! exhaust the stack of a thread, whatever is sent; and so is what regular expressions compile to, for a
+//! short text may hold many large ones. Tokens and tree are as long as the text: who takes texts from
+//! outside bounds these ([`super::Guard::allow_text`]).
 //!
 //! - [`expression`]: operators, calls, aggregations, what stands behind an expression.
 //! - [`selector`]: names, matchers, lists of labels.
 //! - [`duration`]: what may stand in brackets and behind `offset`.
 //! - [`modifiers`]: `bool`, `on`, `group_left`, `fill` between operator and operand.
 
-use model::matcher::Matcher;
+use model::matcher::{Matcher, REGEX_BYTES_MAX};
 
 use super::ast::{Expr, Span};
 use super::check;
@@ -23,9 +25,11 @@ mod selector;
 
 /// How high a tree may grow.
 pub const HEIGHT_MAX: usize = 160;
-/// The stack of a thread that parses, evaluates or drops trees. The highest need less than 1 MiB of it, but
-/// four times as much where nothing is optimised.
+/// The stack of a thread that parses, evaluates or drops trees: 2 MiB are too few for the highest where
+/// nothing is optimised.
 pub const STACK_BYTES: usize = 8 << 20;
+/// What all regular expressions of a text may compile to: two of the largest.
+pub const REGEXES_BYTES_MAX: usize = 2 * REGEX_BYTES_MAX;
 
 /// Which parts of the language are understood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,6 +124,8 @@ struct Parser<'a> {
     depth: usize,
     /// Height of the expression parsed last.
     height: usize,
+    /// What the regular expressions so far compile to.
+    regex_bytes: usize,
 }
 
 const END: Token = Token {
@@ -136,6 +142,7 @@ impl<'a> Parser<'a> {
             syntax,
             depth: 0,
             height: 0,
+            regex_bytes: 0,
         }
     }
 
@@ -214,12 +221,28 @@ impl<'a> Parser<'a> {
         Err(self.too_deep(span))
     }
 
+    /// Counts what a matcher takes beside its text.
+    fn count_regex(&mut self, span: Span, matcher: &Matcher) -> Result<(), ParseError> {
+        self.regex_bytes = self.regex_bytes.saturating_add(matcher.regex_bytes());
+        if self.regex_bytes <= REGEXES_BYTES_MAX {
+            return Ok(());
+        }
+        Err(self.error(span, too_many_regexes()))
+    }
+
     fn too_deep(&self, span: Span) -> ParseError {
         let message = format!(
             "the expression is nested more than {HEIGHT_MAX} levels deep; split it with recording rules"
         );
         self.error(span, message)
     }
+}
+
+/// The message where regular expressions are too large together.
+pub(crate) fn too_many_regexes() -> String {
+    format!(
+        "the regular expressions compile to more than {REGEXES_BYTES_MAX} bytes together; use fewer, or simpler ones"
+    )
 }
 
 #[cfg(test)]

@@ -168,6 +168,9 @@ pub enum Interrupted {
     Canceled,
 }
 
+/// What a byte of a query becomes at the most: a token and a label name, or a part of a node.
+const PARSED_BYTES: usize = 128;
+
 /// What a query must not exceed while it runs.
 #[derive(Clone, Debug)]
 pub struct Guard {
@@ -204,6 +207,11 @@ impl Guard {
             return Err(SelectError::TooManySeries { found, limit });
         }
         Ok(())
+    }
+
+    /// Takes the memory that parsing a text needs, tokens and tree, to the end of the query.
+    pub fn allow_text(&self, text: &str) -> Result<(), MemoryExceeded> {
+        self.memory.take(text.len().saturating_mul(PARSED_BYTES))
     }
 
     /// Whether the query may go on.

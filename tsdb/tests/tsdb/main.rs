@@ -20,6 +20,7 @@ mod formats;
 mod known;
 mod labels;
 mod life;
+mod limits;
 mod model;
 mod otlp;
 mod queries;

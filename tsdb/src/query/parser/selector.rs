@@ -103,8 +103,11 @@ impl Parser<'_> {
             return Err(self.unexpected("label matching", "string"));
         };
         let end = self.advance().span;
-        Matcher::new(op, name, value)
-            .map_err(|error| self.error(token.span.to(end), error.to_string()))
+        let span = token.span.to(end);
+        let matcher = Matcher::new(op, name, value);
+        let matcher = matcher.map_err(|error| self.error(span, error.to_string()))?;
+        self.count_regex(span, &matcher)?;
+        Ok(matcher)
     }
 
     /// Labels in parentheses: names, words of the language, quoted names.

@@ -192,6 +192,18 @@ fn depth_is_bounded_whatever_is_sent() {
 }
 
 #[test]
+fn regular_expressions_are_bounded_together() {
+    let of = |count: usize| format!("a{{{}}}", vec![r#"b=~"\\pL{60}""#; count].join(","));
+    assert!(parse(&of(1)).is_ok(), "one is allowed");
+    for query in [of(5), format!("{0} + {0} + {0} + {0} + {0}", of(1))] {
+        let error = parse(&query).expect_err("together they are too large");
+        let expected = "compile to more than 8388608 bytes together; use fewer, or simpler ones";
+        assert!(error.message.contains(expected), "{error}");
+    }
+    assert!(parse(&format!("a{{{}}}", vec![r#"b=~"x.*|y.+""#; 300].join(","))).is_ok());
+}
+
+#[test]
 fn series_selectors_are_parsed_alone() {
     let matchers = parse_series_selector(r#"up{job!="x"}"#).expect("valid");
     let texts: Vec<_> = matchers.iter().map(ToString::to_string).collect();

@@ -39,6 +39,8 @@ pub struct LabelQuery<'a> {
 
 /// How many values, or label sets, are read between two looks at the guard.
 const READ_PER_CHECK: usize = 1024;
+/// What a value or a label set takes beside its text.
+const LISTED_BYTES: usize = 64;
 /// A core that has fewer parts to read than this is not worth waking.
 const PARTS_PER_CORE: usize = 4;
 
@@ -125,6 +127,7 @@ impl Reader {
                 while values.len() < most
                     && let Some(value) = found.next().map_err(|e| self.failed(None, &e))?
                 {
+                    guard.memory.take(value.len() + LISTED_BYTES)?;
                     values.push(value.to_owned());
                 }
                 lists.push(values);
@@ -164,7 +167,10 @@ impl Reader {
                 let visit = |_, labels| {
                     read += 1;
                     if read.is_multiple_of(READ_PER_CHECK) {
-                        interrupted = guard.check();
+                        interrupted = guard.check().map_err(SelectError::from);
+                    }
+                    if interrupted.is_ok() {
+                        interrupted = first.room(&labels, guard);
                     }
                     match interrupted {
                         Ok(()) => first.insert(labels),
@@ -194,6 +200,7 @@ impl Reader {
                     if table.holds(number)
                         && let Some(labels) = index.labels(number)
                     {
+                        first.room(&labels, guard)?;
                         // They come in no order: a later one may belong to the first.
                         let _ = first.insert(labels);
                     }
@@ -216,6 +223,16 @@ struct First {
 }
 
 impl First {
+    /// Takes the memory of a label set, unless it is known or takes the place of another.
+    fn room(&self, labels: &Labels, guard: &Guard) -> Result<(), SelectError> {
+        if self.series.len() < self.most && !self.series.contains(labels) {
+            let text = labels.as_encoded().len();
+            guard.memory.take(text + LISTED_BYTES)?;
+            guard.allow_series(self.series.len() + 1)?;
+        }
+        Ok(())
+    }
+
     /// Adds a label set if it is among the first. Breaks where none that is greater can be.
     fn insert(&mut self, labels: Labels) -> ControlFlow<()> {
         if self.series.len() >= self.most {
@@ -277,9 +294,12 @@ fn merged(
     let mut values = Vec::new();
     let mut interrupted = Ok(());
     merge(&mut sources, |value| {
+        if let Err(refusal) = guard.memory.take(value.len() + LISTED_BYTES) {
+            interrupted = Err(refusal.into());
+        }
         values.push(value.to_owned());
-        if values.len().is_multiple_of(READ_PER_CHECK) {
-            interrupted = guard.check();
+        if interrupted.is_ok() && values.len().is_multiple_of(READ_PER_CHECK) {
+            interrupted = guard.check().map_err(SelectError::from);
         }
         interrupted.is_ok() && values.len() < most
     })
