@@ -10,9 +10,9 @@ use model::time::{TimeRange, Timestamp};
 use model::vector::{InstantSample, QueryValue, SampleValue};
 
 use crate::database::Tsdb;
-use crate::query::{self, Guard, QueryOptions, Samples, Source as _};
+use crate::query::{self, QueryOptions, Samples, Source as _};
 
-/// Answers the expressions of rules.
+/// Answers the expressions of rules, under the limits that queries have.
 pub trait Evaluator: Send + Sync {
     /// The normal form of an expression, or why it is none.
     fn check(&self, expr: &str) -> Result<String, String>;
@@ -70,7 +70,8 @@ impl Store for Tsdb {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<(Labels, Timestamp, f64)>, String> {
-        let selection = self.reader().select(range, matchers, &Guard::default());
+        let guard = self.engine().guard(&QueryOptions::default());
+        let selection = self.reader().select(range, matchers, &guard);
         let selection = selection.map_err(|error| error.to_string())?;
         let mut reader = selection.reader();
         let mut samples = Samples::default();
@@ -79,8 +80,7 @@ impl Store for Tsdb {
             reader
                 .read(index, &mut samples)
                 .map_err(|error| error.to_string())?;
-            let series = samples.to_series(labels.clone());
-            if let (Some(at), Some(value)) = (series.timestamps.last(), series.values.last()) {
+            if let Some((at, value)) = samples.timestamps.last().zip(samples.values.last()) {
                 found.push((labels.clone(), Timestamp(*at), *value));
             }
         }

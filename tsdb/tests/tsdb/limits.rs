@@ -1,11 +1,16 @@
 //! What is asked of the API is refused by name where it would exceed a limit of queries, and holds
 //! nothing afterwards.
 
+use std::time::Duration;
+
+use ::model::matcher::Matcher;
+use ::model::time::{TimeRange, Timestamp};
 use ::model::wire::remote_read::{LabelMatcher, Query, ReadRequest, ResponseType};
 use axum::body::Body;
 use axum::http::Request;
 use prost::Message as _;
 use storage::disk::sim::SimDisk;
+use tsdb::rules::evaluator::{Evaluator as _, Store as _};
 use tsdb::{Tsdb, TsdbOptions};
 
 use crate::api::{NOW, ask, get, open, series};
@@ -89,6 +94,35 @@ async fn more_series_than_one_selection_may_have_are_refused() {
     }
     let (status, body) = get(&tsdb, "/api/v1/series?match[]=wide&limit=3").await;
     assert_eq!(status, 200, "{body}");
+}
+
+#[test]
+fn rules_are_evaluated_under_the_limits_of_queries() {
+    let limited = wide(|options| options.query.memory_bytes_max = 300_000);
+    let error = limited
+        .instant("wide", Timestamp(NOW))
+        .expect_err("it is wide");
+    assert!(error.contains(MEMORY), "{error}");
+    let everything = [Matcher::equal("__name__", "wide")];
+    let error = limited
+        .last(&everything, TimeRange::ALL)
+        .expect_err("it is wide");
+    assert!(error.contains(MEMORY), "{error}");
+    assert_eq!(limited.engine().memory().bytes_taken(), 0);
+    let limited = wide(|options| options.query.timeout = Duration::ZERO);
+    for error in [
+        limited
+            .instant("wide", Timestamp(NOW))
+            .expect_err("it is late"),
+        limited
+            .last(&everything, TimeRange::ALL)
+            .expect_err("it is late"),
+    ] {
+        assert!(error.contains("raise query.timeout"), "{error}");
+    }
+    let unlimited = wide(|_| {});
+    let last = unlimited.last(&everything, TimeRange::ALL).expect("reads");
+    assert_eq!(last.len(), SERIES);
 }
 
 async fn remote_read(tsdb: &Tsdb, kind: ResponseType) -> (u16, String) {
