@@ -10,7 +10,7 @@ use model::time::Timestamp;
 use model::vector::{InstantSample, QueryValue, RangeSeries, SampleValue};
 
 use super::ast::{Expr, ValueType};
-use super::eval::{EvalError, Evaluator, Grid, Series, Value, remove_names};
+use super::eval::{EvalError, Evaluator, Grid, Series, Value, remove_names, sort_by};
 use super::functions::window::Sample;
 use super::memory::{Allotment, MemoryExceeded, QueryMemory};
 use super::parser::{ParseError, Syntax, parse_with};
@@ -239,7 +239,8 @@ impl Engine {
             (ValueType::Matrix, _) => {
                 let mut matrix = evaluator.matrix(&expr, grid)?;
                 stats.inner = watch.lap();
-                matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+                sort_by(&mut matrix, &guard, |a, b| a.labels.cmp(&b.labels))
+                    .map_err(EvalError::from)?;
                 QueryValue::Matrix(matrix)
             }
             _ => match evaluator.eval(&expr, grid)? {
@@ -250,7 +251,7 @@ impl Engine {
                     guard
                         .memory
                         .take(series.len() * size_of::<InstantSample>())?;
-                    let series = remove_names(series)?;
+                    let series = remove_names(series, &guard)?;
                     QueryValue::Vector(series.into_iter().filter_map(|s| sample(s, at)).collect())
                 }
             },
@@ -307,7 +308,7 @@ impl Engine {
         let mut evaluator = self.evaluator(source, times, &guard, options);
         let series = match evaluator.eval(&expr, grid)? {
             Value::Scalar(values) => vec![Series::of_scalar(values)],
-            Value::Vector(series) => remove_names(series)?,
+            Value::Vector(series) => remove_names(series, &guard)?,
         };
         let samples: usize = series.iter().map(|one| one.column.budget_size()).sum();
         guard.memory.take(samples * size_of::<(Timestamp, f64)>())?;
@@ -317,7 +318,7 @@ impl Engine {
             .map(|series| points(series, grid))
             .collect();
         stats.inner = watch.lap();
-        matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+        sort_by(&mut matrix, &guard, |a, b| a.labels.cmp(&b.labels)).map_err(EvalError::from)?;
         stats.sorting = watch.lap();
         let value = QueryValue::Matrix(matrix);
         let counts = Self::counts(&mut evaluator, &expr, grid, options)?;
@@ -422,6 +423,8 @@ fn points(series: Series, grid: Grid) -> RangeSeries {
     }
 }
 
+#[cfg(test)]
+mod interrupted;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //! - [`aggregate`], [`rank`]: aggregations that compute, and those that choose; [`contenders`]: what
 //!   extremes of extremes need not look at.
 //! - [`steps`]: how many samples each instant looks at, for those who ask.
-//! - [`finish`]: names that no longer fit, and series that became one.
+//! - [`finish`]: names that no longer fit, and series that became one; [`order`]: sorting.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,6 +41,7 @@ mod histograms;
 mod info;
 mod labels;
 mod matching;
+mod order;
 mod pass;
 mod range;
 mod rank;
@@ -50,6 +51,7 @@ mod steps;
 pub(super) use column::{Column, Grid, Series, Value};
 pub(super) use finish::remove_names;
 use finish::{matrix_of_range, merge_same_labels};
+pub(super) use order::sort_by;
 use pass::Origin;
 
 /// Why an evaluation failed.
@@ -240,7 +242,7 @@ impl<'a> Evaluator<'a> {
         if self.options.delayed_name_removal {
             return Ok(series);
         }
-        merge_same_labels(series)
+        merge_same_labels(series, self.guard)
     }
 
     fn negate(&mut self, value: Value) -> Result<Value> {
@@ -250,14 +252,15 @@ impl<'a> Evaluator<'a> {
             }
             Value::Vector(series) => series,
         };
-        let negated = series.into_iter().map(|mut series| {
+        let negated = series.into_iter().enumerate().map(|(at, mut series)| {
+            self.guard.check_at(at)?;
             self.drop_name(&mut series);
             series.column.map_floats(|value| -value);
             series.column.map_histograms(|h| h.clone().scaled(-1.0));
-            series
+            Ok(series)
         });
-        let negated = negated.collect();
-        Ok(Value::Vector(self.apart(negated)?))
+        let negated: Result<Vec<Series>> = negated.collect();
+        Ok(Value::Vector(self.apart(negated?)?))
     }
 
     /// The series of a selector in a closed range; asked of the source once.

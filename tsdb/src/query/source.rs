@@ -168,6 +168,8 @@ pub enum Interrupted {
     Canceled,
 }
 
+/// Short steps between two looks: well below a millisecond.
+const STEPS_PER_CHECK: usize = 256;
 /// What a byte of a query becomes at the most: a token and a label name, or a part of a node.
 const PARSED_BYTES: usize = 128;
 
@@ -184,6 +186,13 @@ pub struct Guard {
     pub series_max: usize,
     /// What it holds of the memory of all queries.
     pub memory: Allotment,
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What a test does at each look at a guard.
+    pub(crate) static ON_CHECK: std::cell::RefCell<Option<Box<dyn FnMut()>>> =
+        const { std::cell::RefCell::new(None) };
 }
 
 /// A guard that lets everything pass.
@@ -214,8 +223,18 @@ impl Guard {
         self.memory.take(text.len().saturating_mul(PARSED_BYTES))
     }
 
+    /// Whether the query may go on, asked at some of many short steps, by their number.
+    pub fn check_at(&self, step: usize) -> Result<(), Interrupted> {
+        if step.is_multiple_of(STEPS_PER_CHECK) {
+            return self.check();
+        }
+        Ok(())
+    }
+
     /// Whether the query may go on.
     pub fn check(&self) -> Result<(), Interrupted> {
+        #[cfg(test)]
+        ON_CHECK.with_borrow_mut(|on_check| on_check.iter_mut().for_each(|call| call()));
         if let Some(cancel) = &self.cancel
             && cancel.load(Ordering::Relaxed)
         {

@@ -77,7 +77,8 @@ impl Evaluator<'_> {
         }
         let groups = self.grouped(node, &series, grid)?;
         let mut result = Vec::with_capacity(groups.len());
-        for group in groups {
+        for (at, group) in groups.into_iter().enumerate() {
+            self.guard.check_at(at)?;
             let mut column = Column::absent(grid.len);
             for (index, state) in group.states.into_iter().enumerate() {
                 let q = params.get(index).copied().unwrap_or(f64::NAN);
@@ -236,7 +237,8 @@ impl Evaluator<'_> {
                 *counts.entry((place, index)).or_default() += 1.0;
             }
         }
-        for ((place, index), count) in counts {
+        for (at, ((place, index), count)) in counts.into_iter().enumerate() {
+            self.guard.check_at(at)?;
             output.set(place, index, Sample::Float(count))?;
         }
         Ok(Value::Vector(output.finish()))

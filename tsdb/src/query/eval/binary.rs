@@ -8,6 +8,7 @@ use super::arithmetic::{Operand, floats};
 use super::column::SERIES_BYTES;
 use super::{Column, Evaluator, Grid, Result, Series, Value, merge_same_labels};
 use crate::query::ast::{Binary, BinaryOp, Matching, Span};
+use crate::query::source::Guard;
 
 impl Evaluator<'_> {
     pub(super) fn binary(&mut self, node: &Binary, grid: Grid) -> Result<Value> {
@@ -32,11 +33,11 @@ impl Evaluator<'_> {
                 match node.op {
                     BinaryOp::And | BinaryOp::Unless => {
                         self.room(rhs.len() * (grid.len + SERIES_BYTES))?;
-                        Ok(keep_matched(node.op, lhs, &rhs, matching, grid))
+                        keep_matched(node.op, lhs, &rhs, (matching, grid), self.guard)
                     }
                     BinaryOp::Or => {
                         self.room(lhs.len() * (grid.len + SERIES_BYTES))?;
-                        either(lhs, rhs, matching, grid)
+                        either(lhs, rhs, (matching, grid), self.guard)
                     }
                     _ => self.matched(node, matching, &lhs, &rhs, grid),
                 }
@@ -53,7 +54,8 @@ impl Evaluator<'_> {
         span: Span,
     ) -> Result<Value> {
         let renames = node.op.changes_meaning() || node.returns_bool;
-        for one in &mut series {
+        for (at, one) in series.iter_mut().enumerate() {
+            self.guard.check_at(at)?;
             let mut column = Column::absent(one.column.len());
             for (index, scalar) in scalars.iter().enumerate() {
                 let Some(sample) = one.column.get(index) else {
@@ -78,7 +80,8 @@ impl Evaluator<'_> {
         }
         series.retain(|series| !series.column.is_empty());
         if renames {
-            for one in &mut series {
+            for (at, one) in series.iter_mut().enumerate() {
+                self.guard.check_at(at)?;
                 self.drop_name(one);
             }
             series = self.apart(series)?;
@@ -105,9 +108,14 @@ pub(super) fn signature(labels: &Labels, matching: &Matching) -> Labels {
 }
 
 /// At which instants each signature is present.
-fn presence(series: &[Series], matching: &Matching, grid: Grid) -> HashMap<Labels, Vec<bool>> {
+fn presence(
+    series: &[Series],
+    (matching, grid): (&Matching, Grid),
+    guard: &Guard,
+) -> Result<HashMap<Labels, Vec<bool>>> {
     let mut present: HashMap<Labels, Vec<bool>> = HashMap::new();
-    for one in series {
+    for (at, one) in series.iter().enumerate() {
+        guard.check_at(at)?;
         let instants = present
             .entry(signature(&one.labels, matching))
             .or_insert_with(|| vec![false; grid.len]);
@@ -115,7 +123,7 @@ fn presence(series: &[Series], matching: &Matching, grid: Grid) -> HashMap<Label
             *seen |= one.column.is_present(index);
         }
     }
-    present
+    Ok(present)
 }
 
 /// `and` and `unless`: the left side where the right is, or is not.
@@ -123,12 +131,13 @@ fn keep_matched(
     op: BinaryOp,
     mut lhs: Vec<Series>,
     rhs: &[Series],
-    matching: &Matching,
-    grid: Grid,
-) -> Value {
-    let present = presence(rhs, matching, grid);
+    (matching, grid): (&Matching, Grid),
+    guard: &Guard,
+) -> Result<Value> {
+    let present = presence(rhs, (matching, grid), guard)?;
     let wanted = op == BinaryOp::And;
-    for one in &mut lhs {
+    for (at, one) in lhs.iter_mut().enumerate() {
+        guard.check_at(at)?;
         let instants = present.get(&signature(&one.labels, matching));
         for index in 0..grid.len {
             let matched = instants.is_some_and(|seen| seen.get(index).copied().unwrap_or(false));
@@ -138,18 +147,19 @@ fn keep_matched(
         }
     }
     lhs.retain(|series| !series.column.is_empty());
-    Value::Vector(lhs)
+    Ok(Value::Vector(lhs))
 }
 
 /// `or`: the left side, and the right where no left one is.
 fn either(
     lhs: Vec<Series>,
     mut rhs: Vec<Series>,
-    matching: &Matching,
-    grid: Grid,
+    (matching, grid): (&Matching, Grid),
+    guard: &Guard,
 ) -> Result<Value> {
-    let present = presence(&lhs, matching, grid);
-    for one in &mut rhs {
+    let present = presence(&lhs, (matching, grid), guard)?;
+    for (at, one) in rhs.iter_mut().enumerate() {
+        guard.check_at(at)?;
         let Some(instants) = present.get(&signature(&one.labels, matching)) else {
             continue;
         };
@@ -162,5 +172,5 @@ fn either(
     rhs.retain(|series| !series.column.is_empty());
     // The same series may be left at one instant and right at another.
     let all = lhs.into_iter().chain(rhs).collect();
-    Ok(Value::Vector(merge_same_labels(all)?))
+    Ok(Value::Vector(merge_same_labels(all, guard)?))
 }

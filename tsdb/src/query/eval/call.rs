@@ -14,7 +14,8 @@ impl Evaluator<'_> {
             Body::Math(run) => self.map_floats(call, grid, run),
             Body::Histogram(run) => {
                 let mut series = self.argument(call, 0, grid)?;
-                for series in &mut series {
+                for (at, series) in series.iter_mut().enumerate() {
+                    self.guard.check_at(at)?;
                     let mut column = Column::absent(grid.len);
                     for (index, histogram) in series.column.histograms() {
                         column.set_float(index, run(histogram));
@@ -106,7 +107,8 @@ impl Evaluator<'_> {
     /// Series whose values are no longer what their names say, without those that have none.
     pub(super) fn computed(&mut self, mut series: Vec<Series>) -> Result<Value> {
         series.retain(|series| !series.column.is_empty());
-        for series in &mut series {
+        for (at, series) in series.iter_mut().enumerate() {
+            self.guard.check_at(at)?;
             self.drop_name(series);
         }
         Ok(Value::Vector(self.apart(series)?))
@@ -114,7 +116,8 @@ impl Evaluator<'_> {
 
     fn map_floats(&mut self, call: &Call, grid: Grid, map: impl Fn(f64) -> f64) -> Result<Value> {
         let mut series = self.argument(call, 0, grid)?;
-        for series in &mut series {
+        for (at, series) in series.iter_mut().enumerate() {
+            self.guard.check_at(at)?;
             series.column.drop_histograms();
             series.column.map_floats(&map);
         }
@@ -129,7 +132,8 @@ impl Evaluator<'_> {
         map: impl Fn(usize, f64) -> Option<f64>,
     ) -> Result<Value> {
         let mut series = self.argument(call, 0, grid)?;
-        for series in &mut series {
+        for (at, series) in series.iter_mut().enumerate() {
+            self.guard.check_at(at)?;
             let mut column = Column::absent(grid.len);
             for (index, value) in series.column.floats() {
                 if let Some(value) = map(index, value) {
@@ -207,7 +211,8 @@ impl Evaluator<'_> {
     fn scalar_of(&mut self, call: &Call, grid: Grid) -> Result<Value> {
         let series = self.argument(call, 0, grid)?;
         let mut values = vec![None; grid.len];
-        for series in &series {
+        for (at, series) in series.iter().enumerate() {
+            self.guard.check_at(at)?;
             for (index, value) in series.column.floats() {
                 if let Some(place) = values.get_mut(index) {
                     *place = match place {
@@ -223,9 +228,11 @@ impl Evaluator<'_> {
 
     fn absent(&mut self, call: &Call, grid: Grid) -> Result<Value> {
         let series = self.argument(call, 0, grid)?;
-        let present: Vec<bool> = (0..grid.len)
-            .map(|index| series.iter().any(|series| series.column.is_present(index)))
-            .collect();
+        let present = (0..grid.len).map(|index| {
+            self.guard.check_at(index)?;
+            Ok(series.iter().any(|series| series.column.is_present(index)))
+        });
+        let present: Vec<bool> = present.collect::<Result<_>>()?;
         match call.args.first() {
             Some(arg) => Ok(absences(arg, &present)),
             None => Ok(Value::Vector(Vec::new())),
@@ -250,7 +257,8 @@ impl Evaluator<'_> {
         if starts {
             return Ok(Value::Vector(Vec::new()));
         }
-        for series in &mut series {
+        for (at, series) in series.iter_mut().enumerate() {
+            self.guard.check_at(at)?;
             let mut column = Column::absent(grid.len);
             for index in 0..grid.len {
                 if series.column.is_present(index) {

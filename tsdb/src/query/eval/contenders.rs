@@ -95,7 +95,7 @@ impl Evaluator<'_> {
         };
         let ready = self.range_call(call, run, grid)?;
         let count = ready.origin().len();
-        if count < SERIES_MIN || !self.stay_apart(&ready) {
+        if count < SERIES_MIN || !self.stay_apart(&ready)? {
             return Ok(None);
         }
         let bounds = self.each_series(ready.origin(), |worker, series| {
@@ -138,14 +138,17 @@ impl Evaluator<'_> {
     }
 
     /// Whether no two series become one without their names, which might be an error.
-    fn stay_apart(&self, ready: &RangeCall<'_>) -> bool {
+    fn stay_apart(&self, ready: &RangeCall<'_>) -> Result<bool> {
         if self.options.delayed_name_removal {
-            return true;
+            return Ok(true);
         }
         let count = ready.origin().len();
-        let labels = (0..count).map(|series| without_metadata(&ready.origin().labels(series).0));
-        let different: HashSet<Labels> = labels.collect();
-        different.len() == count
+        let labels = (0..count).map(|series| {
+            self.guard.check_at(series)?;
+            Ok(without_metadata(&ready.origin().labels(series).0))
+        });
+        let different: HashSet<Labels> = labels.collect::<Result<_>>()?;
+        Ok(different.len() == count)
     }
 }
 

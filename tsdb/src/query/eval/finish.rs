@@ -29,20 +29,28 @@ pub(super) fn without_metadata(labels: &Labels) -> Labels {
 }
 
 /// Takes the names that no longer fit off, and merges what became one.
-pub(in crate::query) fn remove_names(mut series: Vec<Series>) -> Result<Vec<Series>> {
-    for series in &mut series {
+pub(in crate::query) fn remove_names(
+    mut series: Vec<Series>,
+    guard: &Guard,
+) -> Result<Vec<Series>> {
+    for (at, series) in series.iter_mut().enumerate() {
+        guard.check_at(at)?;
         if series.drops_name {
             series.labels = without_metadata(&series.labels);
         }
     }
-    merge_same_labels(series)
+    merge_same_labels(series, guard)
 }
 
 /// Merges series with the same labels, which must not share an instant.
-pub(in crate::query) fn merge_same_labels(series: Vec<Series>) -> Result<Vec<Series>> {
+pub(in crate::query) fn merge_same_labels(
+    series: Vec<Series>,
+    guard: &Guard,
+) -> Result<Vec<Series>> {
     let mut places: HashMap<Labels, usize> = HashMap::with_capacity(series.len());
     let mut merged: Vec<Series> = Vec::with_capacity(series.len());
-    for one in series {
+    for (at, one) in series.into_iter().enumerate() {
+        guard.check_at(at)?;
         let place = *places.entry(one.labels.clone()).or_insert(merged.len());
         let Some(into) = merged.get_mut(place) else {
             merged.push(one);

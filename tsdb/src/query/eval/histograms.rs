@@ -157,10 +157,11 @@ impl Evaluator<'_> {
         span: Span,
         mut with: impl FnMut(&mut Self, &Distribution<'s>, usize, &Observed<'s>) -> Result<()>,
     ) -> Result<()> {
-        let distributions = self.distributions(series, span);
+        let distributions = self.distributions(series, span)?;
         for index in 0..grid.len {
             self.guard.check()?;
-            for of in &distributions {
+            for (at, of) in distributions.iter().enumerate() {
+                self.guard.check_at(at)?;
                 let buckets: Vec<ClassicBucket> = of
                     .buckets
                     .iter()
@@ -195,7 +196,11 @@ impl Evaluator<'_> {
     }
 
     /// Groups series into histograms, and warns of floats that belong to none.
-    fn distributions<'s>(&mut self, series: &'s [Series], span: Span) -> Vec<Distribution<'s>> {
+    fn distributions<'s>(
+        &mut self,
+        series: &'s [Series],
+        span: Span,
+    ) -> Result<Vec<Distribution<'s>>> {
         let mut places: HashMap<Labels, usize> = HashMap::new();
         let mut all: Vec<Distribution<'s>> = Vec::new();
         let mut place_of = |labels: Labels, drops_name: bool, all: &mut Vec<Distribution<'s>>| {
@@ -209,7 +214,8 @@ impl Evaluator<'_> {
                 all.len() - 1
             })
         };
-        for one in series {
+        for (at, one) in series.iter().enumerate() {
+            self.guard.check_at(at)?;
             if one.column.floats().next().is_some() {
                 let text = one.labels.get(BUCKET).unwrap_or_default();
                 if let Some(upper) = parse_bound(text) {
@@ -230,7 +236,7 @@ impl Evaluator<'_> {
                 }
             }
         }
-        all
+        Ok(all)
     }
 }
 

@@ -61,7 +61,8 @@ impl Evaluator<'_> {
             }
         };
         let mut by_identity: HashMap<Labels, Vec<&InfoSeries>> = HashMap::new();
-        for info in &infos {
+        for (at, info) in infos.iter().enumerate() {
+            self.guard.check_at(at)?;
             by_identity
                 .entry(identity(&info.labels))
                 .or_default()

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use model::labels::METRIC_NAME;
 use model::matcher::{MatcherError, anchored};
 
+use super::order::sort_by;
 use super::{EvalError, Evaluator, Grid, Result, Series, Value, merge_same_labels};
 use crate::query::ast::Call;
 use crate::query::functions::Special;
@@ -26,7 +27,8 @@ impl Evaluator<'_> {
         })?;
         check_name(name, "destination", "label_replace")?;
         let mut series = self.argument(call, 0, grid)?;
-        for series in &mut series {
+        for (at, series) in series.iter_mut().enumerate() {
+            self.guard.check_at(at)?;
             let value = series.labels.get(source).unwrap_or_default();
             let Some(captures) = regex.captures(value) else {
                 continue;
@@ -41,7 +43,7 @@ impl Evaluator<'_> {
             self.room(replaced.len() + series.labels.as_encoded().len())?;
             rename(series, name, &replaced);
         }
-        Ok(Value::Vector(merge_same_labels(series)?))
+        Ok(Value::Vector(merge_same_labels(series, self.guard)?))
     }
 
     pub(super) fn label_join(&mut self, call: &Call, grid: Grid) -> Result<Value> {
@@ -55,7 +57,8 @@ impl Evaluator<'_> {
         }
         check_name(name, "destination", "label_join")?;
         let mut series = self.argument(call, 0, grid)?;
-        for series in &mut series {
+        for (at, series) in series.iter_mut().enumerate() {
+            self.guard.check_at(at)?;
             let value = |source: &&str| series.labels.get(source).unwrap_or_default();
             let parts = sources
                 .iter()
@@ -68,7 +71,7 @@ impl Evaluator<'_> {
                 .join(separator);
             rename(series, name, &joined);
         }
-        Ok(Value::Vector(merge_same_labels(series)?))
+        Ok(Value::Vector(merge_same_labels(series, self.guard)?))
     }
 
     /// `sort` and `sort_desc`, which leave histograms out.
@@ -80,7 +83,7 @@ impl Evaluator<'_> {
         series.retain(|series| !series.column.is_empty());
         if self.sorts(call, grid) {
             let value = |series: &Series| series.column.float(0).unwrap_or(f64::NAN);
-            series.sort_by(|a, b| {
+            sort_by(&mut series, self.guard, |a, b| {
                 let (a, b) = (value(a), value(b));
                 let order = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
                 match (a.is_nan(), b.is_nan()) {
@@ -90,7 +93,7 @@ impl Evaluator<'_> {
                     (false, false) if special == Special::SortDesc => order.reverse(),
                     (false, false) => order,
                 }
-            });
+            })?;
         }
         Ok(Value::Vector(series))
     }
@@ -107,7 +110,7 @@ impl Evaluator<'_> {
         }
         let mut series = self.argument(call, 0, grid)?;
         if self.sorts(call, grid) {
-            series.sort_by(|a, b| {
+            sort_by(&mut series, self.guard, |a, b| {
                 let value = |series: &Series, name: &str| {
                     series.labels.get(name).unwrap_or_default().to_owned()
                 };
@@ -121,7 +124,7 @@ impl Evaluator<'_> {
                 } else {
                     order
                 }
-            });
+            })?;
         }
         Ok(Value::Vector(series))
     }

@@ -58,9 +58,11 @@ impl Evaluator<'_> {
         let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
         // Without anything on the many side nothing meets, not even what should not be there twice.
         let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
-        let anything: Vec<bool> = (0..grid.len)
-            .map(|index| fills || many.iter().any(|series| series.column.is_present(index)))
-            .collect();
+        let anything = (0..grid.len).map(|index| {
+            self.guard.check_at(index)?;
+            Ok(fills || many.iter().any(|series| series.column.is_present(index)))
+        });
+        let anything: Vec<bool> = anything.collect::<Result<_>>()?;
         let mut ones = meeting.one_side(one, &anything, grid, self.guard)?;
         let mut output = OutputSeries::new(grid.len, self.guard);
         let mut taken: HashSet<(usize, usize)> = HashSet::new();
@@ -80,7 +82,8 @@ impl Evaluator<'_> {
             )?;
         }
         if let Some(fill) = meeting.fill_many() {
-            for (key, one) in &ones {
+            for (at, (key, one)) in ones.iter().enumerate() {
+                self.guard.check_at(at)?;
                 self.fill_unmet(&meeting, key, one, fill, &mut output)?;
             }
         }
@@ -240,7 +243,8 @@ impl Meeting<'_> {
         guard: &Guard,
     ) -> Result<BTreeMap<Labels, OneSide<'s>>> {
         let mut ones: BTreeMap<Labels, OneSide<'s>> = BTreeMap::new();
-        for series in series {
+        for (at, series) in series.iter().enumerate() {
+            guard.check_at(at)?;
             let key = signature(&series.labels, self.matching);
             let one = match ones.entry(key) {
                 Entry::Occupied(known) => known.into_mut(),

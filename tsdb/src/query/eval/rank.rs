@@ -12,8 +12,10 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::aggregate::group_labels;
 use super::column::SERIES_BYTES;
+use super::order::sort_by;
 use super::{EvalError, Evaluator, Grid, Result, Series, Value};
 use crate::query::ast::{Aggregate, AggregateOp, Span};
+use crate::query::source::Guard;
 
 impl Evaluator<'_> {
     /// The series an aggregation chooses at each instant.
@@ -36,20 +38,21 @@ impl Evaluator<'_> {
                 one.column.drop_histograms();
             }
         }
-        let groups = groups_of(node, &series);
+        let groups = groups_of(node, &series, self.guard)?;
         self.room(series.len() * (grid.len + SERIES_BYTES))?;
         let mut chosen: Vec<Vec<bool>> = vec![vec![false; grid.len]; series.len()];
         let mut order: Vec<usize> = Vec::new();
         for index in 0..grid.len {
             self.guard.check()?;
             let param = params.get(index).copied().unwrap_or(f64::NAN);
-            for group in &groups {
+            for (number, group) in groups.iter().enumerate() {
+                self.guard.check_at(number)?;
                 let present: Vec<usize> = group
                     .iter()
                     .copied()
                     .filter(|at| series.get(*at).is_some_and(|s| s.column.is_present(index)))
                     .collect();
-                for at in pick(node.op, param, present, &series, index) {
+                for at in pick(node.op, param, present, (&series, index), self.guard)? {
                     if let Some(place) = chosen.get_mut(at).and_then(|row| row.get_mut(index)) {
                         *place = true;
                     }
@@ -59,7 +62,8 @@ impl Evaluator<'_> {
                 }
             }
         }
-        for (one, chosen) in series.iter_mut().zip(&chosen) {
+        for (at, (one, chosen)) in series.iter_mut().zip(&chosen).enumerate() {
+            self.guard.check_at(at)?;
             for (index, chosen) in chosen.iter().enumerate() {
                 if !chosen {
                     one.column.clear(index);
@@ -67,7 +71,10 @@ impl Evaluator<'_> {
             }
         }
         if grid.len == 1 {
-            let ordered = order.iter().filter_map(|at| series.get(*at).cloned());
+            // Every series is chosen once.
+            let mut series: Vec<Option<Series>> = series.into_iter().map(Some).collect();
+            let ordered = order.into_iter();
+            let ordered = ordered.filter_map(|at| series.get_mut(at).and_then(Option::take));
             return Ok(Value::Vector(ordered.collect()));
         }
         series.retain(|one| !one.column.is_empty());
@@ -110,10 +117,11 @@ impl Evaluator<'_> {
 }
 
 /// Positions of series by group, in order of appearance.
-fn groups_of(node: &Aggregate, series: &[Series]) -> Vec<Vec<usize>> {
+fn groups_of(node: &Aggregate, series: &[Series], guard: &Guard) -> Result<Vec<Vec<usize>>> {
     let mut places: HashMap<Labels, usize> = HashMap::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (at, one) in series.iter().enumerate() {
+        guard.check_at(at)?;
         let place = *places
             .entry(group_labels(&one.labels, node))
             .or_insert_with(|| {
@@ -124,7 +132,7 @@ fn groups_of(node: &Aggregate, series: &[Series]) -> Vec<Vec<usize>> {
             group.push(at);
         }
     }
-    groups
+    Ok(groups)
 }
 
 /// The chosen of the series present, in the order of the answer.
@@ -132,9 +140,9 @@ fn pick(
     op: AggregateOp,
     param: f64,
     mut present: Vec<usize>,
-    series: &[Series],
-    index: usize,
-) -> Vec<usize> {
+    (series, index): (&[Series], usize),
+    guard: &Guard,
+) -> Result<Vec<usize>> {
     if op == AggregateOp::LimitRatio {
         present.retain(|at| {
             let share = series.get(*at).map_or(0.0, |one| share_of(&one.labels));
@@ -145,26 +153,27 @@ fn pick(
                 share >= 1.0 + ratio
             }
         });
-        return present;
+        return Ok(present);
     }
     if param.is_nan() || param < 1.0 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let k = param as usize;
     if op == AggregateOp::Limitk {
         present.truncate(k);
-        return present;
+        return Ok(present);
     }
     let mut kept = Kept {
         op,
         heap: Vec::with_capacity(k.min(present.len())),
     };
-    for at in present {
+    for (number, at) in present.into_iter().enumerate() {
+        guard.check_at(number)?;
         let column = series.get(at).map(|one| &one.column);
         let value = column.and_then(|column| column.float(index));
         kept.offer((value.unwrap_or(f64::NAN), at), k);
     }
-    kept.in_order()
+    kept.in_order(guard)
 }
 
 /// The best values so far: a heap with the worst on top.
@@ -245,10 +254,10 @@ impl Kept {
     }
 
     /// The best first, NaN last.
-    fn in_order(mut self) -> Vec<usize> {
+    fn in_order(mut self, guard: &Guard) -> Result<Vec<usize>> {
         let op = self.op;
-        self.heap
-            .sort_by(|(a, _), (b, _)| match (a.is_nan(), b.is_nan()) {
+        sort_by(&mut self.heap, guard, |(a, _), (b, _)| {
+            match (a.is_nan(), b.is_nan()) {
                 (true, true) => Ordering::Equal,
                 (true, false) => Ordering::Greater,
                 (false, true) => Ordering::Less,
@@ -256,8 +265,9 @@ impl Kept {
                     b.partial_cmp(a).unwrap_or(Ordering::Equal)
                 }
                 (false, false) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
-            });
-        self.heap.into_iter().map(|(_, at)| at).collect()
+            }
+        })?;
+        Ok(self.heap.into_iter().map(|(_, at)| at).collect())
     }
 }
 

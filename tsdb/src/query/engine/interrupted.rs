@@ -1,0 +1,206 @@
+//! That a query stops where it is told to, wherever that is; and, measured, how soon.
+//!
+//! A guard is looked at many times in the course of a query. Here the query is cancelled at one look after
+//! another, from the first to the last, and none may be followed by another one.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use model::labels::Labels;
+use model::matcher::Matcher;
+use model::time::{TimeRange, Timestamp};
+
+use super::{Engine, EngineOptions, QueryError, QueryOptions, QueryOutput};
+use crate::query::source::{
+    Guard, HeldSeries, ON_CHECK, SelectError, SelectedSeries, Selection, Source,
+};
+
+/// Always the same series.
+struct Fixed(Arc<dyn Selection>);
+
+impl Fixed {
+    /// So many series of ten samples, one a minute; each tenth begins a group.
+    fn new(count: usize) -> Self {
+        let series = (0..count).map(|number| SelectedSeries {
+            labels: Labels::from_pairs([
+                ("__name__", "x".to_owned()),
+                ("le", (number % 10).to_string()),
+                ("group", (number / 10).to_string()),
+            ]),
+            timestamps: (0..10).map(|minute| minute * 60_000).collect(),
+            values: (0..10)
+                .map(|minute| f64::from(minute + number as i32 % 1000))
+                .collect(),
+            ..SelectedSeries::default()
+        });
+        Self(Arc::new(HeldSeries::new(series.collect())))
+    }
+}
+
+impl Source for Fixed {
+    fn select(
+        &self,
+        _: TimeRange,
+        _: &[Matcher],
+        _: &Guard,
+    ) -> Result<Arc<dyn Selection>, SelectError> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+/// One of each kind that holds many series at once.
+const QUERIES: [&str; 22] = [
+    "x",
+    "sort_desc(x)",
+    r#"sort_by_label(x, "group", "le")"#,
+    "topk(1000000, x)",
+    "limit_ratio(0.5, x)",
+    "quantile(0.9, x)",
+    "quantile by (group) (0.9, x)",
+    "sum without (le) (x)",
+    r#"count_values("v", x)"#,
+    "x * on (group, le) group_left () x",
+    "x == x",
+    "x and on (group) x",
+    "x unless x",
+    "x or on (le) x",
+    "-x > 1",
+    "scalar(x) + absent(x)",
+    "clamp(abs(x), 1, 5)",
+    r#"label_replace(x, "new", "$1", "group", "(.*)")"#,
+    r#"label_join(x, "new", "-", "group", "le")"#,
+    "histogram_quantile(0.9, x)",
+    "quantile_over_time(0.5, x[5m:10s])",
+    "timestamp(x) + day_of_week(x)",
+];
+
+fn engine() -> Engine {
+    Engine::new(EngineOptions {
+        memory_bytes_max: usize::MAX,
+        // What is looked at is then looked at by this thread.
+        workers: 1,
+        ..EngineOptions::default()
+    })
+}
+
+/// At an instant, or at some.
+fn ask(
+    source: &Fixed,
+    query: &str,
+    instants: u32,
+    cancel: &Arc<AtomicBool>,
+) -> Result<QueryOutput, QueryError> {
+    let options = QueryOptions {
+        cancel: Some(Arc::clone(cancel)),
+        ..QueryOptions::default()
+    };
+    let end = Timestamp(540_000);
+    if instants == 1 {
+        return engine().instant(source, query, end, &options);
+    }
+    let start = Timestamp(540_000 - 1000 * i64::from(instants - 1));
+    engine().range(source, query, start, end, Duration::from_secs(1), &options)
+}
+
+/// Asks, and calls `on_check` at each look with its number.
+fn watched(
+    (source, query, instants): (&Fixed, &str, u32),
+    on_check: impl Fn(usize, &AtomicBool) + 'static,
+) -> (Result<QueryOutput, QueryError>, usize) {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let looks = Rc::new(Cell::new(0));
+    let (seen, flag) = (Rc::clone(&looks), Arc::clone(&cancel));
+    let probe = move || {
+        on_check(seen.get(), &flag);
+        seen.set(seen.get() + 1);
+    };
+    ON_CHECK.replace(Some(Box::new(probe)));
+    let answer = ask(source, query, instants, &cancel);
+    ON_CHECK.replace(None);
+    (answer, looks.get())
+}
+
+#[test]
+fn a_query_that_is_cancelled_looks_at_nothing_more() {
+    let source = Fixed::new(600);
+    for (query, instants) in QUERIES.iter().flat_map(|query| [(*query, 1), (*query, 5)]) {
+        let asked = (&source, query, instants);
+        let (answer, all) = watched(asked, |_, _| {});
+        assert!(answer.is_ok(), "{query}: {answer:?}");
+        // Each series is read, which is a look, and whatever is made of all of them has some of its own.
+        assert!(all > 600, "{query}: {all}");
+        let some = (all - 10..all).chain((0..10).map(|part| part * all / 10));
+        for at in some {
+            let cancel_then = move |look: usize, cancel: &AtomicBool| {
+                if look == at {
+                    cancel.store(true, Ordering::Relaxed);
+                }
+            };
+            let (answer, looks) = watched(asked, cancel_then);
+            let canceled = matches!(answer, Err(QueryError::Canceled(_)));
+            assert!(canceled, "{query} at {at} of {all}: {answer:?}");
+            assert_eq!(looks, at + 1, "{query}: it went on after {at} of {all}");
+        }
+    }
+}
+
+/// What this thread has computed, in nanoseconds.
+fn cpu_nanos() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let first = text.split_whitespace().next();
+    first
+        .and_then(|nanos| nanos.parse().ok())
+        .expect("a number")
+}
+
+/// `TAFFRAIL_SERIES=1000000 cargo test --release -p tsdb --lib how_soon -- --ignored --nocapture`
+#[test]
+#[ignore = "measures; fails never"]
+fn how_soon_a_query_stops() {
+    let count = std::env::var("TAFFRAIL_SERIES");
+    let count = count.map_or(100_000, |text| text.parse().expect("a number"));
+    let source = Fixed::new(count);
+    println!("{count} series; milliseconds of CPU time");
+    println!("{:>8} {:>8} {:>8}", "whole", "look", "stop");
+    for query in QUERIES {
+        let asked = (&source, query, 1);
+        let begin = cpu_nanos();
+        // The longest time between two looks.
+        let (last, longest) = (Rc::new(Cell::new(begin)), Rc::new(Cell::new((0, 0))));
+        let gaps = Rc::clone(&longest);
+        let (_, all) = watched(asked, move |look, _| {
+            let now = cpu_nanos();
+            if now - last.get() > gaps.get().0 {
+                gaps.set((now - last.get(), look));
+            }
+            last.set(now);
+        });
+        let whole = cpu_nanos() - begin;
+        // From a cancellation to the return.
+        let stops = (1..=20).map(|part| {
+            let canceled_at = Rc::new(RefCell::new(0));
+            let (at, note) = (part * (all - 1) / 20, Rc::clone(&canceled_at));
+            let answer = watched(asked, move |look, cancel| {
+                if look == at {
+                    *note.borrow_mut() = cpu_nanos();
+                    cancel.store(true, Ordering::Relaxed);
+                }
+            });
+            let stop = cpu_nanos() - *canceled_at.borrow();
+            assert!(answer.0.is_err(), "{query}");
+            stop
+        });
+        let stop = stops.max().unwrap_or_default();
+        let millis = |nanos: u64| nanos as f64 / 1e6;
+        let (gap, look) = longest.get();
+        println!(
+            "{:>8.1} {:>8.1} {:>8.1} {query} (before look {look} of {all})",
+            millis(whole),
+            millis(gap),
+            millis(stop)
+        );
+    }
+}
