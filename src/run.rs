@@ -20,6 +20,7 @@ use agent::ship::http::{HttpConfig, HttpSink};
 use agent::{Agent, AgentHandle};
 use anyhow::{Context as _, anyhow, bail};
 use axum::Router;
+use axum::middleware::from_fn;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,6 +38,7 @@ use crate::rules;
 use crate::stores::{self, OpenStores, lock_data, open_stores};
 use crate::tenants::Tenants;
 use crate::web::listener::TlsListener;
+use crate::web::patience::{PatientListener, hurry_body};
 use crate::web::{Peer, Web};
 use crate::wiring::{RemoteDecisions, ScrapedTargets};
 
@@ -175,7 +177,8 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
     let stop_http = CancellationToken::new();
     tokio::spawn(Arc::clone(&web).keep(stop_http.clone()));
     web.register(&mut registry);
-    let router = http::protected(router, Arc::clone(&web));
+    let router = http::protected(router, Arc::clone(&web)).layer(from_fn(hurry_body));
+    let listener = PatientListener::new(listener, config.query.timeout);
     let http = serve(listener, router, Arc::clone(&web), stop_http.clone())?;
 
     let remote = remote_sink(&config, &role)?;
@@ -274,7 +277,7 @@ async fn stop(running: Running, deadline: Duration) -> anyhow::Result<()> {
 }
 
 fn serve(
-    listener: TcpListener,
+    listener: PatientListener,
     router: Router,
     web: Arc<Web>,
     stop: CancellationToken,

@@ -10,6 +10,7 @@
 //! - [`files`]: what the files hold, and whether it changed.
 //! - [`tls`]: what shakes hands.
 //! - [`listener`]: connections that have shaken hands.
+//! - [`patience`]: below both, how long clients may take.
 //! - [`gate`]: who is admitted, by a certificate,
 //! - [`users`]: a name and a password,
 //! - [`tokens`]: or a token.
@@ -17,6 +18,7 @@
 mod files;
 mod gate;
 pub(crate) mod listener;
+pub(crate) mod patience;
 mod tls;
 mod tokens;
 mod users;
