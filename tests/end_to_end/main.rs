@@ -15,6 +15,7 @@ mod auth;
 mod clients;
 mod flows;
 mod harness;
+mod hostile;
 mod kill;
 mod machine;
 mod mixed;
