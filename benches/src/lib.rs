@@ -8,8 +8,10 @@
 //!
 //! - [`random`]: numbers that are the same in every run.
 //! - [`day`]: a day of a cluster.
+//! - [`cluster`]: a cluster as dashboards see it.
 //! - [`small`]: scrapes, pushes and expositions for the criterion benches.
 
+pub mod cluster;
 pub mod day;
 pub mod random;
 pub mod small;

@@ -56,6 +56,10 @@ pub(crate) enum RowName {
     Recording,
     /// Bytes a sample of the generated day, and range queries over it
     Day,
+    /// What dashboards ask of a day and of thirty days
+    Dashboard,
+    /// What dashboards ask of 100,000 series
+    Crowd,
     /// Remote write
     Ingest,
     /// Memory of many active series, and the start after kill -9

@@ -22,6 +22,8 @@ pub(crate) enum Unit {
     Milliseconds,
     CpuMilliseconds,
     Samples,
+    Queries,
+    QueriesPerSecond,
     Times,
 }
 
@@ -37,6 +39,8 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::CpuMilliseconds => "CPU ms",
             Self::Samples => "samples",
+            Self::Queries => "queries",
+            Self::QueriesPerSecond => "queries/s",
             Self::Times => "x",
         }
     }
@@ -46,9 +50,11 @@ impl Unit {
             Self::BytesPerSample | Self::SamplesPerCpuSecond | Self::SamplesPerSecond => {
                 format!("{value:.3}")
             }
-            Self::Seconds | Self::Times => format!("{value:.2}"),
-            Self::Milliseconds | Self::CpuMilliseconds => format!("{value:.1}"),
-            Self::BytesPerSeries | Self::Mebibytes | Self::Samples => format!("{value:.0}"),
+            Self::Seconds | Self::Times | Self::CpuMilliseconds => format!("{value:.2}"),
+            Self::Milliseconds | Self::QueriesPerSecond => format!("{value:.1}"),
+            Self::BytesPerSeries | Self::Mebibytes | Self::Samples | Self::Queries => {
+                format!("{value:.0}")
+            }
         }
     }
 }

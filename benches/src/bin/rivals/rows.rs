@@ -2,6 +2,7 @@
 //!
 //! - [`recording`]: bytes a sample of a recording of two real programs, and whether it comes back.
 //! - [`day`]: bytes a sample of the generated day, and range queries over it.
+//! - [`dashboard`]: what dashboards ask of a cluster, one after the other and eight clients at once.
 //! - [`ingest`]: remote write.
 //! - [`resident`]: memory of many active series, and the start after kill -9.
 //! - [`churn`]: bytes of index for a new series.
@@ -10,6 +11,7 @@
 
 mod answers;
 mod churn;
+mod dashboard;
 mod day;
 mod ingest;
 mod labels;
@@ -26,6 +28,8 @@ pub(crate) async fn run(row: RowName, bench: &Bench<'_>) -> anyhow::Result<Vec<R
     match row {
         RowName::Recording => recording::run(bench).await,
         RowName::Day => day::run(bench).await,
+        RowName::Dashboard => dashboard::run_day(bench).await,
+        RowName::Crowd => dashboard::run_crowd(bench).await,
         RowName::Ingest => ingest::run(bench).await,
         RowName::Resident => resident::run(bench).await,
         RowName::Churn => churn::run(bench).await,

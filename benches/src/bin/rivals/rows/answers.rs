@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// A matrix: the points of each series by its labels.
+/// A matrix or a vector: the points of each series by its labels.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     series: BTreeMap<BTreeMap<String, String>, BTreeMap<i64, f64>>,
@@ -23,9 +23,16 @@ struct Data {
 #[derive(Deserialize)]
 struct Series {
     metric: BTreeMap<String, String>,
+    /// Of a range.
     #[serde(default)]
     values: Vec<(f64, String)>,
+    /// Of an instant.
+    #[serde(default)]
+    value: Option<(f64, String)>,
 }
+
+/// How far two equal values may be from each other, relative to them: additions in another order.
+pub(super) const TOLERANCE: f64 = 1e-9;
 
 /// How two answers differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -41,13 +48,13 @@ pub(super) struct Difference {
 }
 
 impl Answer {
-    /// Reads the body of `query_range`, or of `query` with a range selector.
+    /// Reads the body of `query_range`, or of `query`.
     pub(super) fn parse(body: &str) -> anyhow::Result<Self> {
         let envelope: Envelope = serde_json::from_str(body)?;
         let mut series = BTreeMap::new();
         for found in envelope.data.result {
             let mut points = BTreeMap::new();
-            for (at, value) in found.values {
+            for (at, value) in found.values.into_iter().chain(found.value) {
                 points.insert((at * 1000.0).round() as i64, value.parse()?);
             }
             series.insert(found.metric, points);
