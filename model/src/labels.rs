@@ -136,15 +136,50 @@ impl Labels {
 
     /// The pairs whose name passes `keep`.
     #[must_use]
-    pub fn filtered(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
+    pub fn filtered(&self, keep: impl FnMut(&str) -> bool) -> Self {
         let mut text = String::with_capacity(self.0.len());
-        for (name, value) in self {
-            if keep(name) {
-                write_string(&mut text, name);
-                write_string(&mut text, value);
-            }
-        }
+        self.write_filtered(&mut text, keep);
         Self(Arc::from(text))
+    }
+
+    /// The set with `name` set to `value`, or without it where that is empty.
+    #[must_use]
+    pub fn replaced(&self, name: &str, value: &str) -> Self {
+        // What comes before the name, and what comes behind it.
+        let (mut before, mut rest) = (0, &*self.0);
+        while let Some((candidate, after)) = read_string(rest)
+            && let Some((_, after)) = read_string(after)
+            && candidate <= name
+        {
+            rest = after;
+            if candidate == name {
+                break;
+            }
+            before = self.0.len() - rest.len();
+        }
+        let mut text = String::with_capacity(self.0.len() + name.len() + value.len() + 2);
+        text.push_str(self.0.get(..before).unwrap_or_default());
+        if !value.is_empty() {
+            write_string(&mut text, name);
+            write_string(&mut text, value);
+        }
+        text.push_str(rest);
+        Self(Arc::from(text))
+    }
+
+    /// Writes the durable form of [`Labels::filtered`] over what `text` holds: for those who only look
+    /// whether they know the set.
+    pub fn write_filtered(&self, text: &mut String, mut keep: impl FnMut(&str) -> bool) {
+        text.clear();
+        let mut rest = &*self.0;
+        while let Some((name, after)) = read_string(rest)
+            && let Some((_, after)) = read_string(after)
+        {
+            if keep(name) {
+                text.push_str(rest.get(..rest.len() - after.len()).unwrap_or_default());
+            }
+            rest = after;
+        }
     }
 }
 
@@ -417,6 +452,33 @@ fn read_string(text: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replaced_label_is_one_that_a_builder_sets() {
+        let long = "x".repeat(200);
+        let set = Labels::from_pairs([("b", "1"), ("d", long.as_str()), ("f", "3")]);
+        for name in ["a", "b", "c", "d", "e", "f", "g"] {
+            for value in ["", "new", long.as_str()] {
+                let mut builder = set.to_builder();
+                builder.set(name, value);
+                let replaced = set.replaced(name, value);
+                assert_eq!(replaced, builder.build(), "{name}={value}");
+            }
+        }
+        assert_eq!(Labels::empty().replaced("a", ""), Labels::empty());
+    }
+
+    #[test]
+    fn what_is_filtered_into_a_buffer_is_what_is_filtered() {
+        let set = Labels::from_pairs([("a", "1"), ("b", "2"), ("c", "3")]);
+        let mut text = "what was there".to_owned();
+        for dropped in ["", "a", "b", "c"] {
+            set.write_filtered(&mut text, |name| name != dropped);
+            let mut builder = set.to_builder();
+            builder.remove(dropped);
+            assert_eq!(text, builder.build().as_encoded(), "without {dropped}");
+        }
+    }
 
     #[test]
     fn pairs_come_back_in_order_and_last_wins() {

@@ -192,6 +192,20 @@ pub fn write_pairs<'a>(out: &mut String, pairs: impl Iterator<Item = (&'a str, &
 /// Appends a JSON string.
 pub fn write_text(out: &mut String, text: &str) {
     out.push('"');
+    if text.bytes().all(is_plain) {
+        out.push_str(text);
+    } else {
+        write_escaped(out, text);
+    }
+    out.push('"');
+}
+
+/// Whether a byte of a text stands for itself in a JSON string.
+const fn is_plain(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
+}
+
+fn write_escaped(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
@@ -205,7 +219,6 @@ pub fn write_text(out: &mut String, text: &str) {
             c => out.push(c),
         }
     }
-    out.push('"');
 }
 
 /// Appends an instant in seconds, with three decimals where it is not whole.
@@ -226,7 +239,7 @@ pub fn write_point(out: &mut String, at: Timestamp, value: f64) {
     out.push('[');
     write_time(out, at);
     out.push_str(",\"");
-    out.push_str(&format_float(value));
+    write_float(out, value);
     out.push_str("\"]");
 }
 
@@ -259,23 +272,33 @@ fn write_histogram_point(out: &mut String, at: Timestamp, histogram: &Histogram)
 /// A float as Prometheus' API writes it: the shortest text that reads back to the same bits,
 /// with an exponent below 1e-6 and from 1e21 on. Source: Prometheus' `util/jsonutil`.
 pub fn format_float(value: f64) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
+    let mut text = String::new();
+    write_float(&mut text, value);
+    text
+}
+
+/// Appends a float as [`format_float`] gives it.
+pub fn write_float(out: &mut String, value: f64) {
     let magnitude = value.abs();
-    if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
+    if value.is_nan() {
+        out.push_str("NaN");
+    } else if value.is_infinite() {
+        out.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
+    } else if magnitude < 1e15 && value.trunc() == value && value.to_bits() != (-0.0_f64).to_bits()
+    {
+        // Most values are counts, and no search is needed for their shortest text.
+        let _ = write!(out, "{}", value as i64);
+    } else if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
         let text = format!("{value:e}");
-        return match text.split_once('e') {
+        match text.split_once('e') {
             Some((mantissa, exponent)) if !exponent.starts_with('-') => {
-                format!("{mantissa}e+{exponent}")
+                let _ = write!(out, "{mantissa}e+{exponent}");
             }
-            _ => text,
-        };
+            _ => out.push_str(&text),
+        }
+    } else {
+        let _ = write!(out, "{value}");
     }
-    format!("{value}")
 }
 
 /// A float as Go's `%g` writes it: the shortest text, with an exponent of at least two digits
@@ -326,6 +349,32 @@ mod tests {
             out,
             r#"[{"metric":{},"histogram":[1,{"count":"3","sum":"2.5","buckets":[[3,"-0.5","0.5","1"],[0,"1","2","2"]]}]}]"#
         );
+    }
+
+    #[test]
+    fn floats_are_the_shortest_texts_however_they_are_made() {
+        let mut bits = 1_u64;
+        for exponent in -8..23 {
+            for _ in 0..500 {
+                bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let fraction = 1.0 + (bits >> 12) as f64 / (1_u64 << 52) as f64 * 9.0;
+                for value in [
+                    fraction,
+                    -fraction,
+                    fraction.trunc(),
+                    (fraction * 8.0).round() / 8.0,
+                ] {
+                    let value = value * 10_f64.powi(exponent);
+                    let text = format_float(value);
+                    assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(value.to_bits()));
+                    if (1e-6..1e21).contains(&value.abs()) {
+                        assert_eq!(text, format!("{value}"));
+                    }
+                }
+            }
+        }
+        assert_eq!(format_float(-0.0), "-0");
+        assert_eq!(format_float(0.0), "0");
     }
 
     #[test]
