@@ -20,6 +20,8 @@ use crate::harness::{Taffrail, base_ms, from_environment};
 const SERIES: u64 = 12;
 /// Writers at work beside each other.
 const WRITERS: u64 = 3;
+/// How many more kills there are at most where nothing was acknowledged yet.
+const MORE_KILLS_MAX: u64 = 100;
 /// How far back a late sample may lie.
 const LATE_MS: u64 = 600_000;
 
@@ -232,7 +234,14 @@ async fn a_mixed_load_survives_kill() {
         .collect();
     let dir = tempfile::tempdir().expect("temporary folder");
     let base = base_ms();
-    for _ in 0..kills {
+    // A busy machine may be killed before it has acknowledged anything.
+    let has_lived = |writers: &[(Life, Random)]| {
+        let lives = || writers.iter().map(|(life, _)| life);
+        lives().any(|life| life.written > 0) && lives().any(|life| life.deleted > 0)
+    };
+    let mut killed = 0;
+    while killed < kills || (!has_lived(&writers) && killed < kills + MORE_KILLS_MAX) {
+        killed += 1;
         let server = Taffrail::start(dir.path(), &[]);
         let stop = Arc::new(AtomicBool::new(false));
         let pid = server.pid();
@@ -255,11 +264,11 @@ async fn a_mixed_load_survives_kill() {
     }
     let total = |of: fn(&Life) -> u64| writers.iter().map(|(life, _)| of(life)).sum::<u64>();
     println!(
-        "mixed kill: {kills} times; {} samples acknowledged ({} late and {} repeated batches), {} deletions, all bit for bit",
+        "mixed kill: {killed} times; {} samples acknowledged ({} late and {} repeated batches), {} deletions, all bit for bit",
         total(|life| life.written),
         total(|life| life.late),
         total(|life| life.repeated),
         total(|life| life.deleted),
     );
-    assert!(total(|life| life.written) > 0 && total(|life| life.deleted) > 0);
+    assert!(has_lived(&writers), "nothing was acknowledged");
 }
