@@ -234,6 +234,7 @@ impl Engine {
         };
         let grid = Grid::new(at.millis(), at.millis(), 1);
         let mut evaluator = self.evaluator(source, times, &guard, options);
+        evaluator.find_repeats(&expr);
         let value = match (expr.value_type(), expr.unwrapped()) {
             (ValueType::String, Expr::Text(text)) => QueryValue::String(at, text.value.clone()),
             (ValueType::Matrix, _) => {
@@ -306,6 +307,7 @@ impl Engine {
             return Err(EvalError::TooManySamples { limit }.into());
         }
         let mut evaluator = self.evaluator(source, times, &guard, options);
+        evaluator.find_repeats(&expr);
         let series = match evaluator.eval(&expr, grid)? {
             Value::Scalar(values) => vec![Series::of_scalar(values)],
             Value::Vector(series) => remove_names(series, &guard)?,

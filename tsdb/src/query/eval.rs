@@ -9,9 +9,11 @@
 //! - [`range`]: functions of ranges, over selectors and subqueries.
 //! - [`call`]: all other functions; [`labels`], [`histograms`], [`info`] hold those with a life of
 //!   their own.
+//! - [`groups`]: which series belong together.
 //! - [`binary`], [`matching`], [`arithmetic`]: operators.
 //! - [`aggregate`], [`rank`]: aggregations that compute, and those that choose; [`contenders`]: what
 //!   extremes of extremes need not look at.
+//! - [`repeats`]: what stands in the tree more than once.
 //! - [`steps`]: how many samples each instant looks at, for those who ask.
 //! - [`finish`]: names that no longer fit, and series that became one; [`order`]: sorting.
 
@@ -37,6 +39,7 @@ mod call;
 mod column;
 mod contenders;
 mod finish;
+mod groups;
 mod histograms;
 mod info;
 mod labels;
@@ -45,6 +48,7 @@ mod order;
 mod pass;
 mod range;
 mod rank;
+mod repeats;
 mod select;
 mod steps;
 
@@ -53,6 +57,7 @@ pub(super) use finish::remove_names;
 use finish::{matrix_of_range, merge_same_labels};
 pub(super) use order::sort_by;
 use pass::Origin;
+use repeats::{Kept, Repeats};
 
 /// Why an evaluation failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -104,9 +109,12 @@ pub(super) struct Evaluator<'a> {
     /// What there is to say beside the result.
     pub annotations: Annotations,
     selections: Selections,
+    repeats: Repeats,
+    /// Whether nobody will see the names of the series that are computed next.
+    names_unseen: bool,
     /// Samples held at the moment.
     held: usize,
-    /// Bytes of memory that selections hold, to the end of the query.
+    /// Bytes of memory that selections hold, to the end of the query, and values that are kept.
     selected_bytes: usize,
     /// Most samples held at once.
     pub held_peak: usize,
@@ -130,11 +138,18 @@ impl<'a> Evaluator<'a> {
             guard,
             annotations: Annotations::default(),
             selections: HashMap::new(),
+            repeats: Repeats::default(),
+            names_unseen: false,
             held: 0,
             selected_bytes: 0,
             held_peak: 0,
             read_total: 0,
         }
+    }
+
+    /// Looks for parts of a tree that need to be evaluated only once.
+    pub(super) fn find_repeats(&mut self, expr: &Expr) {
+        self.repeats = Repeats::of(expr);
     }
 
     /// Counts samples that are held from now on.
@@ -175,12 +190,21 @@ impl<'a> Evaluator<'a> {
         let others = others.saturating_sub(self.selected_bytes);
         // A scalar is made without further asking.
         self.room(grid.len.saturating_mul(size_of::<f64>()))?;
-        let value = if grid.len > 1 && is_spreadable(expr) && does_not_vary(expr) {
+        let repeated = self.repeats.number(expr);
+        let value = if let Some(number) = repeated
+            && let Some(value) = self.kept(number, grid)?
+        {
+            value
+        } else if grid.len > 1 && is_spreadable(expr) && does_not_vary(expr) {
             let value = self.eval_node(expr, grid.first())?;
             self.room(value.series_count() * grid.len * size_of::<f64>())?;
-            value.spread(grid.len)
+            let value = value.spread(grid.len);
+            self.keep(repeated, grid, &value)?;
+            value
         } else {
-            self.eval_node(expr, grid)?
+            let value = self.eval_node(expr, grid)?;
+            self.keep(repeated, grid, &value)?;
+            value
         };
         self.held = held;
         self.hold(value.budget_size())?;
@@ -189,6 +213,35 @@ impl<'a> Evaluator<'a> {
             .memory
             .settle(held.saturating_add(value.bytes()))?;
         Ok(value)
+    }
+
+    /// The value of a part that was evaluated before.
+    fn kept(&mut self, number: usize, grid: Grid) -> Result<Option<Value>> {
+        let Some(bytes) = self.repeats.kept(number, grid).map(Value::bytes) else {
+            return Ok(None);
+        };
+        self.room(bytes)?;
+        Ok(match self.repeats.take(number, grid) {
+            Some(Kept::Again(value)) => Some(value),
+            Some(Kept::Last(value)) => {
+                self.selected_bytes = self.selected_bytes.saturating_sub(bytes);
+                Some(value)
+            }
+            None => None,
+        })
+    }
+
+    /// Keeps the value of a part that will be asked for again.
+    fn keep(&mut self, repeated: Option<usize>, grid: Grid, value: &Value) -> Result<()> {
+        if let Some(number) = repeated
+            && self.repeats.is_wanted(number)
+        {
+            let bytes = value.bytes();
+            self.room(bytes)?;
+            self.selected_bytes = self.selected_bytes.saturating_add(bytes);
+            self.repeats.keep(number, grid, value.clone());
+        }
+        Ok(())
     }
 
     fn eval_node(&mut self, expr: &Expr, grid: Grid) -> Result<Value> {

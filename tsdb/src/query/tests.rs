@@ -30,6 +30,50 @@ impl Source for Fixed {
     }
 }
 
+/// What the API would answer, over ten minutes from the epoch on.
+fn answer(query: &str) -> String {
+    let series = |name: &str, instance: &str| SelectedSeries {
+        labels: Labels::from_pairs([("__name__", name), ("instance", instance)]),
+        timestamps: (0..20).map(|at| at * 30_000).collect(),
+        values: (0..20).map(|at| f64::from(at) * 1.5).collect(),
+        ..SelectedSeries::default()
+    };
+    let source = Fixed(vec![series("a_total", "x"), series("a_total", "y")]);
+    let (start, end) = (Timestamp(0), Timestamp(600_000));
+    let step = Duration::from_mins(1);
+    let options = QueryOptions::default();
+    let output = Engine::default().range(&source, query, start, end, step, &options);
+    let mut json = String::new();
+    output.expect("makes sense").value.write_json(&mut json);
+    json
+}
+
+#[test]
+fn a_part_that_is_kept_has_the_values_of_one_that_is_evaluated_again() {
+    for (shared, apart) in [
+        (
+            "rate(a[5m]) + rate(a[5m])",
+            "rate(a[5m]) + rate(a[5m] offset 0s)",
+        ),
+        (
+            "sum(a) / (sum(a) + sum(a) * 2)",
+            "sum(a) / (sum(a + 0) + sum(a * 1) * 2)",
+        ),
+        ("a - (a > 5 or a)", "a - (a * 1 > 5 or a + 0)"),
+    ] {
+        assert_eq!(answer(shared), answer(apart), "{shared}");
+    }
+}
+
+#[test]
+fn names_go_also_behind_an_aggregation_that_nobody_evaluated() {
+    // The subquery has no instants: its step does not fit into its range.
+    let query = "rate(a[5m]) or max_over_time(sum by (instance) (rate(a[5m]))[1s:7m])";
+    assert!(!answer(query).contains("a_total"));
+    let query = "max_over_time(sum by (instance) (rate(a[5m]))[1s:7m]) or rate(a[5m])";
+    assert!(!answer(query).contains("a_total"), "{}", answer(query));
+}
+
 /// Pieces that queries are made of.
 const PIECES: &[&str] = &[
     "a",

@@ -88,6 +88,11 @@ impl BinaryOp {
             Self::Add | Self::Sub | Self::Mul | Self::Div | Self::Mod | Self::Pow | Self::Atan2
         )
     }
+
+    /// Whether it has a meaning between two floats, whichever they are.
+    pub const fn is_of_floats(self) -> bool {
+        self.changes_meaning() || self.is_comparison()
+    }
 }
 
 impl AggregateOp {

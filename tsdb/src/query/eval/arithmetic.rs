@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use model::histogram::trim::Keep;
 use model::histogram::{CounterResetHint, Histogram};
+use model::sample::stale_nan;
 
 use super::{Evaluator, Sample};
 use crate::query::annotations::HistogramOperation;
-use crate::query::ast::{BinaryOp, Span};
+use crate::query::ast::{Binary, BinaryOp, Span};
 
 /// What an operator makes of two samples.
 pub(super) struct Outcome {
@@ -60,6 +61,19 @@ pub(super) fn floats(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Pow => a.powf(b),
         BinaryOp::Atan2 => a.atan2(b),
         _ => f64::from(compares(op, a, b)),
+    }
+}
+
+/// What an operation with an operator of floats yields for two floats: the staleness marker where a
+/// comparison does not hold, and `passed` where it does.
+pub(super) fn of_floats(node: &Binary, a: f64, b: f64, passed: f64) -> f64 {
+    if !node.op.is_comparison() {
+        return floats(node.op, a, b);
+    }
+    match (compares(node.op, a, b), node.returns_bool) {
+        (holds, true) => f64::from(holds),
+        (true, false) => passed,
+        (false, false) => stale_nan(),
     }
 }
 

@@ -1,11 +1,10 @@
 //! Operators with a scalar side, and set operators.
 
-use std::collections::HashMap;
+use model::sample::is_stale_nan;
 
-use model::labels::{Labels, METRIC_NAME};
-
-use super::arithmetic::{Operand, floats};
+use super::arithmetic::{Operand, floats, of_floats};
 use super::column::SERIES_BYTES;
+use super::groups::{Groups, Left};
 use super::{Column, Evaluator, Grid, Result, Series, Value, merge_same_labels};
 use crate::query::ast::{Binary, BinaryOp, Matching, Span};
 use crate::query::source::Guard;
@@ -56,6 +55,18 @@ impl Evaluator<'_> {
         let renames = node.op.changes_meaning() || node.returns_bool;
         for (at, one) in series.iter_mut().enumerate() {
             self.guard.check_at(at)?;
+            if node.op.is_of_floats()
+                && let Some(values) = one.column.floats_alone_mut()
+            {
+                for (value, scalar) in values.iter_mut().zip(scalars) {
+                    *value = match scalar_side {
+                        _ if is_stale_nan(*value) => continue,
+                        Side::Right => of_floats(node, *value, *scalar, *value),
+                        Side::Left => of_floats(node, *scalar, *value, *value),
+                    };
+                }
+                continue;
+            }
             let mut column = Column::absent(one.column.len());
             for (index, scalar) in scalars.iter().enumerate() {
                 let Some(sample) = one.column.get(index) else {
@@ -97,33 +108,37 @@ enum Side {
     Right,
 }
 
-/// The labels by which series of two sides find each other.
-pub(super) fn signature(labels: &Labels, matching: &Matching) -> Labels {
-    let named = |name: &str| matching.labels.iter().any(|label| label == name);
-    if matching.on {
-        labels.filtered(named)
-    } else {
-        labels.filtered(|name| name != METRIC_NAME && !named(name))
-    }
+/// At which instants each group of series is present.
+struct Presence<'n> {
+    groups: Groups<'n>,
+    instants: Vec<Vec<bool>>,
 }
 
-/// At which instants each signature is present.
-fn presence(
-    series: &[Series],
-    (matching, grid): (&Matching, Grid),
-    guard: &Guard,
-) -> Result<HashMap<Labels, Vec<bool>>> {
-    let mut present: HashMap<Labels, Vec<bool>> = HashMap::new();
-    for (at, one) in series.iter().enumerate() {
-        guard.check_at(at)?;
-        let instants = present
-            .entry(signature(&one.labels, matching))
-            .or_insert_with(|| vec![false; grid.len]);
-        for (index, seen) in instants.iter_mut().enumerate() {
-            *seen |= one.column.is_present(index);
+impl<'n> Presence<'n> {
+    fn of(
+        series: &[Series],
+        (matching, grid): (&'n Matching, Grid),
+        guard: &Guard,
+    ) -> Result<Self> {
+        let mut groups = Groups::new(Left::matched(matching));
+        let mut instants: Vec<Vec<bool>> = Vec::new();
+        for (at, one) in series.iter().enumerate() {
+            guard.check_at(at)?;
+            let number = groups.number(&one.labels);
+            instants.resize_with(groups.len(), || vec![false; grid.len]);
+            let seen = instants.get_mut(number).into_iter().flatten();
+            for (index, seen) in seen.enumerate() {
+                *seen |= one.column.is_present(index);
+            }
         }
+        Ok(Self { groups, instants })
     }
-    Ok(present)
+
+    /// Where the group of a series is present; nothing where there is no such group.
+    fn like(&mut self, one: &Series) -> Option<&[bool]> {
+        let number = self.groups.find(&one.labels)?;
+        self.instants.get(number).map(Vec::as_slice)
+    }
 }
 
 /// `and` and `unless`: the left side where the right is, or is not.
@@ -134,11 +149,11 @@ fn keep_matched(
     (matching, grid): (&Matching, Grid),
     guard: &Guard,
 ) -> Result<Value> {
-    let present = presence(rhs, (matching, grid), guard)?;
+    let mut present = Presence::of(rhs, (matching, grid), guard)?;
     let wanted = op == BinaryOp::And;
     for (at, one) in lhs.iter_mut().enumerate() {
         guard.check_at(at)?;
-        let instants = present.get(&signature(&one.labels, matching));
+        let instants = present.like(one);
         for index in 0..grid.len {
             let matched = instants.is_some_and(|seen| seen.get(index).copied().unwrap_or(false));
             if matched != wanted {
@@ -157,10 +172,10 @@ fn either(
     (matching, grid): (&Matching, Grid),
     guard: &Guard,
 ) -> Result<Value> {
-    let present = presence(&lhs, (matching, grid), guard)?;
+    let mut present = Presence::of(&lhs, (matching, grid), guard)?;
     for (at, one) in rhs.iter_mut().enumerate() {
         guard.check_at(at)?;
-        let Some(instants) = present.get(&signature(&one.labels, matching)) else {
+        let Some(instants) = present.like(one) else {
             continue;
         };
         for (index, seen) in instants.iter().enumerate() {

@@ -146,6 +146,16 @@ impl Column {
         all.filter_map(|(index, histogram)| Some((index, histogram.as_ref()?)))
     }
 
+    /// The floats of all instants, the staleness marker where there is none.
+    pub(crate) fn dense(&self) -> &[f64] {
+        &self.floats
+    }
+
+    /// The floats of all instants, to be changed; nothing where there are histograms too.
+    pub(crate) fn floats_alone_mut(&mut self) -> Option<&mut [f64]> {
+        (!self.has_histograms()).then_some(self.floats.as_mut_slice())
+    }
+
     pub(crate) fn has_histograms(&self) -> bool {
         self.histograms().next().is_some()
     }

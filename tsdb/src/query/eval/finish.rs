@@ -1,7 +1,6 @@
 //! What happens to series once they are computed: names that no longer fit go, series that became
 //! one are merged, points are handed out.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::labels::{Labels, METRIC_NAME};
@@ -9,6 +8,7 @@ use model::time::Timestamp;
 use model::vector::RangeSeries;
 
 use super::column::SERIES_BYTES;
+use super::groups::{Groups, Left};
 use super::range::windows::Part;
 use super::{Column, Result, Sample, Series, same_labels};
 use crate::query::ast::Extension;
@@ -22,10 +22,25 @@ const METADATA: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
 
 /// The labels without what describes the metric.
 pub(super) fn without_metadata(labels: &Labels) -> Labels {
-    if METADATA.iter().all(|name| labels.get(name).is_none()) {
-        return labels.clone();
+    let describes = |name: &str| name.starts_with("__") && METADATA.contains(&name);
+    if labels.iter().any(|(name, _)| describes(name)) {
+        return labels.filtered(|name| !describes(name));
     }
-    labels.filtered(|name| !METADATA.contains(&name))
+    labels.clone()
+}
+
+/// Whether all series have the same name, type and unit.
+pub(super) fn have_one_name<'l>(mut all: impl Iterator<Item = &'l Labels>) -> bool {
+    let Some(first) = all.next() else {
+        return true;
+    };
+    let told = METADATA.map(|name| first.get(name));
+    all.all(|labels| METADATA.map(|name| labels.get(name)) == told)
+}
+
+/// Whether a label describes the metric and not the series.
+pub(super) fn is_metadata(name: &str) -> bool {
+    METADATA.contains(&name)
 }
 
 /// Takes the names that no longer fit off, and merges what became one.
@@ -47,11 +62,11 @@ pub(in crate::query) fn merge_same_labels(
     series: Vec<Series>,
     guard: &Guard,
 ) -> Result<Vec<Series>> {
-    let mut places: HashMap<Labels, usize> = HashMap::with_capacity(series.len());
+    let mut places = Groups::new(Left::All);
     let mut merged: Vec<Series> = Vec::with_capacity(series.len());
     for (at, one) in series.into_iter().enumerate() {
         guard.check_at(at)?;
-        let place = *places.entry(one.labels.clone()).or_insert(merged.len());
+        let place = places.number(&one.labels);
         let Some(into) = merged.get_mut(place) else {
             merged.push(one);
             continue;
@@ -73,7 +88,7 @@ pub(in crate::query) fn merge_same_labels(
 pub(super) struct OutputSeries {
     len: usize,
     memory: Allotment,
-    places: HashMap<Labels, usize>,
+    places: Groups<'static>,
     series: Vec<Series>,
 }
 
@@ -83,23 +98,20 @@ impl OutputSeries {
         Self {
             len,
             memory: guard.memory.clone(),
-            places: HashMap::new(),
+            places: Groups::new(Left::All),
             series: Vec::new(),
         }
     }
 
     /// The place of a series.
     pub(super) fn place(&mut self, labels: Labels, drops_name: bool) -> Result<usize> {
-        let place = if let Some(place) = self.places.get(&labels) {
-            *place
-        } else {
+        let place = self.places.number(&labels);
+        if place == self.series.len() {
             let bytes = self.len * size_of::<f64>() + SERIES_BYTES;
             self.memory.take(bytes + labels.as_encoded().len())?;
-            let series = Series::new(labels.clone(), Column::absent(self.len));
+            let series = Series::new(labels, Column::absent(self.len));
             self.series.push(series);
-            self.places.insert(labels, self.series.len() - 1);
-            self.series.len() - 1
-        };
+        }
         if let Some(series) = self.series.get_mut(place) {
             series.drops_name |= drops_name;
         }
@@ -115,6 +127,12 @@ impl OutputSeries {
             series.column.set(index, sample);
         }
         Ok(())
+    }
+
+    /// The floats of a series, the staleness marker where there is none yet; nothing where it has
+    /// histograms.
+    pub(super) fn floats_mut(&mut self, place: usize) -> Option<&mut [f64]> {
+        self.series.get_mut(place)?.column.floats_alone_mut()
     }
 
     /// Whether a series has a value at an instant.

@@ -3,13 +3,13 @@
 //! The floats with a bound in `le` and otherwise equal labels are one classic histogram. Where a
 //! native histogram has the labels of a classic one at the same instant, neither counts.
 
-use std::collections::HashMap;
-
+use model::histogram::Histogram;
 use model::labels::{BUCKET, Labels};
 use model::vector::format_general;
 
 use super::finish::OutputSeries;
-use super::{Evaluator, Grid, Result, Series, Value};
+use super::groups::{Groups, Left};
+use super::{Evaluator, Grid, Result, Sample, Series, Value};
 use crate::query::ast::{Call, Expr, Span};
 use crate::query::functions::native_quantile::{Remark, native_fraction, native_quantile};
 use crate::query::functions::quantile::{ClassicBucket, classic_fraction, classic_quantile};
@@ -21,12 +21,27 @@ struct Distribution<'a> {
     /// Bounds and the series that count up to them.
     buckets: Vec<(f64, &'a Series)>,
     native: Vec<&'a Series>,
+    /// Where its values go, once there is one.
+    place: Option<usize>,
+}
+
+impl Distribution<'_> {
+    /// Puts a value where this histogram's values go.
+    fn put(&mut self, output: &mut OutputSeries, index: usize, value: f64) -> Result<()> {
+        let place = match self.place {
+            Some(place) => place,
+            None => output.place(self.labels.clone(), self.drops_name)?,
+        };
+        self.place = Some(place);
+        output.set(place, index, Sample::Float(value))
+    }
 }
 
 /// One histogram at one instant.
 enum Observed<'a> {
-    Classic(Vec<ClassicBucket>),
-    Native(&'a model::histogram::Histogram),
+    /// To be put in order by whoever looks at it.
+    Classic(&'a mut Vec<ClassicBucket>),
+    Native(&'a Histogram),
 }
 
 impl Evaluator<'_> {
@@ -39,7 +54,7 @@ impl Evaluator<'_> {
         self.each_histogram(&series, grid, arg_span, |evaluator, of, index, observed| {
             let q = quantiles.get(index).copied().unwrap_or(f64::NAN);
             let value = evaluator.quantile(q, observed, &of.labels, arg_span);
-            output.put(of.labels.clone(), of.drops_name, index, value)
+            of.put(&mut output, index, value)
         })?;
         self.computed(output.finish())
     }
@@ -78,7 +93,7 @@ impl Evaluator<'_> {
             let bound = |bounds: &[f64]| bounds.get(index).copied().unwrap_or(f64::NAN);
             let (lower, upper) = (bound(&lower), bound(&upper));
             let value = match observed {
-                Observed::Classic(buckets) => classic_fraction(lower, upper, buckets.clone()),
+                Observed::Classic(buckets) => classic_fraction(lower, upper, buckets),
                 Observed::Native(histogram) => {
                     let (value, remark) = native_fraction(lower, upper, histogram);
                     if remark == Remark::HasNan {
@@ -88,7 +103,7 @@ impl Evaluator<'_> {
                     value
                 }
             };
-            output.put(of.labels.clone(), of.drops_name, index, value)
+            of.put(&mut output, index, value)
         })?;
         self.computed(output.finish())
     }
@@ -117,10 +132,16 @@ impl Evaluator<'_> {
         }
     }
 
-    fn quantile(&mut self, q: f64, observed: &Observed<'_>, labels: &Labels, span: Span) -> f64 {
+    fn quantile(
+        &mut self,
+        q: f64,
+        observed: &mut Observed<'_>,
+        labels: &Labels,
+        span: Span,
+    ) -> f64 {
         match observed {
             Observed::Classic(buckets) => {
-                let quantile = classic_quantile(q, buckets.clone());
+                let quantile = classic_quantile(q, buckets);
                 if quantile.forced_monotonicity {
                     let metric = self.known_name(labels);
                     self.annotations.forced_monotonicity(span, &metric);
@@ -155,40 +176,37 @@ impl Evaluator<'_> {
         series: &'s [Series],
         grid: Grid,
         span: Span,
-        mut with: impl FnMut(&mut Self, &Distribution<'s>, usize, &Observed<'s>) -> Result<()>,
+        mut with: impl FnMut(&mut Self, &mut Distribution<'s>, usize, &mut Observed<'_>) -> Result<()>,
     ) -> Result<()> {
-        let distributions = self.distributions(series, span)?;
-        for index in 0..grid.len {
+        let mut distributions = self.distributions(series, span)?;
+        let mut buckets: Vec<ClassicBucket> = Vec::new();
+        for of in &mut distributions {
             self.guard.check()?;
-            for (at, of) in distributions.iter().enumerate() {
-                self.guard.check_at(at)?;
-                let buckets: Vec<ClassicBucket> = of
-                    .buckets
-                    .iter()
-                    .filter_map(|(upper, series)| {
-                        let count = series.column.float(index)?;
-                        Some(ClassicBucket {
-                            upper: *upper,
-                            count,
-                        })
+            for index in 0..grid.len {
+                self.guard.check_at(index)?;
+                buckets.clear();
+                buckets.extend(of.buckets.iter().filter_map(|(upper, series)| {
+                    let count = series.column.float(index)?;
+                    Some(ClassicBucket {
+                        upper: *upper,
+                        count,
                     })
+                }));
+                let natives: Vec<&Histogram> = of
+                    .native
+                    .iter()
+                    .filter_map(|series| series.column.histogram(index).map(|h| &**h))
                     .collect();
-                let natives = of.native.iter();
-                let natives = natives.filter_map(|series| series.column.histogram(index));
-                for native in natives {
+                for native in &natives {
                     if buckets.is_empty() {
-                        with(self, of, index, &Observed::Native(native))?;
+                        with(self, of, index, &mut Observed::Native(native))?;
                     } else {
                         let metric = self.known_name(&of.labels);
                         self.annotations.mixed_classic_and_native(span, &metric);
                     }
                 }
-                let native = of
-                    .native
-                    .iter()
-                    .any(|s| s.column.histogram(index).is_some());
-                if !buckets.is_empty() && !native {
-                    with(self, of, index, &Observed::Classic(buckets))?;
+                if !buckets.is_empty() && natives.is_empty() {
+                    with(self, of, index, &mut Observed::Classic(&mut buckets))?;
                 }
             }
         }
@@ -201,27 +219,35 @@ impl Evaluator<'_> {
         series: &'s [Series],
         span: Span,
     ) -> Result<Vec<Distribution<'s>>> {
-        let mut places: HashMap<Labels, usize> = HashMap::new();
+        // Classic histograms without the bounds of their buckets; native ones may have such a label.
+        let mut classic = Groups::new(Left::Without(BUCKET));
+        let mut places = Groups::new(Left::All);
         let mut all: Vec<Distribution<'s>> = Vec::new();
         let mut place_of = |labels: Labels, drops_name: bool, all: &mut Vec<Distribution<'s>>| {
-            *places.entry(labels.clone()).or_insert_with(|| {
+            let place = places.number(&labels);
+            if place == all.len() {
                 all.push(Distribution {
                     labels,
                     drops_name,
                     buckets: Vec::new(),
                     native: Vec::new(),
+                    place: None,
                 });
-                all.len() - 1
-            })
+            }
+            place
         };
+        // The places of the classic ones, by number.
+        let mut known: Vec<usize> = Vec::new();
         for (at, one) in series.iter().enumerate() {
             self.guard.check_at(at)?;
             if one.column.floats().next().is_some() {
                 let text = one.labels.get(BUCKET).unwrap_or_default();
                 if let Some(upper) = parse_bound(text) {
-                    let labels = one.labels.filtered(|name| name != BUCKET);
-                    let place = place_of(labels, one.drops_name, &mut all);
-                    if let Some(of) = all.get_mut(place) {
+                    let number = classic.number(&one.labels);
+                    if number == known.len() {
+                        known.push(place_of(classic.labels(number), one.drops_name, &mut all));
+                    }
+                    if let Some(of) = known.get(number).and_then(|place| all.get_mut(*place)) {
                         of.buckets.push((upper, one));
                     }
                 } else {
@@ -235,6 +261,10 @@ impl Evaluator<'_> {
                     of.native.push(one);
                 }
             }
+        }
+        for of in &mut all {
+            // Stable: counts of equal bounds are added up in the order of the series.
+            of.buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         }
         Ok(all)
     }

@@ -5,29 +5,55 @@
 //! `group_right` says so. The series of the one side are laid into one column a signature first,
 //! so that each series of the many side meets a column, whoever owns its values.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashSet};
-
 use model::labels::{Labels, METRIC_NAME};
+use model::sample::is_stale_nan;
 
-use super::arithmetic::Operand;
-use super::binary::signature;
+use super::arithmetic::{Operand, of_floats};
 use super::column::SERIES_BYTES;
 use super::finish::OutputSeries;
+use super::groups::{Groups, Left};
 use super::{EvalError, Evaluator, Grid, Result, Sample, Series, Value};
 use crate::query::ast::{Binary, Cardinality, Matching, Span};
 use crate::query::quoting::quote;
 use crate::query::source::Guard;
 
-/// What the set of places that are taken needs for each.
-const TAKEN_BYTES: usize = 2 * size_of::<(usize, usize)>();
-
 /// The series of the one side with one signature.
 struct OneSide<'a> {
+    /// The series that has all values, as long as it is one.
+    only: Option<&'a Series>,
     /// Whose value stands at each instant.
     owners: Vec<Option<&'a Series>>,
     /// Where the many side has met it.
     met: Vec<bool>,
+}
+
+/// The series of the one side by signature.
+struct OneSides<'n, 'a> {
+    groups: Groups<'n>,
+    sides: Vec<OneSide<'a>>,
+}
+
+/// At which instants results have been yielded, for each place of the output.
+struct Taken {
+    len: usize,
+    places: Vec<Vec<bool>>,
+}
+
+impl Taken {
+    /// The instants of a place.
+    fn of(&mut self, place: usize, guard: &Guard) -> Result<&mut [bool]> {
+        if self.places.len() <= place {
+            self.places.resize_with(place + 1, Vec::new);
+        }
+        let Some(taken) = self.places.get_mut(place) else {
+            return Ok(&mut []);
+        };
+        if taken.is_empty() {
+            guard.memory.take(self.len + size_of::<Vec<bool>>())?;
+            taken.resize(self.len, false);
+        }
+        Ok(taken)
+    }
 }
 
 /// Everything that is the same for all pairs of one operation.
@@ -65,24 +91,32 @@ impl Evaluator<'_> {
         let anything: Vec<bool> = anything.collect::<Result<_>>()?;
         let mut ones = meeting.one_side(one, &anything, grid, self.guard)?;
         let mut output = OutputSeries::new(grid.len, self.guard);
-        let mut taken: HashSet<(usize, usize)> = HashSet::new();
+        let mut taken = Taken {
+            len: grid.len,
+            places: Vec::new(),
+        };
         for series in many {
             self.guard.check()?;
-            if matching.cardinality != Cardinality::OneToOne {
-                self.room(grid.len * TAKEN_BYTES)?;
+            let number = ones.groups.find(&series.labels);
+            let one = number.and_then(|number| ones.sides.get_mut(number));
+            if let Some(one) = one {
+                let only = one.only;
+                let met = &mut one.met;
+                if let Some(only) = only
+                    && self.meet_floats(&meeting, (series, only), met, &mut output, &mut taken)?
+                {
+                    continue;
+                }
+                self.meet(&meeting, series, Some(one), &mut output, &mut taken, grid)?;
+            } else if meeting.fill_one().is_some() {
+                self.meet(&meeting, series, None, &mut output, &mut taken, grid)?;
             }
-            let key = signature(&series.labels, matching);
-            self.meet(
-                &meeting,
-                (series, &key),
-                ones.get_mut(&key),
-                &mut output,
-                &mut taken,
-                grid,
-            )?;
         }
         if let Some(fill) = meeting.fill_many() {
-            for (at, (key, one)) in ones.iter().enumerate() {
+            let keys = ones.groups.into_labels();
+            let mut all: Vec<(&Labels, &OneSide<'_>)> = keys.iter().zip(&ones.sides).collect();
+            all.sort_by_key(|(key, _)| *key);
+            for (at, (key, one)) in all.into_iter().enumerate() {
                 self.guard.check_at(at)?;
                 self.fill_unmet(&meeting, key, one, fill, &mut output)?;
             }
@@ -91,16 +125,78 @@ impl Evaluator<'_> {
         Ok(Value::Vector(series))
     }
 
+    /// One series of the many side meets the only one of the one side, where both are floats alone and
+    /// nothing stands for what is missing. False where that is not so.
+    fn meet_floats(
+        &mut self,
+        meeting: &Meeting<'_>,
+        (series, only): (&Series, &Series),
+        met: &mut [bool],
+        output: &mut OutputSeries,
+        taken: &mut Taken,
+    ) -> Result<bool> {
+        let node = meeting.node;
+        let alone = |series: &Series| !series.column.has_histograms();
+        let fills = meeting.fill_one().is_some() || meeting.fill_many().is_some();
+        if fills || !node.op.is_of_floats() || !alone(series) || !alone(only) {
+            return Ok(false);
+        }
+        let many = series.column.dense();
+        let one = only.column.dense();
+        let pairs = || many.iter().zip(one).map(|(many, one)| (*many, *one));
+        let is_pair = |(many, one)| !is_stale_nan(many) && !is_stale_nan(one);
+        if !pairs().any(is_pair) {
+            return Ok(true);
+        }
+        let labels = meeting.result_labels(&series.labels, &only.labels);
+        let is_grouped = meeting.matching.cardinality != Cardinality::OneToOne;
+        if !is_grouped {
+            // Asked before the place, whose labels another pair may have taken.
+            let again = pairs().zip(&*met).any(|(pair, met)| *met && is_pair(pair));
+            if again {
+                return Err(multiple_matches());
+            }
+        }
+        let place = self.result_place(meeting, labels, series.drops_name, output)?;
+        let taken = if is_grouped {
+            taken.of(place, self.guard)?
+        } else {
+            met
+        };
+        let results = output.floats_mut(place).unwrap_or_default();
+        for (((many, one), result), taken) in pairs().zip(results).zip(taken) {
+            if !is_pair((many, one)) {
+                continue;
+            }
+            if std::mem::replace(taken, true) {
+                return Err(not_unique());
+            }
+            let value = if meeting.swapped {
+                of_floats(node, one, many, one)
+            } else {
+                of_floats(node, many, one, many)
+            };
+            if !is_stale_nan(value) {
+                if !is_stale_nan(*result) {
+                    return Err(super::same_labels());
+                }
+                *result = value;
+            }
+        }
+        Ok(true)
+    }
+
     /// One series of the many side meets the one side.
     fn meet(
         &mut self,
         meeting: &Meeting<'_>,
-        (series, key): (&Series, &Labels),
+        series: &Series,
         mut one: Option<&mut OneSide<'_>>,
         output: &mut OutputSeries,
-        taken: &mut HashSet<(usize, usize)>,
+        taken: &mut Taken,
         grid: Grid,
     ) -> Result<()> {
+        let key = &Left::matched(meeting.matching).of(&series.labels);
         // The result is named after the pair; the pair rarely changes.
         let mut last: Option<(Option<*const Series>, usize)> = None;
         for index in 0..grid.len {
@@ -118,9 +214,7 @@ impl Evaluator<'_> {
             };
             if let Some(met) = one.as_deref_mut().and_then(|one| one.met.get_mut(index)) {
                 if *met && meeting.matching.cardinality == Cardinality::OneToOne {
-                    return Err(EvalError::Message(
-                        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)".to_owned(),
-                    ));
+                    return Err(multiple_matches());
                 }
                 *met = true;
             }
@@ -136,11 +230,11 @@ impl Evaluator<'_> {
             };
             last = Some((pair, place));
             let grouped = meeting.matching.cardinality != Cardinality::OneToOne;
-            if grouped && !taken.insert((place, index)) {
-                return Err(EvalError::Message(
-                    "multiple matches for labels: grouping labels must ensure unique matches"
-                        .to_owned(),
-                ));
+            if grouped && let Some(taken) = taken.of(place, self.guard)?.get_mut(index) {
+                if *taken {
+                    return Err(not_unique());
+                }
+                *taken = true;
             }
             if keeps {
                 if output.is_taken(place, index) && !grouped {
@@ -214,7 +308,17 @@ impl Evaluator<'_> {
     }
 }
 
-impl Meeting<'_> {
+fn multiple_matches() -> EvalError {
+    let message = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
+    EvalError::Message(message.to_owned())
+}
+
+fn not_unique() -> EvalError {
+    let message = "multiple matches for labels: grouping labels must ensure unique matches";
+    EvalError::Message(message.to_owned())
+}
+
+impl<'n> Meeting<'n> {
     /// What stands for a missing series of the one side: `fill_right`, also where that side is the
     /// left one; so upstream has it.
     const fn fill_one(&self) -> Option<f64> {
@@ -241,22 +345,27 @@ impl Meeting<'_> {
         anything: &[bool],
         grid: Grid,
         guard: &Guard,
-    ) -> Result<BTreeMap<Labels, OneSide<'s>>> {
-        let mut ones: BTreeMap<Labels, OneSide<'s>> = BTreeMap::new();
+    ) -> Result<OneSides<'n, 's>> {
+        let mut ones = OneSides {
+            groups: Groups::new(Left::matched(self.matching)),
+            sides: Vec::new(),
+        };
         for (at, series) in series.iter().enumerate() {
             guard.check_at(at)?;
-            let key = signature(&series.labels, self.matching);
-            let one = match ones.entry(key) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let instant = size_of::<Option<&Series>>() + size_of::<bool>();
-                    guard.memory.take(SERIES_BYTES + grid.len * instant)?;
-                    new.insert(OneSide {
-                        owners: vec![None; grid.len],
-                        met: vec![false; grid.len],
-                    })
-                }
+            let number = ones.groups.number(&series.labels);
+            if number == ones.sides.len() {
+                let instant = size_of::<Option<&Series>>() + size_of::<bool>();
+                guard.memory.take(SERIES_BYTES + grid.len * instant)?;
+                ones.sides.push(OneSide {
+                    only: Some(series),
+                    owners: vec![None; grid.len],
+                    met: vec![false; grid.len],
+                });
+            }
+            let Some(one) = ones.sides.get_mut(number) else {
+                continue;
             };
+            one.only = one.only.filter(|only| std::ptr::eq(*only, series));
             for (index, owner) in one.owners.iter_mut().enumerate() {
                 if !series.column.is_present(index) || anything.get(index) != Some(&true) {
                     continue;
@@ -299,14 +408,10 @@ impl Meeting<'_> {
             let named = |name: &str| self.matching.labels.iter().any(|label| label == name);
             return base.filtered(|name| named(name) == self.matching.on);
         }
-        if self.matching.include.is_empty() {
-            return base;
-        }
-        let mut labels = base.to_builder();
-        for name in &self.matching.include {
-            labels.set(name, one.get(name).unwrap_or_default());
-        }
-        labels.build()
+        let included = self.matching.include.iter();
+        included.fold(base, |labels, name| {
+            labels.replaced(name, one.get(name).unwrap_or_default())
+        })
     }
 }
 

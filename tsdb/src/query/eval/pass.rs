@@ -20,7 +20,7 @@ use model::time::Timestamp;
 use parking_lot::Mutex;
 
 use super::column::SERIES_BYTES;
-use super::{Column, EvalError, Evaluator, Grid, Result, Series};
+use super::{Column, EvalError, Evaluator, Grid, Result, Series, finish};
 use crate::query::annotations::Annotations;
 use crate::query::functions::sliding::Scratch;
 use crate::query::source::{Bounds, Guard, ReadSeries, Samples, Selection};
@@ -61,6 +61,16 @@ impl Origin {
             }
         };
         found.unwrap_or_else(|| (Labels::empty(), false))
+    }
+
+    /// Whether all series have the same name, type and unit.
+    pub(super) fn has_one_name(&self) -> bool {
+        match self {
+            Self::Selection { selection, .. } => finish::have_one_name(selection.labels().iter()),
+            Self::Subquery { series, .. } => {
+                finish::have_one_name(series.iter().map(|one| &one.labels))
+            }
+        }
     }
 
     fn reader(&self) -> OriginReader<'_> {

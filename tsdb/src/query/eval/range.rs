@@ -166,8 +166,12 @@ impl Evaluator<'_> {
         run: RangeFunction,
         grid: Grid,
     ) -> Result<Value> {
+        let unseen = std::mem::take(&mut self.names_unseen);
         let ready = self.range_call(call, run, grid)?;
         let options = self.options;
+        // Series of one name are as many without it, and need not be held against each other.
+        let alike = call.function.keeps_name() || ready.argument.origin.has_one_name();
+        let keeps_name = call.function.keeps_name() || (unseen && alike);
         let series = self.each_series(&ready.argument.origin, |worker, series| {
             let Some(column) = ready.column(worker, series)? else {
                 return Ok(None);
@@ -175,11 +179,14 @@ impl Evaluator<'_> {
             let (labels, drops_name) = ready.argument.origin.labels(series);
             let mut result = Series::new(labels, column);
             result.drops_name = drops_name;
-            if !call.function.keeps_name() {
+            if !keeps_name {
                 drop_name(options, &mut result);
             }
             Ok(Some(result))
         })?;
+        if alike {
+            return Ok(Value::Vector(series));
+        }
         Ok(Value::Vector(self.apart(series)?))
     }
 

@@ -4,14 +4,13 @@
 //! keeps the instants at which it was chosen.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
 use model::labels::Labels;
 use model::vector::format_general;
 use xxhash_rust::xxh64::xxh64;
 
-use super::aggregate::group_labels;
 use super::column::SERIES_BYTES;
+use super::groups::{Groups, Left};
 use super::order::sort_by;
 use super::{EvalError, Evaluator, Grid, Result, Series, Value};
 use crate::query::ast::{Aggregate, AggregateOp, Span};
@@ -38,9 +37,20 @@ impl Evaluator<'_> {
                 one.column.drop_histograms();
             }
         }
-        let groups = groups_of(node, &series, self.guard)?;
+        let mut groups = groups_of(node, &series, self.guard)?;
         self.room(series.len() * (grid.len + SERIES_BYTES))?;
-        let mut chosen: Vec<Vec<bool>> = vec![vec![false; grid.len]; series.len()];
+        if grid.len > 1 && node.op != AggregateOp::LimitRatio {
+            // Of a group that is no larger than what is chosen everything is.
+            let least = params.iter().copied().fold(f64::INFINITY, f64::min);
+            groups.retain(|group| least.is_nan() || (group.len() as f64) > least);
+        }
+        // Nothing for a series of which everything is chosen.
+        let mut chosen: Vec<Vec<bool>> = vec![Vec::new(); series.len()];
+        for at in groups.iter().flatten() {
+            if let Some(chosen) = chosen.get_mut(*at) {
+                chosen.resize(grid.len, false);
+            }
+        }
         let mut order: Vec<usize> = Vec::new();
         for index in 0..grid.len {
             self.guard.check()?;
@@ -118,17 +128,13 @@ impl Evaluator<'_> {
 
 /// Positions of series by group, in order of appearance.
 fn groups_of(node: &Aggregate, series: &[Series], guard: &Guard) -> Result<Vec<Vec<usize>>> {
-    let mut places: HashMap<Labels, usize> = HashMap::new();
+    let mut numbers = Groups::new(Left::by(node));
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (at, one) in series.iter().enumerate() {
         guard.check_at(at)?;
-        let place = *places
-            .entry(group_labels(&one.labels, node))
-            .or_insert_with(|| {
-                groups.push(Vec::new());
-                groups.len() - 1
-            });
-        if let Some(group) = groups.get_mut(place) {
+        let number = numbers.number(&one.labels);
+        groups.resize_with(numbers.len(), Vec::new);
+        if let Some(group) = groups.get_mut(number) {
             group.push(at);
         }
     }

@@ -108,8 +108,8 @@ fn make_monotonic(buckets: &mut [ClassicBucket]) -> bool {
     forced
 }
 
-/// The quantile `q` of a classic histogram.
-pub fn classic_quantile(q: f64, mut buckets: Vec<ClassicBucket>) -> ClassicQuantile {
+/// The quantile `q` of a classic histogram, which is put in order.
+pub fn classic_quantile(q: f64, buckets: &mut Vec<ClassicBucket>) -> ClassicQuantile {
     let plain = |value| ClassicQuantile {
         value,
         forced_monotonicity: false,
@@ -123,12 +123,12 @@ pub fn classic_quantile(q: f64, mut buckets: Vec<ClassicBucket>) -> ClassicQuant
     if q > 1.0 {
         return plain(f64::INFINITY);
     }
-    if ordered(&mut buckets).is_none() {
+    if ordered(buckets).is_none() {
         return plain(f64::NAN);
     }
-    let forced_monotonicity = make_monotonic(&mut buckets);
+    let forced_monotonicity = make_monotonic(buckets);
     ClassicQuantile {
-        value: quantile_in(q, &buckets).unwrap_or(f64::NAN),
+        value: quantile_in(q, buckets).unwrap_or(f64::NAN),
         forced_monotonicity,
     }
 }
@@ -152,9 +152,9 @@ fn quantile_in(q: f64, buckets: &[ClassicBucket]) -> Option<f64> {
     Some(lower + (bucket.upper - lower) * ((rank - below) / (bucket.count - below)))
 }
 
-/// The share of observations between two bounds.
-pub fn classic_fraction(lower: f64, upper: f64, mut buckets: Vec<ClassicBucket>) -> f64 {
-    if ordered(&mut buckets).is_none() {
+/// The share of observations between two bounds, of a classic histogram, which is put in order.
+pub fn classic_fraction(lower: f64, upper: f64, buckets: &mut Vec<ClassicBucket>) -> f64 {
+    if ordered(buckets).is_none() {
         return f64::NAN;
     }
     let total = buckets.last().map_or(f64::NAN, |bucket| bucket.count);
@@ -164,7 +164,7 @@ pub fn classic_fraction(lower: f64, upper: f64, mut buckets: Vec<ClassicBucket>)
     if lower >= upper {
         return 0.0;
     }
-    (rank_of(upper, &buckets, total) - rank_of(lower, &buckets, total)) / total
+    (rank_of(upper, buckets, total) - rank_of(lower, buckets, total)) / total
 }
 
 /// How many observations lie below a value.
@@ -214,25 +214,32 @@ mod tests {
     fn buckets_are_interpolated() {
         let histogram = [(f64::INFINITY, 10.0), (1.0, 4.0), (2.0, 8.0)];
         for (q, expected) in [(0.2, 0.5), (0.6, 1.5), (0.9, 2.0), (1.0, 2.0)] {
-            assert_eq!(classic_quantile(q, buckets(&histogram)).value, expected);
+            assert_eq!(
+                classic_quantile(q, &mut buckets(&histogram)).value,
+                expected
+            );
         }
-        assert!(classic_quantile(0.5, buckets(&[(1.0, 1.0)])).value.is_nan());
+        assert!(
+            classic_quantile(0.5, &mut buckets(&[(1.0, 1.0)]))
+                .value
+                .is_nan()
+        );
     }
 
     #[test]
     fn shrinking_counts_are_lifted_and_told() {
         let histogram = [(1.0, 4.0), (2.0, 2.0), (f64::INFINITY, 8.0)];
-        let quantile = classic_quantile(0.25, buckets(&histogram));
+        let quantile = classic_quantile(0.25, &mut buckets(&histogram));
         assert!(quantile.forced_monotonicity);
         assert_eq!(quantile.value, 0.5);
         let rounded = [(1.0, 1.0), (2.0, 1.0 - 1e-15), (f64::INFINITY, 1.0)];
-        assert!(!classic_quantile(0.25, buckets(&rounded)).forced_monotonicity);
+        assert!(!classic_quantile(0.25, &mut buckets(&rounded)).forced_monotonicity);
     }
 
     #[test]
     fn fractions_are_inverse_quantiles() {
         let histogram = [(1.0, 4.0), (2.0, 8.0), (f64::INFINITY, 10.0)];
-        assert_eq!(classic_fraction(0.0, 1.5, buckets(&histogram)), 0.6);
-        assert_eq!(classic_fraction(5.0, 1.0, buckets(&histogram)), 0.0);
+        assert_eq!(classic_fraction(0.0, 1.5, &mut buckets(&histogram)), 0.6);
+        assert_eq!(classic_fraction(5.0, 1.0, &mut buckets(&histogram)), 0.0);
     }
 }

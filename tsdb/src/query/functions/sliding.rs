@@ -51,6 +51,8 @@ pub enum Sliding {
     Avg,
     /// `rate`, `increase`, `delta`
     Change(Quantity, Per),
+    /// `irate`, `idelta`
+    Instant(Quantity),
 }
 
 impl Sliding {
@@ -72,6 +74,8 @@ impl Sliding {
             "rate" => Self::Change(Quantity::Counter, Per::Second),
             "increase" => Self::Change(Quantity::Counter, Per::Range),
             "delta" => Self::Change(Quantity::Gauge, Per::Range),
+            "irate" => Self::Instant(Quantity::Counter),
+            "idelta" => Self::Instant(Quantity::Gauge),
             _ => return None,
         })
     }
@@ -97,6 +101,7 @@ impl Sliding {
             Self::Sum => sums::sums(values, scratch),
             Self::Avg => sums::means(values, scratch),
             Self::Change(quantity, per) => change::column(values, scratch, quantity, per),
+            Self::Instant(quantity) => change::instant(values, scratch, quantity),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `rate`, `increase` and `delta` of all windows.
+//! `rate`, `increase` and `delta` of all windows; `irate` and `idelta` too.
 //!
 //! What a counter lost in resets is added up window by window, in the order of time, since floats
 //! added in another order are other floats. But most windows have no reset, so the resets of the
@@ -55,6 +55,31 @@ pub(super) fn column(
     }
     scratch.positions = resets;
     column
+}
+
+/// `irate` and `idelta`: how the last two samples of each window differ.
+pub(super) fn instant(values: &[f64], scratch: &Scratch, quantity: Quantity) -> Vec<f64> {
+    let times = scratch.times();
+    scratch.each(|(low, high)| {
+        let last = high.saturating_sub(1);
+        let (Some(before), Some(value)) = (values.get(last.wrapping_sub(1)), values.get(last))
+        else {
+            return stale_nan();
+        };
+        let at = |index: usize| times.get(index).copied().unwrap_or_default();
+        if high - low < 2 {
+            return stale_nan();
+        }
+        let seconds = at(last).saturating_sub(at(last - 1)) as f64 / 1000.0;
+        if seconds == 0.0 {
+            return stale_nan();
+        }
+        match quantity {
+            Quantity::Counter if value < before => value / seconds,
+            Quantity::Counter => (value - before) / seconds,
+            Quantity::Gauge => value - before,
+        }
+    })
 }
 
 fn factor(stretch: &Stretch, first: f64, rise: f64, quantity: Quantity) -> f64 {

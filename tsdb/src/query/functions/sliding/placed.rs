@@ -89,6 +89,11 @@ impl Scratch {
         self.placed().map_or(&[], |placement| &placement.windows)
     }
 
+    /// The timestamps among which the windows lie.
+    pub(super) fn times(&self) -> &[i64] {
+        self.placed().map_or(&[], |placement| &placement.times)
+    }
+
     /// A value for each window that has samples, between the first and the one behind the last.
     pub(super) fn each(&self, of: impl Fn((usize, usize)) -> f64) -> Vec<f64> {
         let value = |(low, high): &(u32, u32)| {

@@ -138,5 +138,5 @@ proptest! {
 
 #[test]
 fn every_function_that_slides_is_in_the_table() {
-    assert_eq!(all().len(), 15);
+    assert_eq!(all().len(), 17);
 }
