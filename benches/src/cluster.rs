@@ -19,8 +19,9 @@ use std::sync::Arc;
 use model::labels::Labels;
 
 use crate::day::START;
+use crate::load::load;
 use crate::random::Random;
-use movements::{Ticks, counter, gauge, load, ratio};
+use movements::{Ticks, counter, gauge, ratio};
 use pod::Pod;
 
 /// How large a cluster is, and for how long it is looked at.

@@ -19,8 +19,9 @@ use model::labels::Labels;
 use model::sample::{Sample, SeriesSamples};
 use model::time::Timestamp;
 
+use crate::load::load;
 use crate::random::Random;
-use values::Movement;
+use values::{Movement, STEP_SECONDS};
 
 /// Between two scrapes of a pod.
 pub const STEP_MS: i64 = 15_000;
@@ -120,7 +121,7 @@ impl Day {
             .map(|scrape| START.millis() + offset + scrape * STEP_MS)
             .collect();
         let restart = (pod % 8 == 3).then(|| random.below(self.scrapes.max(1) as u64) as usize);
-        let load = values::load(&mut random, self.scrapes);
+        let load = load(&mut random, self.scrapes, STEP_SECONDS);
         kinds()
             .enumerate()
             .map(|(number, (kind, nth))| {

@@ -7,11 +7,13 @@
 //! is quoted anywhere names the command and the machine; `README.md` beside this says how.
 //!
 //! - [`random`]: numbers that are the same in every run.
+//! - `load`: how busy what is generated is.
 //! - [`day`]: a day of a cluster.
 //! - [`cluster`]: a cluster as dashboards see it.
 //! - [`small`]: scrapes, pushes and expositions for the criterion benches.
 
 pub mod cluster;
 pub mod day;
+mod load;
 pub mod random;
 pub mod small;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use admission::certificate::certified_key;
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
@@ -32,17 +32,11 @@ pub(super) fn config(
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     files: &mut Files,
 ) -> anyhow::Result<ServerConfig> {
-    let mut pem = |text: Option<&str>, file: Option<&Path>| match (text, file) {
-        (Some(text), _) => {
-            files.note(text.as_bytes());
-            Ok(text.as_bytes().to_vec())
-        }
-        (None, Some(file)) => files.read(file),
-        (None, None) => bail!("a certificate and its key belong together"),
-    };
-    let chain = pem(section.cert.as_deref(), section.cert_file.as_deref())?;
+    let missing = || anyhow!("a certificate and its key belong together");
+    let chain = pem(section.cert.as_deref(), section.cert_file.as_deref(), files);
+    let chain = chain?.ok_or_else(missing)?;
     let key = section.key.as_ref().map(|key| key.0.as_str());
-    let key = pem(key, section.key_file.as_deref())?;
+    let key = pem(key, section.key_file.as_deref(), files)?.ok_or_else(missing)?;
     let named = section.cert_file.as_deref();
     let named = named.unwrap_or(Path::new("tls_server_config.cert"));
     let key = certified_key(named, &chain, &key)?;
@@ -70,6 +64,19 @@ pub(super) fn config(
     };
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(config)
+}
+
+/// What stands in the configuration or else in a file; nothing where neither is named.
+fn pem(
+    text: Option<&str>,
+    file: Option<&Path>,
+    files: &mut Files,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    if let Some(text) = text {
+        files.note(text.as_bytes());
+        return Ok(Some(text.as_bytes().to_vec()));
+    }
+    file.map(|file| files.read(file)).transpose()
 }
 
 /// The suites and groups that are chosen; all that are safe where none are.
@@ -136,15 +143,14 @@ pub(super) fn verifier(
     if !section.client_auth_type.is_verifying() {
         return Ok(Some(Arc::new(AnyCertificate { presence, provider })));
     }
-    let (name, pem) = match (&section.client_ca, &section.client_ca_file) {
-        (Some(text), _) => (
-            "tls_server_config.client_ca".to_owned(),
-            text.clone().into_bytes(),
-        ),
-        (None, Some(file)) => (file.display().to_string(), files.read(file)?),
-        (None, None) => bail!("tls_server_config.client_ca_file: is missing"),
+    let (text, file) = (&section.client_ca, section.client_ca_file.as_deref());
+    let pem = pem(text.as_deref(), file, files)?
+        .ok_or_else(|| anyhow!("tls_server_config.client_ca_file: is missing"))?;
+    // What is written in the configuration goes before the file, here as in `pem`.
+    let name = match (text, file) {
+        (None, Some(file)) => file.display().to_string(),
+        _ => "tls_server_config.client_ca".to_owned(),
     };
-    files.note(&pem);
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.with_context(|| format!("{name}: no certificate"))?;

@@ -65,6 +65,11 @@ async fn status(request: RequestBuilder) -> u16 {
     request.send().await.expect("answers").status().as_u16()
 }
 
+async fn text(request: RequestBuilder) -> String {
+    let response = request.send().await.expect("answers");
+    response.text().await.expect("a body")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_credentials_nothing_answers_but_health() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -148,13 +153,7 @@ async fn without_credentials_nothing_answers_but_health() {
     let metrics = client
         .get(format!("{}/metrics", server.http))
         .bearer_auth("t0ken");
-    let text = metrics
-        .send()
-        .await
-        .expect("answers")
-        .text()
-        .await
-        .expect("a body");
+    let text = text(metrics).await;
     let counted = format!("taffrail_http_unauthorized_total {refused}\n");
     assert!(text.contains(&counted), "{counted}: {text}");
     assert!(server.terminate().success());
@@ -203,13 +202,7 @@ async fn only_what_is_right_admits() {
         let request = client
             .get(format!("{}{path}", server.http))
             .bearer_auth("t0ken");
-        let text = request
-            .send()
-            .await
-            .expect("answers")
-            .text()
-            .await
-            .expect("a body");
+        let text = text(request).await;
         for secret in ["t0ken", "halyard", "$2b$"] {
             assert!(!text.contains(secret), "{path}: {text}");
         }

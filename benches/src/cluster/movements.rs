@@ -1,8 +1,6 @@
 //! How the values of a cluster move: counters in steps of what they count in, gauges around where they
 //! come back to, ratios with all their digits, and histograms whose buckets belong together.
 
-use std::f64::consts::TAU;
-
 use model::sample::stale_nan;
 
 use crate::random::Random;
@@ -15,18 +13,6 @@ pub(super) struct Ticks<'a> {
     pub(super) step_seconds: f64,
     /// The scrape at which the target is away, and after which it begins anew.
     pub(super) restart: Option<usize>,
-}
-
-/// The load of a target at each scrape: the hour of the day, and a slow noise.
-pub(super) fn load(random: &mut Random, scrapes: usize, step_seconds: f64) -> Vec<f64> {
-    let (phase, mut drift) = (random.unit(), 0.0);
-    (0..scrapes)
-        .map(|scrape| {
-            drift = drift * 0.98 + random.normal() * 0.04;
-            let hour = scrape as f64 * step_seconds / 86_400.0 + phase;
-            ((hour * TAU).sin() * 0.5 + 1.0) * f64::exp(drift)
-        })
-        .collect()
 }
 
 /// A counter that grows by `rate` a second, counted in whole numbers of `unit`.

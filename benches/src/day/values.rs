@@ -1,28 +1,14 @@
 //! How each kind of series moves through the day.
 
-use std::f64::consts::TAU;
-
 use model::sample::stale_nan;
 
 use super::{Kind, STEP_MS};
 use crate::random::Random;
 
-const STEP_SECONDS: f64 = STEP_MS as f64 / 1000.0;
+pub(super) const STEP_SECONDS: f64 = STEP_MS as f64 / 1000.0;
 const PAGE_BYTES: f64 = 4096.0;
 /// Sizes that are drawn for the events between two scrapes.
 const DRAWN_MAX: u64 = 32;
-
-/// The load of a pod at each scrape, around 1: the hour of the day, and a slow noise.
-pub(super) fn load(random: &mut Random, scrapes: usize) -> Vec<f64> {
-    let (phase, mut drift) = (random.unit(), 0.0);
-    (0..scrapes)
-        .map(|scrape| {
-            drift = drift * 0.98 + random.normal() * 0.04;
-            let hour = scrape as f64 * STEP_SECONDS / 86_400.0 + phase;
-            ((hour * TAU).sin() * 0.5 + 1.0) * f64::exp(drift)
-        })
-        .collect()
-}
 
 /// One series of a pod.
 pub(super) struct Movement {

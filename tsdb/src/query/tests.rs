@@ -17,7 +17,13 @@ use super::{
 };
 
 /// Answers every selection with the same series.
-struct Fixed(Vec<SelectedSeries>);
+pub(super) struct Fixed(Arc<dyn Selection>);
+
+impl Fixed {
+    pub(super) fn new(series: Vec<SelectedSeries>) -> Self {
+        Self(Arc::new(HeldSeries::new(series)))
+    }
+}
 
 impl Source for Fixed {
     fn select(
@@ -26,7 +32,7 @@ impl Source for Fixed {
         _: &[Matcher],
         _: &Guard,
     ) -> Result<Arc<dyn Selection>, SelectError> {
-        Ok(Arc::new(HeldSeries::new(self.0.clone())))
+        Ok(Arc::clone(&self.0))
     }
 }
 
@@ -38,7 +44,7 @@ fn answer(query: &str) -> String {
         values: (0..20).map(|at| f64::from(at) * 1.5).collect(),
         ..SelectedSeries::default()
     };
-    let source = Fixed(vec![series("a_total", "x"), series("a_total", "y")]);
+    let source = Fixed::new(vec![series("a_total", "x"), series("a_total", "y")]);
     let (start, end) = (Timestamp(0), Timestamp(600_000));
     let step = Duration::from_mins(1);
     let options = QueryOptions::default();
@@ -270,7 +276,7 @@ proptest! {
         series in prop::collection::vec(series(), 0..4),
         at in prop_oneof![-600_000_i64..600_000, Just(i64::MIN), Just(i64::MAX)],
     ) {
-        ask(&query, &Fixed(series), at);
+        ask(&query, &Fixed::new(series), at);
     }
 }
 
@@ -306,7 +312,7 @@ fn the_deepest_trees_fit_the_stack() {
             let (text, tree) = highest.expect("one fits");
             assert_eq!(parse(&pretty(&tree)).as_ref(), Ok(&tree), "{open}");
             assert_eq!(tree.clone().to_string(), tree.to_string());
-            let source = Fixed(Vec::new());
+            let source = Fixed::new(Vec::new());
             let options = QueryOptions::default();
             let answer = Engine::default().instant(&source, &text, Timestamp(0), &options);
             assert!(answer.is_ok(), "{open}: {answer:?}");

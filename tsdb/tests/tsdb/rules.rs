@@ -107,6 +107,14 @@ impl Server {
         }
     }
 
+    /// The state of the first rule's first alert, and the minute since when it is active.
+    fn alert(&self) -> (&'static str, i64) {
+        let state = self.rules.groups()[0].state();
+        let alert = state.rules[0].alerts.all().next().expect("an alert");
+        let minute = (alert.active_at.millis() - NOW).div_euclid(MINUTE_MS);
+        (alert.state.as_str(), minute)
+    }
+
     /// Samples that match, as `NAME{labels} value@minute`, staleness as `stale`.
     fn samples(&self, selector: &str) -> Vec<(String, Vec<String>)> {
         let matchers = parse_series_selector(selector).expect("a selector");
@@ -282,31 +290,20 @@ fn the_state_of_alerts_survives_a_restart() {
     let disk = SimDisk::new(1);
     let server = Server::start(&disk, 0, text);
     server.minutes(0, 20, |_| Some(15.0));
-    let state = |server: &Server| {
-        let state = server.rules.groups()[0].state();
-        let alert = state.rules[0]
-            .alerts
-            .all()
-            .next()
-            .expect("an alert")
-            .clone();
-        let minute = (alert.active_at.millis() - NOW).div_euclid(MINUTE_MS);
-        (alert.state.as_str(), minute)
-    };
-    assert_eq!(state(&server), ("pending", 0));
+    assert_eq!(server.alert(), ("pending", 0));
     drop(server);
     // Killed after minute 19, and looked at again in minute 27: what lies between does not count.
     let disk = disk.after_kill();
     let server = Server::start(&disk, 26, text);
     server.minutes(26, 12, |_| Some(15.0));
-    assert_eq!(state(&server), ("pending", 8));
+    assert_eq!(server.alert(), ("pending", 8));
     server.minutes(38, 1, |_| Some(15.0));
-    assert_eq!(state(&server), ("firing", 8));
+    assert_eq!(server.alert(), ("firing", 8));
     drop(server);
     // Away for longer than is tolerated: pending anew.
     let server = Server::start(&disk.after_kill(), 400, text);
     server.minutes(400, 4, |_| Some(15.0));
-    assert_eq!(state(&server), ("pending", 400));
+    assert_eq!(server.alert(), ("pending", 400));
 }
 
 #[test]
@@ -324,15 +321,9 @@ fn a_reload_soon_after_a_restart_does_not_forget_the_state_of_alerts() {
         .expect("taken");
     // Due anew after the reload, so the second evaluation is that of the minute after the next at the latest.
     server.minutes(6, 3, |_| Some(15.0));
-    let state = server.rules.groups()[0].state();
-    let alert = state.rules[0]
-        .alerts
-        .all()
-        .next()
-        .expect("an alert")
-        .clone();
-    let minute = (alert.active_at.millis() - NOW).div_euclid(MINUTE_MS);
-    assert!(state.rules[0].alerts.is_restored && minute <= 3, "{minute}");
+    let is_restored = server.rules.groups()[0].state().rules[0].alerts.is_restored;
+    let (_, minute) = server.alert();
+    assert!(is_restored && minute <= 3, "{minute}");
     let written = server.samples("ALERTS_FOR_STATE");
     assert!(
         written[0].1.last().is_some_and(|last| last.ends_with("@8")),

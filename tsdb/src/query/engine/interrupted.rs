@@ -10,45 +10,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::labels::Labels;
-use model::matcher::Matcher;
-use model::time::{TimeRange, Timestamp};
+use model::time::Timestamp;
 
 use super::{Engine, EngineOptions, QueryError, QueryOptions, QueryOutput};
-use crate::query::source::{
-    Guard, HeldSeries, ON_CHECK, SelectError, SelectedSeries, Selection, Source,
-};
+use crate::query::source::{ON_CHECK, SelectedSeries};
+use crate::query::tests::Fixed;
 
-/// Always the same series.
-struct Fixed(Arc<dyn Selection>);
-
-impl Fixed {
-    /// So many series of ten samples, one a minute; each tenth begins a group.
-    fn new(count: usize) -> Self {
-        let series = (0..count).map(|number| SelectedSeries {
-            labels: Labels::from_pairs([
-                ("__name__", "x".to_owned()),
-                ("le", (number % 10).to_string()),
-                ("group", (number / 10).to_string()),
-            ]),
-            timestamps: (0..10).map(|minute| minute * 60_000).collect(),
-            values: (0..10)
-                .map(|minute| f64::from(minute + number as i32 % 1000))
-                .collect(),
-            ..SelectedSeries::default()
-        });
-        Self(Arc::new(HeldSeries::new(series.collect())))
-    }
-}
-
-impl Source for Fixed {
-    fn select(
-        &self,
-        _: TimeRange,
-        _: &[Matcher],
-        _: &Guard,
-    ) -> Result<Arc<dyn Selection>, SelectError> {
-        Ok(Arc::clone(&self.0))
-    }
+/// So many series of ten samples, one a minute; each tenth begins a group.
+fn source(count: usize) -> Fixed {
+    let series = (0..count).map(|number| SelectedSeries {
+        labels: Labels::from_pairs([
+            ("__name__", "x".to_owned()),
+            ("le", (number % 10).to_string()),
+            ("group", (number / 10).to_string()),
+        ]),
+        timestamps: (0..10).map(|minute| minute * 60_000).collect(),
+        values: (0..10)
+            .map(|minute| f64::from(minute + number as i32 % 1000))
+            .collect(),
+        ..SelectedSeries::default()
+    });
+    Fixed::new(series.collect())
 }
 
 /// One of each kind that holds many series at once.
@@ -125,7 +107,7 @@ fn watched(
 
 #[test]
 fn a_query_that_is_cancelled_looks_at_nothing_more() {
-    let source = Fixed::new(600);
+    let source = source(600);
     for (query, instants) in QUERIES.iter().flat_map(|query| [(*query, 1), (*query, 5)]) {
         let asked = (&source, query, instants);
         let (answer, all) = watched(asked, |_, _| {});
@@ -162,7 +144,7 @@ fn cpu_nanos() -> u64 {
 fn how_soon_a_query_stops() {
     let count = std::env::var("TAFFRAIL_SERIES");
     let count = count.map_or(100_000, |text| text.parse().expect("a number"));
-    let source = Fixed::new(count);
+    let source = source(count);
     println!("{count} series; milliseconds of CPU time");
     println!("{:>8} {:>8} {:>8}", "whole", "look", "stop");
     for query in QUERIES {
