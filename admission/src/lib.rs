@@ -14,6 +14,7 @@
 //! - [`review`]: AdmissionReview in, and out again
 //! - [`pod_security`]: levels, versions, and the labels that choose them
 //! - [`bundle`]: the Rego in force, compiled once, swapped whole
+//! - [`network_policy`]: who may reach whom, and what a change does to it
 //! - [`evaluate`]: from a review to a verdict
 //! - [`verdict`]: what is decided, and how it is told
 //! - [`check`]: the same rules over manifests, on the command line
@@ -36,6 +37,8 @@ pub mod review;
 pub mod pod_security;
 
 pub mod bundle;
+
+pub mod network_policy;
 
 pub mod evaluate;
 

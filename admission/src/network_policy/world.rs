@@ -1,0 +1,382 @@
+//! The state of a cluster that decides who reaches whom, and how a change goes into it.
+//!
+//! A [`World`] is a value: cheap to clone, because what a change does not touch is shared, so
+//! "what would this change do?" is asked by applying it to a clone. Pods have numbers; each rule
+//! of each policy keeps the set of pods it selects, and a change sets and clears bits in these
+//! sets. Labels and ports that pods have in common are kept once.
+//!
+//! Nothing in here does I/O or reads a clock. Objects come in already checked
+//! ([`decode`](super::decode)).
+
+mod compile;
+mod intern;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+
+use roaring::RoaringBitmap;
+
+use super::decode::Object;
+use super::group::Grouping;
+use super::pod::{Node, Pod};
+use super::policy::{Direction, Policy, PolicyName};
+use super::selector::Labels;
+pub(super) use compile::{Compiled, peer_selects, selects_address};
+use intern::Interner;
+
+/// The label every namespace has, with its name.
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// A namespace: its labels, and its pods by number.
+#[derive(Debug, Clone)]
+pub(super) struct Namespace {
+    pub(super) labels: Labels,
+    pub(super) pods: RoaringBitmap,
+}
+
+/// The numbers of pods, by namespace and name.
+type Numbers = HashMap<(Arc<str>, Arc<str>), u32>;
+
+/// Nodes by name.
+pub(super) type Nodes = BTreeMap<Arc<str>, Node>;
+
+/// The state of a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    namespaces: BTreeMap<Arc<str>, Arc<Namespace>>,
+    pods: Vec<Option<Arc<Pod>>>,
+    numbers: Arc<Numbers>,
+    free: Vec<u32>,
+    everyone: RoaringBitmap,
+    nodes: Arc<Nodes>,
+    policies: BTreeMap<PolicyName, Arc<Compiled>>,
+    interner: Arc<Interner>,
+    grouping: OnceLock<Arc<Grouping>>,
+}
+
+/// An object that is new, changed or gone.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// It is now like this.
+    Is(Object),
+    /// There is no such pod any more.
+    PodGone {
+        /// Its namespace.
+        namespace: Arc<str>,
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// There is no such namespace any more.
+    NamespaceGone(Arc<str>),
+    /// There is no such node any more.
+    NodeGone(Arc<str>),
+    /// There is no such policy any more.
+    PolicyGone(PolicyName),
+}
+
+impl Change {
+    /// That `object` is gone.
+    pub fn gone(object: Object) -> Self {
+        match object {
+            Object::Pod(Pod {
+                namespace, name, ..
+            })
+            | Object::Ended { namespace, name } => Change::PodGone { namespace, name },
+            Object::Namespace { name, .. } => Change::NamespaceGone(name),
+            Object::Node(node) => Change::NodeGone(node.name),
+            Object::Policy(policy) => Change::PolicyGone(policy.name),
+        }
+    }
+}
+
+/// The pods about which something may be different after a change.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Touched {
+    /// Pods that rules may select otherwise than before.
+    pub(super) pods: RoaringBitmap,
+    /// Pods whose ingress rules are others than before.
+    pub(super) ingress: RoaringBitmap,
+    /// Pods whose egress rules are others than before.
+    pub(super) egress: RoaringBitmap,
+}
+
+impl Touched {
+    fn rules(&mut self, direction: Direction) -> &mut RoaringBitmap {
+        match direction {
+            Direction::Ingress => &mut self.ingress,
+            Direction::Egress => &mut self.egress,
+        }
+    }
+
+    fn pod(&mut self, number: u32) {
+        self.pods.insert(number);
+        self.ingress.insert(number);
+        self.egress.insert(number);
+    }
+
+    pub(super) fn and(&mut self, other: &Touched) {
+        self.pods |= &other.pods;
+        self.ingress |= &other.ingress;
+        self.egress |= &other.egress;
+    }
+}
+
+impl World {
+    /// An empty cluster.
+    pub fn new() -> Self {
+        World::default()
+    }
+
+    /// Applies a change.
+    pub fn apply(&mut self, change: Change) {
+        self.change(change);
+    }
+
+    /// Applies a change and says whom it touches. A number that is freed is given away by later
+    /// changes only to this world: whoever compares worlds adds pods before removing others.
+    pub(super) fn change(&mut self, change: Change) -> Touched {
+        self.grouping = OnceLock::new();
+        match change {
+            Change::Is(Object::Pod(pod)) => self.set_pod(pod),
+            Change::Is(Object::Ended { namespace, name }) | Change::PodGone { namespace, name } => {
+                self.remove_pod(&namespace, &name)
+            }
+            Change::Is(Object::Namespace { name, labels }) => self.set_namespace(&name, &labels),
+            Change::NamespaceGone(name) => {
+                let touched = self.set_namespace(&name, &Labels::default());
+                self.drop_namespace_if_empty(&name);
+                touched
+            }
+            Change::Is(Object::Node(node)) => {
+                Arc::make_mut(&mut self.nodes).insert(node.name.clone(), node);
+                self.recompile_nodes()
+            }
+            Change::NodeGone(name) => {
+                Arc::make_mut(&mut self.nodes).remove(&name);
+                self.recompile_nodes()
+            }
+            Change::Is(Object::Policy(policy)) => self.set_policy(policy),
+            Change::PolicyGone(name) => {
+                let mut touched = Touched::default();
+                if let Some(before) = self.policies.remove(&name) {
+                    touch_subject(&before, &mut touched);
+                }
+                touched
+            }
+        }
+    }
+
+    fn set_pod(&mut self, pod: Pod) -> Touched {
+        let pod = Arc::new(self.interner.pod(pod));
+        let key = (pod.namespace.clone(), pod.name.clone());
+        let known = self.numbers.get(&key).copied();
+        let number = known.unwrap_or_else(|| {
+            let fresh = u32::try_from(self.pods.len()).unwrap_or(u32::MAX);
+            let number = self.free.pop().unwrap_or(fresh);
+            Arc::make_mut(&mut self.numbers).insert(key, number);
+            number
+        });
+        let at = number as usize;
+        if self.pods.len() <= at {
+            self.pods.resize(at + 1, None);
+        }
+        let mut touched = Touched::default();
+        match self.pods.get_mut(at) {
+            Some(Some(same)) if *same == pod => return touched,
+            Some(slot) => *slot = Some(pod.clone()),
+            None => return touched,
+        }
+        touched.pod(number);
+        self.everyone.insert(number);
+        let namespace = self.namespace_mut(&pod.namespace);
+        namespace.pods.insert(number);
+        let labels = namespace.labels.clone();
+        self.select(number, Some((&pod, &labels)));
+        touched
+    }
+
+    fn remove_pod(&mut self, namespace: &Arc<str>, name: &Arc<str>) -> Touched {
+        let mut touched = Touched::default();
+        let key = (namespace.clone(), name.clone());
+        let Some(number) = self.numbers.get(&key).copied() else {
+            return touched;
+        };
+        Arc::make_mut(&mut self.numbers).remove(&key);
+        if let Some(slot) = self.pods.get_mut(number as usize) {
+            *slot = None;
+        }
+        self.free.push(number);
+        self.everyone.remove(number);
+        self.namespace_mut(namespace).pods.remove(number);
+        self.select(number, None);
+        touched.pod(number);
+        touched
+    }
+
+    /// Sets or clears the bit of a pod in everything that selects pods.
+    fn select(&mut self, number: u32, pod: Option<(&Pod, &Labels)>) {
+        for compiled in self.policies.values_mut() {
+            if let Some(changed) = compiled.with_pod(number, pod, &self.nodes) {
+                *compiled = Arc::new(changed);
+            }
+        }
+    }
+
+    fn namespace_mut(&mut self, name: &Arc<str>) -> &mut Namespace {
+        let namespace = self.namespaces.entry(name.clone()).or_insert_with(|| {
+            Arc::new(Namespace {
+                labels: namespace_labels(name, &Labels::default()),
+                pods: RoaringBitmap::new(),
+            })
+        });
+        Arc::make_mut(namespace)
+    }
+
+    fn drop_namespace_if_empty(&mut self, name: &Arc<str>) {
+        let is_empty = |namespace: &Arc<Namespace>| namespace.pods.is_empty();
+        if self.namespaces.get(name).is_some_and(is_empty) {
+            self.namespaces.remove(name);
+        }
+    }
+
+    fn set_namespace(&mut self, name: &Arc<str>, labels: &Labels) -> Touched {
+        let labels = namespace_labels(name, labels);
+        let namespace = self.namespace_mut(name);
+        let before = std::mem::replace(&mut namespace.labels, labels.clone());
+        let pods = namespace.pods.clone();
+        let mut touched = Touched::default();
+        if before == labels || pods.is_empty() {
+            return touched;
+        }
+        let names: Vec<PolicyName> = self.policies.keys().cloned().collect();
+        for policy in names {
+            let Some(compiled) = self.policies.get(&policy) else {
+                continue;
+            };
+            let Some((changed, subject_changed)) =
+                compiled.with_namespace(self, (name, &before, &labels))
+            else {
+                continue;
+            };
+            touched.pods |= &pods;
+            if subject_changed {
+                for direction in [Direction::Ingress, Direction::Egress] {
+                    if changed.policy.rules(direction).is_some() {
+                        *touched.rules(direction) |= &pods;
+                    }
+                }
+            }
+            self.policies.insert(policy, Arc::new(changed));
+        }
+        // Whom a rule may select otherwise, of them everything is looked at.
+        touched.ingress |= &touched.pods;
+        touched.egress |= &touched.pods;
+        touched
+    }
+
+    fn set_policy(&mut self, policy: Policy) -> Touched {
+        let mut touched = Touched::default();
+        let compiled = Arc::new(Compiled::new(policy, self));
+        touch_subject(&compiled, &mut touched);
+        let name = compiled.policy.name.clone();
+        if let Some(before) = self.policies.insert(name, compiled) {
+            touch_subject(&before, &mut touched);
+        }
+        touched
+    }
+
+    fn recompile_nodes(&mut self) -> Touched {
+        let mut touched = Touched::default();
+        let names: Vec<PolicyName> = self.policies.keys().cloned().collect();
+        for name in names {
+            let Some(compiled) = self.policies.get(&name).filter(|c| c.policy.names_nodes()) else {
+                continue;
+            };
+            let changed = Arc::new(Compiled::new(compiled.policy.clone(), self));
+            touch_subject(&changed, &mut touched);
+            self.policies.insert(name, changed);
+        }
+        touched
+    }
+
+    /// Every pod, by number.
+    pub fn everyone(&self) -> &RoaringBitmap {
+        &self.everyone
+    }
+
+    /// A pod by its number.
+    pub fn pod(&self, number: u32) -> Option<&Pod> {
+        self.pods.get(number as usize)?.as_deref()
+    }
+
+    /// The pod of a name, or else the only one that stands for a maker of that name.
+    pub fn find(&self, namespace: &str, name: &str) -> Vec<u32> {
+        let key = (Arc::from(namespace), Arc::from(name));
+        if let Some(number) = self.numbers.get(&key) {
+            return vec![*number];
+        }
+        let pods = self.namespaces.get(namespace).map(|n| &n.pods);
+        let is_maker = |number: &u32| {
+            let maker = self.pod(*number).and_then(|pod| pod.name.split_once('/'));
+            maker.is_some_and(|(_, maker)| maker == name)
+        };
+        pods.into_iter().flatten().filter(is_maker).collect()
+    }
+
+    /// The labels of a namespace; None if there is no such namespace.
+    pub fn namespace_labels(&self, name: &str) -> Option<&Labels> {
+        self.namespaces.get(name).map(|namespace| &namespace.labels)
+    }
+
+    /// The names of all namespaces, in order.
+    pub fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.namespaces.keys().map(|name| &**name)
+    }
+
+    /// The pods of a namespace.
+    pub fn pods_of(&self, namespace: &str) -> RoaringBitmap {
+        let namespace = self.namespaces.get(namespace);
+        namespace.map(|n| n.pods.clone()).unwrap_or_default()
+    }
+
+    /// The policies, by name.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.values().map(|compiled| &compiled.policy)
+    }
+
+    pub(super) fn compiled(&self) -> impl Iterator<Item = &Arc<Compiled>> {
+        self.policies.values()
+    }
+
+    pub(super) fn grouping(&self) -> &Grouping {
+        self.grouping.get_or_init(|| Arc::new(Grouping::of(self)))
+    }
+
+    pub(super) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    pub(super) fn namespace_entries(&self) -> impl Iterator<Item = (&Arc<str>, &Namespace)> {
+        self.namespaces.iter().map(|(name, entry)| (name, &**entry))
+    }
+
+    pub(super) fn namespace_entry(&self, name: &str) -> Option<&Namespace> {
+        self.namespaces.get(name).map(|entry| &**entry)
+    }
+}
+
+fn touch_subject(compiled: &Compiled, touched: &mut Touched) {
+    for direction in [Direction::Ingress, Direction::Egress] {
+        if compiled.policy.rules(direction).is_some() {
+            *touched.rules(direction) |= &compiled.subject;
+        }
+    }
+}
+
+/// A namespace's labels with the one that every namespace has.
+fn namespace_labels(name: &str, labels: &Labels) -> Labels {
+    let said = labels
+        .iter()
+        .filter(|(key, _)| *key != NAMESPACE_NAME_LABEL);
+    said.chain([(NAMESPACE_NAME_LABEL, name)]).collect()
+}
