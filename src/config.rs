@@ -6,6 +6,7 @@
 
 pub(crate) mod file;
 mod locate;
+pub(crate) mod memory;
 mod query;
 mod retention;
 mod rules;
@@ -35,6 +36,7 @@ use tsdb::rules::RulesConfig;
 use crate::cli::RunArgs;
 use crate::run::Role;
 use file::ConfigFile;
+use memory::Memory;
 use query::QueryLimits;
 use tenants::TenantsConfig;
 use tier::TierConfig;
@@ -53,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) web: WebSection,
     /// The file for that which the command line names.
     pub(crate) web_config_file: Option<PathBuf>,
+    /// How much memory there is.
+    pub(crate) memory: Memory,
     /// Tenants; none where they are not told apart.
     pub(crate) tenants: Option<TenantsConfig>,
     /// Folder that holds all data.
@@ -136,7 +140,7 @@ pub(crate) fn reread(path: &Path) -> anyhow::Result<Config> {
 impl Config {
     /// What the metrics store is told.
     pub(crate) fn tsdb_options(&self) -> TsdbOptions {
-        let default = TsdbOptions::default();
+        let default = self.memory.metrics(TsdbOptions::default());
         TsdbOptions {
             store: StoreOptions {
                 fsync: self.fsync,
@@ -168,7 +172,7 @@ impl Config {
             store: StoreOptions {
                 fsync: self.fsync,
                 retention_ms: self.logs_retention_ms,
-                ..StoreOptions::default()
+                ..self.memory.lines(StoreOptions::default())
             },
             ..LogsOptions::default()
         }
@@ -191,6 +195,7 @@ impl Config {
 impl Config {
     /// What a file means that was checked.
     fn of(file: ConfigFile) -> Result<Self, String> {
+        let memory = file.memory()?;
         let mut agent = file.agent;
         if agent.tail.globs.is_empty() {
             agent.tail.globs = ["/var/log/*.log", "/var/log/*/*.log"]
@@ -206,7 +211,8 @@ impl Config {
         directory.get_or_insert_with(|| file.data.join("admission"));
         Ok(Self {
             file: None,
-            query: file.query.check()?,
+            memory,
+            query: file.query.check(memory)?,
             rules: file.rules.check(file.http)?,
             source: String::new(),
             http: file.http,

@@ -16,6 +16,7 @@
 //! - [`web`]: how it is protected.
 //! - [`commands`]: what the other commands do: ask a server, judge files, move data, print.
 
+mod allocator;
 mod cli;
 mod commands;
 mod config;
@@ -44,11 +45,6 @@ use run::Role;
 
 /// How long blocking work may go on once the roles have ended.
 const RUNTIME_GRACE: Duration = Duration::from_millis(500);
-
-/// Many small allocations of differing lives are what a store makes; the system's allocator keeps
-/// what they leave behind.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -105,6 +101,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     };
     let role = |args: &cli::RunArgs, role| {
         let config = config::Config::load(args)?;
+        allocator::settle(config.memory);
         let runtime = runtime()?;
         let ended = runtime.block_on(run::run(config, role));
         // What is still at work by now is past its deadline.

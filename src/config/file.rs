@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use storage::wal::sync::FsyncPolicy;
 use tsdb::api::cors::Origins;
 
+use super::memory::{self, Memory};
 use super::query::QuerySection;
 use super::rules::RulesSection;
 use super::tenants::TenantsSection;
@@ -23,6 +24,8 @@ pub(crate) struct ConfigFile {
     pub(crate) http: SocketAddr,
     /// Folder that holds all data.
     pub(crate) data: PathBuf,
+    /// How much memory there is; where nothing is said, what the machine and its groups of control allow.
+    pub(crate) memory: Option<Size>,
     /// How the HTTP APIs are protected.
     pub(crate) web: WebSection,
     /// Who is told apart.
@@ -108,6 +111,7 @@ impl Default for ConfigFile {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 9440)),
             data: "taffrail-data".into(),
+            memory: None,
             web: WebSection::default(),
             tenants: TenantsSection::default(),
             shutdown_deadline: Duration::from_secs(10),
@@ -156,6 +160,14 @@ impl Default for LogsSection {
 }
 
 impl ConfigFile {
+    /// How much memory there is.
+    pub(crate) fn memory(&self) -> Result<Memory, String> {
+        if self.memory.is_some_and(|size| size.0 < memory::BYTES_MIN) {
+            return Err("memory: must be at least 128MiB".to_owned());
+        }
+        Ok(Memory::of(self.memory.map(|size| size.0)))
+    }
+
     /// What the types do not say.
     pub(crate) fn validate(&self) -> Result<(), String> {
         if self.shutdown_deadline.is_zero() {
@@ -171,7 +183,8 @@ impl ConfigFile {
             ));
         }
         self.metrics.tier.check()?;
-        self.query.check()?;
+        self.memory()?;
+        self.query.check(Memory::of(Some(memory::BYTES_MIN)))?;
         self.web.check()?;
         self.tenants.check()?;
         self.rules.check(self.http)?;

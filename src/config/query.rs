@@ -8,14 +8,15 @@ use tsdb::TsdbOptions;
 use tsdb::query::EngineOptions;
 
 use super::file::duration;
+use super::memory::Memory;
 use super::retention::Size;
 
 /// The limits of queries, each with a default.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct QuerySection {
-    /// What all queries may hold in memory together.
-    memory_bytes_max: Size,
+    /// What all queries may hold in memory together; a share of what there is, where nothing is said.
+    memory_bytes_max: Option<Size>,
     /// Samples that one query may hold at once.
     samples_max: NonZeroUsize,
     /// Series that one selection of a query may have.
@@ -32,7 +33,7 @@ impl Default for QuerySection {
         let default = TsdbOptions::default();
         let count = |count: usize| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
         Self {
-            memory_bytes_max: Size(default.query.memory_bytes_max as u64),
+            memory_bytes_max: None,
             samples_max: count(default.query.samples_max),
             series_max: count(default.query.series_max),
             timeout: default.query.timeout,
@@ -58,15 +59,16 @@ const MEMORY_BYTES_MIN: u64 = 8 << 20;
 
 impl QuerySection {
     /// What is meant, or what is wrong.
-    pub(super) fn check(&self) -> Result<QueryLimits, String> {
+    pub(super) fn check(&self, memory: Memory) -> Result<QueryLimits, String> {
         if self.timeout.is_zero() {
             return Err("query.timeout: must be above 0, such as 2m".to_owned());
         }
-        if self.memory_bytes_max.0 < MEMORY_BYTES_MIN {
+        let memory = (self.memory_bytes_max).map_or(memory.queries(), |size| size.0);
+        if memory < MEMORY_BYTES_MIN {
             return Err("query.memory_bytes_max: must be at least 8MiB".to_owned());
         }
         Ok(QueryLimits {
-            memory_bytes_max: usize::try_from(self.memory_bytes_max.0).unwrap_or(usize::MAX),
+            memory_bytes_max: usize::try_from(memory).unwrap_or(usize::MAX),
             samples_max: self.samples_max.get(),
             series_max: self.series_max.get(),
             timeout: self.timeout,

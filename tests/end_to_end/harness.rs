@@ -1,7 +1,7 @@
 //! The real binary as a child process, and the clients that talk to it.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,12 @@ pub(crate) fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name)
         .ok()
         .map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// The binary that is tested: the one that was built for it, or the one that `TAFFRAIL_BINARY` names.
+pub(crate) fn binary() -> PathBuf {
+    let named = std::env::var_os("TAFFRAIL_BINARY").map(PathBuf::from);
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_taffrail").into())
 }
 
 /// A running Taffrail.
@@ -56,7 +62,7 @@ impl Taffrail {
         } else {
             &["--http", "127.0.0.1:0"]
         };
-        let mut child = Command::new(env!("CARGO_BIN_EXE_taffrail"))
+        let mut child = Command::new(binary())
             .args(["run", "--webhook", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(http)

@@ -1,0 +1,54 @@
+//! The allocator: fast where there is memory, frugal where there is little.
+//!
+//! Many small allocations of differing lives are what a store makes, on many threads; the system's allocator
+//! keeps what they leave behind, so the program has its own. Left alone, that one too keeps freed memory for a
+//! second, and takes pages of 2 MiB where the machine has them, each of which stays for as long as one
+//! allocation in it does: fast, and several times of what is in use. In a small container that is the
+//! difference between a process and none.
+
+use crate::config::memory::Memory;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Below this much memory it is given back at once.
+const FRUGAL_BELOW_BYTES: u64 = 4 << 30;
+
+/// The number of the option for how many milliseconds freed memory is kept (`mi_option_purge_delay`), which the
+/// binding does not name.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
+/// Settles between speed and size by what there is. Call it before threads are started.
+pub(crate) fn settle(memory: Memory) {
+    if memory.bytes() >= FRUGAL_BELOW_BYTES {
+        return;
+    }
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay on");
+    }
+    // SAFETY: the option exists in the version of the allocator that is linked (a test asks it for its default),
+    // and setting one is an atomic store.
+    #[allow(
+        unsafe_code,
+        reason = "the binding has no safe form; 20 MiB instead of 60"
+    )]
+    unsafe {
+        libmimalloc_sys::mi_option_set(PURGE_DELAY, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_option_is_the_one_that_is_meant() {
+        // SAFETY: reading an option is an atomic load; a number that is none is checked for.
+        #[allow(unsafe_code, reason = "as above")]
+        let delay_ms = unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
+        assert_eq!(
+            delay_ms, 1000,
+            "the allocator numbers its options otherwise now"
+        );
+    }
+}
