@@ -39,6 +39,7 @@ use crate::stores::{self, OpenStores, lock_data, open_stores};
 use crate::tenants::Tenants;
 use crate::web::listener::TlsListener;
 use crate::web::patience::{PatientListener, hurry_body};
+use crate::web::places::connections_possible;
 use crate::web::{Peer, Web};
 use crate::wiring::{RemoteDecisions, ScrapedTargets};
 
@@ -132,6 +133,7 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         .await
         .map_err(|error| bind_error(config.http, &error, "--http"))?;
     let http_address = listener.local_addr()?;
+    let connections_max = config.web.connections_max().min(connections_possible());
     let section = config.web.clone();
     let web = tokio::task::spawn_blocking(move || Web::open(section)).await?;
     let web = Arc::new(web.context("web")?);
@@ -178,7 +180,7 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
     tokio::spawn(Arc::clone(&web).keep(stop_http.clone()));
     web.register(&mut registry);
     let router = http::protected(router, Arc::clone(&web)).layer(from_fn(hurry_body));
-    let listener = PatientListener::new(listener, config.query.timeout);
+    let listener = PatientListener::new(listener, connections_max, config.query.timeout);
     let http = serve(listener, router, Arc::clone(&web), stop_http.clone())?;
 
     let remote = remote_sink(&config, &role)?;

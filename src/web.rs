@@ -10,7 +10,8 @@
 //! - [`files`]: what the files hold, and whether it changed.
 //! - [`tls`]: what shakes hands.
 //! - [`listener`]: connections that have shaken hands.
-//! - [`patience`]: below both, how long clients may take.
+//! - [`patience`]: below both, how long clients may take,
+//! - [`places`]: and how many there may be.
 //! - [`gate`]: who is admitted, by a certificate,
 //! - [`users`]: a name and a password,
 //! - [`tokens`]: or a token.
@@ -19,6 +20,7 @@ mod files;
 mod gate;
 pub(crate) mod listener;
 pub(crate) mod patience;
+pub(crate) mod places;
 mod tls;
 mod tokens;
 mod users;

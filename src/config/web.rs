@@ -6,6 +6,7 @@
 //! ([`crate::web`]), at the start and again whenever they change. No `Debug` shows a secret.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -26,6 +27,8 @@ pub(crate) struct WebSection {
     pub(crate) basic_auth_users: Option<BTreeMap<String, Secret>>,
     /// Files of bearer tokens; also beside `config_file`.
     pub(crate) bearer_token_files: Vec<PathBuf>,
+    /// Connections at a time; one address may have half of them. Also beside `config_file`.
+    pub(crate) connections_max: Option<NonZeroUsize>,
 }
 
 /// TLS as it is written.
@@ -120,7 +123,15 @@ pub(crate) struct HeadersSection {
     pub(crate) strict_transport_security: Option<String>,
 }
 
+/// As many connections as upstream has.
+const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(512).unwrap();
+
 impl WebSection {
+    /// Connections at a time.
+    pub(crate) fn connections_max(&self) -> NonZeroUsize {
+        self.connections_max.unwrap_or(CONNECTIONS_MAX)
+    }
+
     /// Makes what is relative relative to the folder of the file it stands in.
     pub(crate) fn resolve(&mut self, folder: &Path) {
         let tls = self.tls_server_config.as_mut();

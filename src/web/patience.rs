@@ -7,6 +7,7 @@
 //! is being computed the silence is ours, and the longest query sets how long that may be.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,6 +22,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::places::{Place, Places};
+
 /// A client that takes nothing of its answer for so long has lost interest.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may be silent, beside the longest query.
@@ -31,15 +34,21 @@ const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 /// A listener whose connections are cut when their clients are too slow.
 pub(crate) struct PatientListener {
     listener: TcpListener,
+    places: Places,
     write_timeout: Duration,
     idle_timeout: Duration,
 }
 
 impl PatientListener {
-    /// Connections of a listener, silent for so long at the most beside the longest query.
-    pub(crate) fn new(listener: TcpListener, query_timeout: Duration) -> Self {
+    /// So many connections of a listener, silent for so long at the most beside the longest query.
+    pub(crate) fn new(
+        listener: TcpListener,
+        connections_max: NonZeroUsize,
+        query_timeout: Duration,
+    ) -> Self {
         Self {
             listener,
+            places: Places::new(connections_max),
             write_timeout: WRITE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT.saturating_add(query_timeout),
         }
@@ -51,10 +60,18 @@ impl Listener for PatientListener {
     type Addr = std::net::SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        // The listener's own way, which waits where there are no file descriptors.
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        let stream = PatientStream::new(stream, self.write_timeout, self.idle_timeout);
-        (stream, address)
+        loop {
+            let free = self.places.free().await;
+            // The listener's own way, which waits where there are no file descriptors.
+            let (stream, address) = Listener::accept(&mut self.listener).await;
+            let Some(place) = self.places.take(free, address.ip()) else {
+                tracing::debug!(%address, "cut: its address has half of web.connections_max");
+                continue;
+            };
+            let mut stream = PatientStream::new(stream, self.write_timeout, self.idle_timeout);
+            stream.place = Some(place);
+            return (stream, address);
+        }
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -65,6 +82,9 @@ impl Listener for PatientListener {
 /// A stream that fails when the other side is too slow.
 pub(crate) struct PatientStream<S> {
     stream: S,
+    /// Kept for as long as the connection.
+    #[allow(dead_code, reason = "it is held, not read")]
+    place: Option<Place>,
     write_timeout: Duration,
     idle_timeout: Duration,
     /// When a write that waits has waited too long; none where none waits.
@@ -77,6 +97,7 @@ impl<S> PatientStream<S> {
     fn new(stream: S, write_timeout: Duration, idle_timeout: Duration) -> Self {
         Self {
             stream,
+            place: None,
             write_timeout,
             idle_timeout,
             write_deadline: None,

@@ -7,6 +7,7 @@
 //!
 //! `TAFFRAIL_HOSTILE_SERIES` sets how many series there are (5,000), `TAFFRAIL_BINARY` which binary is asked.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,7 +20,7 @@ use model::time::Timestamp;
 use model::wire::remote_read::{LabelMatcher, Query, ReadRequest, ResponseType};
 use prost::Message as _;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::{Taffrail, base_ms, from_environment};
 
@@ -29,6 +30,8 @@ const RESIDENT_KIB_MAX: u64 = 512 << 10;
 const CONFIG: &str = "memory: 512MiB\nquery:\n  timeout: 60s\n";
 /// Clients of each kind that are slow.
 const SLOW_CLIENTS: usize = 16;
+/// Clients that connect and say nothing, more than one address may have.
+const SILENT_CLIENTS: usize = 600;
 /// Hostile questions that are asked at once.
 const AT_ONCE: usize = 8;
 /// What is longer goes in a form alone.
@@ -383,10 +386,20 @@ async fn read_everything(client: &reqwest::Client, server: &str) {
     }
 }
 
+/// A connection from one of this machine's addresses: all of 127/8 is.
+async fn connect(server: &str, from: [u8; 4]) -> TcpStream {
+    let address = server.trim_start_matches("http://").parse();
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind(SocketAddr::from((from, 0)))
+        .expect("it is ours");
+    let connected = socket.connect(address.expect("an address")).await;
+    connected.expect("it listens")
+}
+
 /// Sends a text on a connection of its own, and takes nothing.
 async fn send(server: &str, text: &str) -> TcpStream {
-    let address = server.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let mut stream = connect(server, [127, 0, 0, 2]).await;
     stream.write_all(text.as_bytes()).await.expect("it is read");
     stream
 }
@@ -405,6 +418,9 @@ async fn slow_clients(server: &str) -> Vec<TcpStream> {
         format!("POST /api/v1/query HTTP/1.1\r\nHost: a\r\n{form}\r\nquery="),
     ];
     let mut slow = Vec::new();
+    for _ in 0..SILENT_CLIENTS {
+        slow.push(connect(server, [127, 0, 0, 3]).await);
+    }
     for text in &texts {
         for _ in 0..SLOW_CLIENTS {
             slow.push(send(server, text).await);
