@@ -6,6 +6,7 @@
 
 pub(crate) mod access;
 pub(crate) mod moving;
+pub(crate) mod netpol;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -102,6 +103,8 @@ pub(crate) enum TestCommand {
 pub(crate) enum PolicyCommand {
     /// Judge manifests as the webhook would
     Check(PolicyCheckArgs),
+    /// Say who may reach whom by the network policies of manifests, and why
+    Netpol(netpol::PolicyNetpolArgs),
 }
 
 /// What a role is told.

@@ -2,12 +2,14 @@
 //!
 //! Exit status: 0 when it worked, 1 when it did not (with one message on standard error), 2 for a
 //! wrong command line; `policy check` also exits with 1 when a manifest is refused, `check rules` and `test rules` when a file is wrong.
+//! `policy netpol` answers a question: 0 is yes, 1 is no, and 2 that it could not be answered.
 
 pub(crate) mod ask;
 pub(crate) mod check_rules;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod logs;
+pub(crate) mod netpol;
 pub(crate) mod policy;
 mod progress;
 pub(crate) mod query;

@@ -148,6 +148,22 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
                 ExitCode::SUCCESS
             })
         }
+        Some(Command::Policy(PolicyCommand::Netpol(args))) => {
+            let answer = match commands::netpol::netpol(&args) {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // 1 is an answer here.
+                    let _ = writeln!(std::io::stderr(), "taffrail: {error:#}");
+                    return Ok(ExitCode::from(2));
+                }
+            };
+            print(answer.text)?;
+            Ok(if answer.yes {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
         Some(Command::Check {
             what: Some(CheckCommand::Rules { files }),
             ..

@@ -16,6 +16,8 @@
 //! - `connectivity`: one connection with its reason
 //! - `reach`: sets of connections
 //! - `difference`: what a change does to them
+//! - `endpoint`: how people name the ends
+//! - `manifest`: a world from files, on the command line
 //!
 //! The meaning is that of the Kubernetes API reference. Where it leaves something open:
 //!
@@ -36,7 +38,9 @@ mod address;
 mod connectivity;
 mod decode;
 mod difference;
+mod endpoint;
 mod group;
+mod manifest;
 mod pod;
 mod policy;
 mod port;
@@ -50,6 +54,8 @@ pub use address::{AddressSet, Block};
 pub use connectivity::{Connectivity, Decision, Endpoint, Reason};
 pub use decode::{Malformed, Object, object};
 pub use difference::Difference;
+pub use endpoint::{EndpointError, Names};
+pub use manifest::{ManifestError, Manifests};
 pub use pod::{NamedPort, Network, Node, Pod};
 pub use policy::{
     Action, Direction, Domain, Namespaces, Peer, Peers, PodsPeer, Policy, PolicyName, PortMatch,

@@ -44,7 +44,7 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Judged> {
     })
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
+pub(super) fn read(path: &Path) -> anyhow::Result<String> {
     if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin()

@@ -20,6 +20,7 @@ mod kill;
 mod machine;
 mod mixed;
 mod moving;
+mod netpol;
 mod pki;
 mod prometheus;
 mod start;

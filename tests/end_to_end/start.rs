@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::harness::Taffrail;
 
-fn taffrail(arguments: &[&str]) -> Output {
+pub(crate) fn taffrail(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_taffrail"))
         .args(arguments)
         .output()

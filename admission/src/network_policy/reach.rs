@@ -34,12 +34,18 @@ impl Flow {
             to: self.to.intersection(to),
             ports: self.ports.clone(),
         };
-        (!flow.from.is_empty() && !flow.to.is_empty() && !flow.is_loop()).then_some(flow)
+        flow.without_loop()
     }
 
-    /// Whether it is a pod with itself and nothing else.
-    fn is_loop(&self) -> bool {
-        self.from == self.to && self.from.addresses.is_empty() && self.from.pods.len() == 1
+    /// Without a pod that is all of one end at the other; None if nothing is left.
+    fn without_loop(mut self) -> Option<Flow> {
+        let is_one = |end: &PeerSet| end.pods.len() == 1 && end.addresses.is_empty();
+        if is_one(&self.to) {
+            self.from.pods -= &self.to.pods;
+        } else if is_one(&self.from) {
+            self.to.pods -= &self.from.pods;
+        }
+        (!self.from.is_empty() && !self.to.is_empty()).then_some(self)
     }
 }
 
@@ -205,8 +211,7 @@ impl Flows {
                 flows.push(Flow { from, to, ports });
             }
         }
-        flows.retain(|flow| !flow.is_loop());
-        flows
+        flows.into_iter().filter_map(Flow::without_loop).collect()
     }
 }
 
