@@ -21,6 +21,7 @@
 //! - [`clock`]: the time, handed in.
 //! - [`disk`]: the disk, handed in: the real one and a simulated one that fails on request.
 //! - [`codec`]: varints and the cursor that durable formats are read with.
+//! - [`patience`]: how long whoever asked waits.
 //! - [`pages`]: lists that grow in place, for what there are millions of.
 //! - [`wal`]: the write-ahead log: frames, segments, group commit, replay.
 //! - [`index`]: labels to series, in memory and in a part.
@@ -39,6 +40,7 @@ pub mod index;
 pub mod manifest;
 pub mod pages;
 pub mod part;
+pub mod patience;
 pub mod store;
 pub mod table;
 pub mod tier;

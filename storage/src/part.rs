@@ -25,7 +25,9 @@ pub mod reader;
 pub mod writer;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::patience::GivenUp;
 
 /// First bytes of a part: the name and the format's version.
 pub const PART_MAGIC: [u8; 8] = *b"TFPART\0\x01";
@@ -74,6 +76,9 @@ pub enum PartError {
         /// Why.
         reason: String,
     },
+    /// Whoever asked waits no longer.
+    #[error(transparent)]
+    GivenUp(GivenUp),
 }
 
 impl PartError {
@@ -82,16 +87,17 @@ impl PartError {
         match self {
             Self::Corrupt { .. } => true,
             Self::Io { source, .. } => source.kind() == io::ErrorKind::UnexpectedEof,
-            Self::Unexpected { .. } => false,
+            Self::Unexpected { .. } | Self::GivenUp(_) => false,
         }
     }
 
-    /// The part's file.
-    pub const fn path(&self) -> &PathBuf {
+    /// The part's file; no path where the error is about none.
+    pub fn path(&self) -> &Path {
         match self {
             Self::Io { path, .. } | Self::Corrupt { path, .. } | Self::Unexpected { path, .. } => {
                 path
             }
+            Self::GivenUp(_) => Path::new(""),
         }
     }
 }

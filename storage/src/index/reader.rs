@@ -32,19 +32,22 @@ use super::{LabelIndex, SeriesRef, VisitValue};
 use crate::codec::{Cursor, Malformed};
 use crate::part::reader::PartFile;
 use crate::part::{BlockHandle, PartError};
+use crate::patience::Patience;
 
 /// The index of a part.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct IndexReader {
     version: Version,
 }
 
+#[derive(Clone)]
 enum Version {
     One(Version1),
     Two(Version2),
 }
 
 /// The present version.
+#[derive(Clone)]
 pub(super) struct Version2 {
     file: PartFile,
     series: u32,
@@ -63,6 +66,18 @@ impl IndexReader {
             Version::One(Version1::open(file)?)
         };
         Ok(Self { version })
+    }
+
+    /// The same index for somebody who may not wait for ever: reading another block, it asks.
+    #[must_use]
+    pub fn patient(&self, patience: &Patience) -> Self {
+        let mut patient = self.clone();
+        let file = match &mut patient.version {
+            Version::One(index) => index.file_mut(),
+            Version::Two(index) => &mut index.file,
+        };
+        *file = file.patient(patience);
+        patient
     }
 
     /// The labels of the given series, in the order of their numbers.

@@ -35,6 +35,11 @@ impl Runs {
         (self.words.capacity() - before) * size_of::<u32>()
     }
 
+    /// How many words they take.
+    pub const fn words(&self) -> usize {
+        self.words.len()
+    }
+
     /// The runs: first and last.
     pub fn iter(&self) -> impl Iterator<Item = (SeriesRef, SeriesRef)> {
         let mut words = self.words.iter().peekable();

@@ -22,6 +22,8 @@ use crate::part::PartError;
 use crate::part::reader::PartFile;
 use crate::part::writer::PartWriter;
 
+mod impatient;
+
 const NAMES: [&str; 5] = ["A", "__name__", "pod", "zone", "missing"];
 
 /// What writes an index.

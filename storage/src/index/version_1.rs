@@ -13,6 +13,7 @@
 //! and the places of the labels stay in memory.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use fst::{IntoStreamer, Map, Streamer};
 use model::labels::Labels;
@@ -36,16 +37,19 @@ const SERIES_SECTION: &str = "series";
 /// Name of the section with the FST.
 const TERMS_SECTION: &str = "terms";
 
+/// Values that are walked before it is asked whether somebody still waits.
+const VALUES_PER_CHECK: usize = 1024;
+
 /// Most bytes a block of labels may unpack to: 64 series of 2 MiB labels are no series.
 const LABELS_BYTES_MAX: usize = 128 << 20;
 
 /// The index of a part of the first version.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Version1 {
     file: PartFile,
     series_count: u32,
-    label_blocks: Vec<BlockHandle>,
-    terms: Map<Vec<u8>>,
+    label_blocks: Arc<[BlockHandle]>,
+    terms: Arc<Map<Vec<u8>>>,
 }
 
 impl Version1 {
@@ -61,13 +65,17 @@ impl Version1 {
         Ok(Self {
             file: file.clone(),
             series_count,
-            label_blocks,
-            terms,
+            label_blocks: label_blocks.into(),
+            terms: Arc::new(terms),
         })
     }
 
     pub(super) const fn file(&self) -> &PartFile {
         &self.file
+    }
+
+    pub(super) const fn file_mut(&mut self) -> &mut PartFile {
+        &mut self.file
     }
 
     /// The labels of the given series, in the order of their numbers.
@@ -148,7 +156,12 @@ impl LabelIndex for Version1 {
         let start = term(name, prefix);
         let name_bytes = name.len() + 1;
         let mut stream = self.terms.range().ge(&start).into_stream();
+        let mut walked = 0_usize;
         while let Some((key, postings)) = stream.next() {
+            if walked.is_multiple_of(VALUES_PER_CHECK) {
+                self.file.check_patience()?;
+            }
+            walked += 1;
             if !key.starts_with(&start) {
                 break;
             }

@@ -14,11 +14,13 @@ use super::{
 };
 use crate::codec::{Cursor, Malformed};
 use crate::disk::{Disk, ReadFile};
+use crate::patience::Patience;
 
 /// An open part. Cloning shares the open file.
 #[derive(Clone)]
 pub struct PartFile {
     inner: Arc<Inner>,
+    patience: Patience,
 }
 
 struct Inner {
@@ -92,7 +94,22 @@ impl PartFile {
         inner.sections = inner.twice(whole, || inner.read_directory())?;
         Ok(Self {
             inner: Arc::new(inner),
+            patience: Patience::default(),
         })
+    }
+
+    /// The same part for somebody who may not wait until all is read: each block is a piece of the work.
+    #[must_use]
+    pub fn patient(&self, patience: &Patience) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            patience: patience.clone(),
+        }
+    }
+
+    /// Whether somebody still waits for what is read.
+    pub fn check_patience(&self) -> Result<(), PartError> {
+        self.patience.check()
     }
 
     /// The part's file.
@@ -107,6 +124,7 @@ impl PartFile {
 
     /// A block, verified.
     pub fn block(&self, handle: BlockHandle) -> Result<Vec<u8>, PartError> {
+        self.patience.check()?;
         self.inner.block(handle)
     }
 
@@ -134,11 +152,12 @@ impl PartFile {
         handle: BlockHandle,
         decode: impl FnOnce(&[u8]) -> Result<(T, usize), PartError>,
     ) -> Result<Arc<T>, PartError> {
+        self.patience.check()?;
         let Inner { cache, number, .. } = &*self.inner;
         if let Some(held) = cache.get(*number, handle.offset) {
             return Ok(held);
         }
-        let (value, bytes) = decode(&self.block(handle)?)?;
+        let (value, bytes) = decode(&self.inner.block(handle)?)?;
         let value = Arc::new(value);
         cache.put(*number, handle.offset, &value, bytes);
         Ok(value)
