@@ -12,6 +12,7 @@
 //! - [`source`]: what the evaluator asks the store for.
 //! - [`eval`]: the tree over a grid of instants, column by column.
 //! - [`functions`]: the table of functions, and what they compute.
+//! - `giving_up`, `order`: passes over everything, and sorting, that end when nobody waits.
 //! - [`annotations`]: warnings and infos beside a result.
 //! - [`engine`]: the whole way, with limits and errors as the API wants them.
 //!
@@ -27,9 +28,11 @@ pub mod engine;
 mod eval;
 pub mod format;
 pub mod functions;
+pub(crate) mod giving_up;
 pub mod lexer;
 pub mod memory;
 pub mod numbers;
+pub(crate) mod order;
 pub mod parser;
 pub mod prepare;
 pub mod quoting;
@@ -42,8 +45,8 @@ pub use engine::{
 pub use memory::{Allotment, MemoryExceeded, QueryMemory};
 pub use parser::{ParseError, parse, parse_series_selector, parse_with};
 pub use source::{
-    Bounds, Guard, HeldSeries, Interrupted, Purpose, ReadSeries, Run, Samples, SelectError,
-    SelectedSeries, Selection, Source,
+    Bounds, Guard, HeldSeries, Interrupted, OnInterrupt, Purpose, ReadSeries, Run, Samples,
+    SelectError, SelectedSeries, Selection, Source,
 };
 
 #[cfg(test)]

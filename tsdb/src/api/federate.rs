@@ -21,6 +21,7 @@ use super::params::Params;
 use super::response::ApiError;
 use super::text::Text;
 use super::write::text;
+use crate::query::order::sort_by;
 use crate::query::{Guard, Samples, SelectError, Source as _};
 
 /// A label that every federated series has, if only empty.
@@ -97,10 +98,10 @@ fn newest(
         let mut series = selection.reader();
         for (place, labels) in selection.labels().iter().enumerate() {
             let passes = |set: &Vec<Matcher>| set.iter().all(|m| m.matches_labels(labels));
+            guard.check()?;
             if sets.iter().take(number).any(passes) {
                 continue;
             }
-            guard.check()?;
             series.read(place, &mut samples)?;
             let last = samples.timestamps.last().zip(samples.values.last());
             let histogram = samples.histograms.last().map(|(at, _)| at.0);
@@ -123,7 +124,9 @@ fn newest(
             }
         }
     }
-    found.sort_by(|a, b| a.labels.metric_name().cmp(b.labels.metric_name()));
+    sort_by(&mut found, guard, |a, b| {
+        a.labels.metric_name().cmp(b.labels.metric_name())
+    })?;
     Ok(found)
 }
 

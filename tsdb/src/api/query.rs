@@ -14,7 +14,8 @@ use super::response::{ApiError, ErrorType, Success};
 use super::stats::{Stats, Told};
 use super::text::Text;
 use crate::query::format::pretty::pretty;
-use crate::query::{Counting, Guard, QueryError, QueryOptions, QueryOutput};
+use crate::query::giving_up::let_go;
+use crate::query::{Counting, Guard, QueryError, QueryOptions, QueryOutput, SelectError};
 
 /// Points of one series that a range query may ask for: enough for a week by the minute.
 const POINTS_MAX: i128 = 11_000;
@@ -127,6 +128,7 @@ impl Asked {
                 .deadline
                 .map(|deadline| deadline.saturating_duration_since(now)),
             cancel: guard.cancel.clone(),
+            on_interrupt: guard.on_interrupt.clone(),
             counting: match self.wants_stats {
                 Some(_) => Counting::ByStep,
                 None => Counting::None,
@@ -168,7 +170,7 @@ impl Asked {
         }
         let mut output = output?;
         if let Some(limit) = self.limit
-            && truncate(&mut output.value, limit)
+            && truncate(&mut output.value, limit, guard)?
         {
             output.warnings.push(TRUNCATED.to_owned());
         }
@@ -191,18 +193,18 @@ impl Asked {
 }
 
 /// Keeps `limit` series. Returns whether any was left out.
-fn truncate(value: &mut QueryValue, limit: usize) -> bool {
-    match value {
+fn truncate(value: &mut QueryValue, limit: usize, guard: &Guard) -> Result<bool, SelectError> {
+    let rest = match value {
         QueryValue::Vector(series) if series.len() > limit => {
-            series.truncate(limit);
-            true
+            let_go(series.split_off(limit), guard)
         }
         QueryValue::Matrix(series) if series.len() > limit => {
-            series.truncate(limit);
-            true
+            let_go(series.split_off(limit), guard)
         }
-        _ => false,
-    }
+        _ => return Ok(false),
+    };
+    rest?;
+    Ok(true)
 }
 
 impl From<QueryError> for ApiError {

@@ -21,7 +21,7 @@ use model::time::{TimeRange, Timestamp};
 use model::wire::remote_read::{Query, ReadRequest, ResponseType};
 use model::wire::remote_write::{TimeSeries, WireSample, labels_to};
 use prost::Message as _;
-use prost::encoding::encode_varint;
+use prost::encoding::{encode_varint, encoded_len_varint};
 
 use super::Api;
 use super::response::{ApiError, ErrorType};
@@ -197,9 +197,26 @@ fn samples(api: &Api, asked: &[Asked], guard: &Guard) -> Result<Vec<u8>, ApiErro
         encode_varint(result.len() as u64, &mut response);
         response.append(&mut result);
     }
-    snap::raw::Encoder::new()
-        .compress_vec(&response)
-        .map_err(|error| ApiError::new(ErrorType::Internal, error.to_string()))
+    packed(&response, guard)
+}
+
+/// Bytes that are packed between two looks at the guard: whole blocks of snappy's.
+const PACKED_PER_CHECK: usize = 16 << 16;
+
+/// The same bytes as packing all at once gives: blocks know nothing of each other, and before them stands
+/// the length of all.
+fn packed(bytes: &[u8], guard: &Guard) -> Result<Vec<u8>, ApiError> {
+    let mut packed = Vec::new();
+    encode_varint(bytes.len() as u64, &mut packed);
+    let mut encoder = snap::raw::Encoder::new();
+    for blocks in bytes.chunks(PACKED_PER_CHECK) {
+        guard.check().map_err(SelectError::from)?;
+        let these = encoder.compress_vec(blocks);
+        let these = these.map_err(|error| ApiError::new(ErrorType::Internal, error.to_string()))?;
+        let length_bytes = encoded_len_varint(blocks.len() as u64);
+        packed.extend_from_slice(these.get(length_bytes..).unwrap_or_default());
+    }
+    Ok(packed)
 }
 
 fn series(labels: &Labels, samples: &Samples) -> TimeSeries {
@@ -220,5 +237,32 @@ fn series(labels: &Labels, samples: &Samples) -> TimeSeries {
         samples: floats.collect(),
         exemplars: Vec::new(),
         histograms: histograms.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_piece_by_piece_is_what_is_packed_at_once() {
+        let bytes: Vec<u8> = (0..3 * PACKED_PER_CHECK + 12345)
+            .map(|at| (at * at / 1000 % 251) as u8)
+            .collect();
+        for length in [
+            0,
+            1,
+            1000,
+            PACKED_PER_CHECK,
+            PACKED_PER_CHECK + 1,
+            bytes.len(),
+        ] {
+            let bytes = &bytes[..length];
+            let at_once = snap::raw::Encoder::new()
+                .compress_vec(bytes)
+                .expect("short");
+            let pieces = packed(bytes, &Guard::default()).expect("nobody interrupts");
+            assert!(pieces == at_once, "{length}");
+        }
     }
 }

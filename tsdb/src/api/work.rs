@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Api;
 use super::response::{ApiError, ErrorType};
-use crate::query::Guard;
+use crate::query::{Guard, OnInterrupt};
 
 const QUEUED_TOO_LONG: &str = "query timed out in query queue: as many queries as are allowed run already; try again later, or raise the limit of queries at once";
 
@@ -27,6 +28,23 @@ impl CancelOnDrop {
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A query's turn. It ends when nothing more is computed for the query; memory is given back afterwards.
+struct Turn(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Turn {
+    /// What ends it.
+    fn ends(&self) -> OnInterrupt {
+        let turn = Arc::clone(&self.0);
+        OnInterrupt::new(move || drop(turn.lock().take()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.lock().take();
     }
 }
 
@@ -77,6 +95,12 @@ impl Api {
             samples_max: self.tsdb.options().query.samples_max,
             series_max: self.tsdb.options().query.series_max,
             memory: self.tsdb.engine().memory().allotment(),
+            on_interrupt: OnInterrupt::default(),
+        };
+        let turn = Turn(Arc::new(Mutex::new(Some(turn))));
+        let guard = Guard {
+            on_interrupt: turn.ends(),
+            ..guard
         };
         let api = self.clone();
         let task = tokio::task::spawn_blocking(move || {
@@ -102,7 +126,7 @@ impl Api {
     }
 }
 
-async fn acquire(turns: &Arc<Semaphore>) -> Result<tokio::sync::OwnedSemaphorePermit, ApiError> {
+async fn acquire(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
     let turn = Arc::clone(turns).acquire_owned().await;
     turn.map_err(|_| ApiError::new(ErrorType::Unavailable, "the server is stopping"))
 }
@@ -152,6 +176,7 @@ mod tests {
         let api = api();
         let (started, has_started) = oneshot::channel();
         let (stopped, has_stopped) = oneshot::channel();
+        let (give_back, gives_back) = std::sync::mpsc::channel();
         let query = api.run_query(None, move |_, guard| {
             started.send(()).expect("somebody looks");
             let reason = loop {
@@ -161,6 +186,8 @@ mod tests {
                 std::thread::yield_now();
             };
             stopped.send(reason).expect("somebody looks");
+            // What it holds is given back, which takes as long as it takes.
+            gives_back.recv().expect("somebody says so");
             Ok(())
         });
         let mut query = Box::pin(query);
@@ -178,6 +205,7 @@ mod tests {
         assert_eq!(has_stopped.await, Ok(Interrupted::Canceled));
         let third = api.run_query(None, |_, _| Ok(7)).await;
         assert_eq!(third, Ok(7));
+        give_back.send(()).expect("it waits");
     }
 
     #[tokio::test]

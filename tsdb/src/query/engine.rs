@@ -10,12 +10,13 @@ use model::time::Timestamp;
 use model::vector::{InstantSample, QueryValue, RangeSeries, SampleValue};
 
 use super::ast::{Expr, ValueType};
-use super::eval::{EvalError, Evaluator, Grid, Series, Value, remove_names, sort_by};
+use super::eval::{EvalError, Evaluator, Grid, Series, Value, remove_names};
 use super::functions::window::Sample;
 use super::memory::{Allotment, MemoryExceeded, QueryMemory};
+use super::order::sort_by;
 use super::parser::{ParseError, Syntax, parse_with};
 use super::prepare::{QueryTimes, prepare};
-use super::source::{Guard, Interrupted, Source};
+use super::source::{Guard, Interrupted, OnInterrupt, Source, touch};
 
 /// How queries are understood and bounded.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub struct QueryOptions {
     pub timeout: Option<Duration>,
     /// Set from outside to stop it.
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Told when it is interrupted.
+    pub on_interrupt: OnInterrupt,
     /// Whether samples are counted for each instant, which costs a second look at them.
     pub counting: Counting,
 }
@@ -253,7 +256,12 @@ impl Engine {
                         .memory
                         .take(series.len() * size_of::<InstantSample>())?;
                     let series = remove_names(series, &guard)?;
-                    QueryValue::Vector(series.into_iter().filter_map(|s| sample(s, at)).collect())
+                    let mut samples = Vec::with_capacity(series.len());
+                    for (place, one) in series.into_iter().enumerate() {
+                        guard.check_at(place).map_err(EvalError::from)?;
+                        samples.extend(sample(one, at));
+                    }
+                    QueryValue::Vector(samples)
                 }
             },
         };
@@ -312,13 +320,19 @@ impl Engine {
             Value::Scalar(values) => vec![Series::of_scalar(values)],
             Value::Vector(series) => remove_names(series, &guard)?,
         };
-        let samples: usize = series.iter().map(|one| one.column.budget_size()).sum();
+        let mut samples = 0;
+        for (at, one) in series.iter().enumerate() {
+            guard.check_wide(at, grid.len).map_err(EvalError::from)?;
+            samples += one.column.budget_size();
+        }
         guard.memory.take(samples * size_of::<(Timestamp, f64)>())?;
-        let mut matrix: Vec<RangeSeries> = series
-            .into_iter()
-            .filter(|series| !series.column.is_empty())
-            .map(|series| points(series, grid))
-            .collect();
+        let mut matrix: Vec<RangeSeries> = Vec::with_capacity(series.len());
+        for (at, one) in series.into_iter().enumerate() {
+            guard.check_wide(at, grid.len).map_err(EvalError::from)?;
+            if !one.column.is_empty() {
+                matrix.push(points(one, grid));
+            }
+        }
         stats.inner = watch.lap();
         sort_by(&mut matrix, &guard, |a, b| a.labels.cmp(&b.labels)).map_err(EvalError::from)?;
         stats.sorting = watch.lap();
@@ -357,6 +371,7 @@ impl Engine {
             samples_max: self.options.samples_max,
             series_max: self.options.series_max,
             memory: self.memory.allotment(),
+            on_interrupt: options.on_interrupt.clone(),
         }
     }
 
@@ -385,7 +400,7 @@ impl Engine {
             samples_peak: evaluator.held_peak,
             ..stats
         };
-        let (warnings, infos) = evaluator.finish(query);
+        let (warnings, infos) = evaluator.finish(query)?;
         guard.memory.settle(value.bytes())?;
         Ok(QueryOutput {
             value,
@@ -399,6 +414,7 @@ impl Engine {
 }
 
 fn sample(series: Series, at: Timestamp) -> Option<InstantSample> {
+    touch();
     let value = match series.column.get(0)? {
         Sample::Float(value) => SampleValue::Float(value),
         Sample::Histogram(histogram) => {

@@ -15,7 +15,7 @@
 //!   extremes of extremes need not look at.
 //! - [`repeats`]: what stands in the tree more than once.
 //! - [`steps`]: how many samples each instant looks at, for those who ask.
-//! - [`finish`]: names that no longer fit, and series that became one; [`order`]: sorting.
+//! - [`finish`]: names that no longer fit, and series that became one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,7 +44,6 @@ mod histograms;
 mod info;
 mod labels;
 mod matching;
-mod order;
 mod pass;
 mod range;
 mod rank;
@@ -55,7 +54,6 @@ mod steps;
 pub(super) use column::{Column, Grid, Series, Value};
 pub(super) use finish::remove_names;
 use finish::{matrix_of_range, merge_same_labels};
-pub(super) use order::sort_by;
 use pass::Origin;
 use repeats::{Kept, Repeats};
 
@@ -166,8 +164,16 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Lets go of everything but what there is to say.
-    pub(super) fn finish(self, query: &str) -> (Vec<String>, Vec<String>) {
-        self.annotations.into_texts(query)
+    pub(super) fn finish(self, query: &str) -> Result<(Vec<String>, Vec<String>)> {
+        for value in self.repeats.into_kept() {
+            value.let_go(self.guard)?;
+        }
+        for selection in self.selections.into_values() {
+            // Each may be the labels of a million series.
+            self.guard.check()?;
+            drop(selection);
+        }
+        Ok(self.annotations.into_texts(query))
     }
 
     /// Refuses to go on with so many samples more than are held.
@@ -198,7 +204,7 @@ impl<'a> Evaluator<'a> {
         } else if grid.len > 1 && is_spreadable(expr) && does_not_vary(expr) {
             let value = self.eval_node(expr, grid.first())?;
             self.room(value.series_count() * grid.len * size_of::<f64>())?;
-            let value = value.spread(grid.len);
+            let value = value.spread(grid.len, self.guard)?;
             self.keep(repeated, grid, &value)?;
             value
         } else {
@@ -207,22 +213,22 @@ impl<'a> Evaluator<'a> {
             value
         };
         self.held = held;
-        self.hold(value.budget_size())?;
+        self.hold(value.budget_size(self.guard)?)?;
         let held = others.saturating_add(self.selected_bytes);
-        self.guard
-            .memory
-            .settle(held.saturating_add(value.bytes()))?;
+        let bytes = value.bytes(self.guard)?;
+        self.guard.memory.settle(held.saturating_add(bytes))?;
         Ok(value)
     }
 
     /// The value of a part that was evaluated before.
     fn kept(&mut self, number: usize, grid: Grid) -> Result<Option<Value>> {
-        let Some(bytes) = self.repeats.kept(number, grid).map(Value::bytes) else {
+        let Some(kept) = self.repeats.kept(number, grid) else {
             return Ok(None);
         };
+        let bytes = kept.bytes(self.guard)?;
         self.room(bytes)?;
         Ok(match self.repeats.take(number, grid) {
-            Some(Kept::Again(value)) => Some(value),
+            Some(Kept::Again(value)) => Some(value.copied(self.guard)?),
             Some(Kept::Last(value)) => {
                 self.selected_bytes = self.selected_bytes.saturating_sub(bytes);
                 Some(value)
@@ -236,10 +242,10 @@ impl<'a> Evaluator<'a> {
         if let Some(number) = repeated
             && self.repeats.is_wanted(number)
         {
-            let bytes = value.bytes();
+            let bytes = value.bytes(self.guard)?;
             self.room(bytes)?;
             self.selected_bytes = self.selected_bytes.saturating_add(bytes);
-            self.repeats.keep(number, grid, value.clone());
+            self.repeats.keep(number, grid, value.copied(self.guard)?);
         }
         Ok(())
     }
@@ -306,7 +312,7 @@ impl<'a> Evaluator<'a> {
             Value::Vector(series) => series,
         };
         let negated = series.into_iter().enumerate().map(|(at, mut series)| {
-            self.guard.check_at(at)?;
+            self.guard.check_wide(at, series.column.len())?;
             self.drop_name(&mut series);
             series.column.map_floats(|value| -value);
             series.column.map_histograms(|h| h.clone().scaled(-1.0));

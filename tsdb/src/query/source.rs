@@ -12,6 +12,7 @@
 //! The evaluator asks once for each distinct selector and window of a query, never for less than
 //! it needs, and may read a series more than once.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -19,6 +20,7 @@ use std::time::Instant;
 use model::labels::Labels;
 use model::matcher::Matcher;
 use model::time::TimeRange;
+use storage::patience::{GivenUp, Patience};
 
 use super::memory::{Allotment, MemoryExceeded};
 
@@ -168,6 +170,15 @@ pub enum Interrupted {
     Canceled,
 }
 
+impl From<GivenUp> for Interrupted {
+    fn from(given_up: GivenUp) -> Self {
+        match given_up {
+            GivenUp::TimedOut => Self::TimedOut,
+            GivenUp::Canceled => Self::Canceled,
+        }
+    }
+}
+
 /// Short steps between two looks: well below a millisecond.
 const STEPS_PER_CHECK: usize = 256;
 /// What a byte of a query becomes at the most: a token and a label name, or a part of a node.
@@ -186,6 +197,34 @@ pub struct Guard {
     pub series_max: usize,
     /// What it holds of the memory of all queries.
     pub memory: Allotment,
+    /// Told when the query is interrupted.
+    pub on_interrupt: OnInterrupt,
+}
+
+/// Is told that a query was interrupted: nothing more is computed for it. What it holds is then given back, which
+/// takes long where that is millions of series, and stays counted until it is done.
+#[derive(Clone, Default)]
+pub struct OnInterrupt(Option<Arc<dyn Fn() + Send + Sync>>);
+
+impl OnInterrupt {
+    /// Calls `tell`, perhaps more than once.
+    pub fn new(tell: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(tell)))
+    }
+
+    fn tell(&self) {
+        if let Some(tell) = &self.0 {
+            tell();
+        }
+    }
+}
+
+impl fmt::Debug for OnInterrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OnInterrupt")
+            .field(&self.0.is_some())
+            .finish()
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +232,14 @@ thread_local! {
     /// What a test does at each look at a guard.
     pub(crate) static ON_CHECK: std::cell::RefCell<Option<Box<dyn FnMut()>>> =
         const { std::cell::RefCell::new(None) };
+    /// Columns and label sets that this thread has looked at, or dropped, since a test last asked.
+    pub(crate) static TOUCHED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Something is done with a series; so a test can tell how much was done between two looks at a guard.
+pub(crate) fn touch() {
+    #[cfg(test)]
+    TOUCHED.with(|touched| touched.set(touched.get() + 1));
 }
 
 /// A guard that lets everything pass.
@@ -204,6 +251,7 @@ impl Default for Guard {
             samples_max: usize::MAX,
             series_max: usize::MAX,
             memory: Allotment::default(),
+            on_interrupt: OnInterrupt::default(),
         }
     }
 }
@@ -231,10 +279,37 @@ impl Guard {
         Ok(())
     }
 
+    /// The same where each step takes as long as `width` short ones: a column of so many instants.
+    pub fn check_wide(&self, step: usize, width: usize) -> Result<(), Interrupted> {
+        if step.is_multiple_of((STEPS_PER_CHECK / width.max(1)).max(1)) {
+            return self.check();
+        }
+        Ok(())
+    }
+
+    /// What tells a store whether the query may go on.
+    pub fn patience(&self) -> Patience {
+        let guard = self.clone();
+        Patience::new(move || {
+            guard.check().map_err(|interrupted| match interrupted {
+                Interrupted::TimedOut => GivenUp::TimedOut,
+                Interrupted::Canceled => GivenUp::Canceled,
+            })
+        })
+    }
+
     /// Whether the query may go on.
     pub fn check(&self) -> Result<(), Interrupted> {
         #[cfg(test)]
         ON_CHECK.with_borrow_mut(|on_check| on_check.iter_mut().for_each(|call| call()));
+        let going = self.going();
+        if going.is_err() {
+            self.on_interrupt.tell();
+        }
+        going
+    }
+
+    fn going(&self) -> Result<(), Interrupted> {
         if let Some(cancel) = &self.cancel
             && cancel.load(Ordering::Relaxed)
         {

@@ -101,7 +101,7 @@ impl Source for RolledSource {
             } else {
                 None
             };
-            return Ok(Arc::new(Rolled::new(of(aspect)?, form, raw)));
+            return Ok(Arc::new(Rolled::new(of(aspect)?, form, raw, guard)?));
         }
         self.raw.select(range, matchers, guard)
     }
@@ -165,7 +165,12 @@ struct Rolled {
 }
 
 impl Rolled {
-    fn new(stretches: Arc<dyn Selection>, form: Form, samples: Option<Arc<dyn Selection>>) -> Self {
+    fn new(
+        stretches: Arc<dyn Selection>,
+        form: Form,
+        samples: Option<Arc<dyn Selection>>,
+        guard: &Guard,
+    ) -> Result<Self, SelectError> {
         let mut all: BTreeMap<Labels, [Option<usize>; 3]> = BTreeMap::new();
         let selections = [Some(&stretches), form.also.selection(), samples.as_ref()];
         for (column, selection) in selections.into_iter().enumerate() {
@@ -173,20 +178,26 @@ impl Rolled {
                 .map(|selection| selection.labels())
                 .unwrap_or_default();
             for (place, labels) in labels.iter().enumerate() {
+                guard.check_at(place)?;
                 let series = all.entry(without_aspect(labels)).or_default();
                 if let Some(cell) = series.get_mut(column) {
                     *cell = Some(place);
                 }
             }
         }
-        let (labels, places) = all.into_iter().unzip();
-        Self {
+        let (mut labels, mut places) = (Vec::new(), Vec::new());
+        for (at, (series, of_series)) in all.into_iter().enumerate() {
+            guard.check_at(at)?;
+            labels.push(series);
+            places.push(of_series);
+        }
+        Ok(Self {
             labels,
             places,
             stretches,
             form,
             samples,
-        }
+        })
     }
 }
 

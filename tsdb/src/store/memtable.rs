@@ -37,6 +37,7 @@ use super::record::{
 };
 use super::registry::{ActiveRegistries, PairNumber, Registry, RegistryIndex, Shared};
 use crate::ingest::batch::Batch;
+use crate::query::{Guard, Interrupted};
 use numbering::Numbering;
 use rows::Rows;
 use starts::Starts;
@@ -80,8 +81,10 @@ struct Others {
 
 impl MetricsMemtable {
     /// Labels to series. While it is held no new series is taken in.
-    pub fn index(&self) -> RegistryIndex<'_> {
-        self.shared.index()
+    ///
+    /// Who asks first after many new series have come has them put in order, and may give up on it.
+    pub fn index(&self, guard: &Guard) -> Result<RegistryIndex<'_>, Interrupted> {
+        self.shared.index(guard)
     }
 
     /// Whether there is anything of a series here.

@@ -16,6 +16,9 @@ pub mod labels;
 mod row;
 mod selection;
 
+#[cfg(test)]
+mod interrupted;
+
 use std::sync::Arc;
 
 use storage::manifest::PartId;
@@ -58,6 +61,9 @@ impl Reader {
 
     /// Takes a corrupt part out, and says what happened.
     fn failed(&self, part: Option<PartId>, error: &PartError) -> SelectError {
+        if let PartError::GivenUp(why) = error {
+            return SelectError::Interrupted((*why).into());
+        }
         if let Some(part) = part
             && error.is_corruption()
         {

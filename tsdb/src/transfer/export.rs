@@ -86,10 +86,10 @@ pub fn export<E>(
         let mut series = selection.reader();
         for (place, labels) in selection.labels().iter().enumerate() {
             let passes = |set: &Vec<Matcher>| set.iter().all(|m| m.matches_labels(labels));
+            guard.check().map_err(SelectError::from)?;
             if sets.iter().take(number).any(passes) {
                 continue;
             }
-            guard.check().map_err(SelectError::from)?;
             series.read(place, &mut samples)?;
             if samples.is_empty() {
                 continue;

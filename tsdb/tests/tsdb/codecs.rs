@@ -10,7 +10,7 @@ use tsdb::ingest::batch::Batch;
 use tsdb::store::codec::{BLOCK_SAMPLES_MAX, exemplars, histograms, starts, timestamps, values};
 use tsdb::store::memtable::MetricsMemtable;
 
-use crate::support::{any_float, any_histogram, batch};
+use crate::support::{any_float, any_histogram, batch, guard};
 
 /// Fresh and settled.
 fn check_values(values: &[f64]) -> [Vec<u8>; 2] {
@@ -218,13 +218,17 @@ fn a_lost_record_never_lends_its_rows_to_another_series() {
                 let _ = memtable.apply(record);
             }
         }
-        let index = memtable.index();
+        let index = memtable.index(&guard()).expect("nobody interrupts");
         for number in 0..index.len() {
             let labels = index.labels(number).expect("a series has labels");
             let Some(found) = memtable.columns(number) else {
                 continue;
             };
-            let place = writer.index().get(&labels).expect("the writer knows it");
+            let place = writer
+                .index(&guard())
+                .expect("nobody interrupts")
+                .get(&labels)
+                .expect("the writer knows it");
             let whole = writer.columns(place).expect("a series has columns");
             for at in &found.floats.timestamps {
                 assert!(

@@ -14,7 +14,7 @@ use tsdb::ingest::limits::IngestLimits;
 use tsdb::{Tsdb, TsdbOptions};
 
 use crate::api::{NOW, open, series};
-use crate::support::{histogram, read_all};
+use crate::support::{guard, histogram, read_all};
 
 /// How a sender writes a series.
 #[derive(Clone, Copy, Debug)]
@@ -172,9 +172,12 @@ fn exemplars(tsdb: &Tsdb) -> Vec<String> {
     let mut found = Vec::new();
     for memory in &view.memtables {
         let table = memory.table.read();
-        for number in 0..table.index().len() {
+        for number in 0..table.index(&guard()).expect("nobody interrupts").len() {
             let exemplars = table.exemplars(number, TimeRange::ALL);
-            let labels = table.index().labels(number);
+            let labels = table
+                .index(&guard())
+                .expect("nobody interrupts")
+                .labels(number);
             found.extend(exemplars.iter().map(|one| format!("{labels:?} {one:?}")));
         }
     }

@@ -11,7 +11,7 @@ use storage::table::{Memtable as _, Shard};
 use tsdb::ingest::batch::Batch;
 use tsdb::store::memtable::MetricsMemtable;
 
-use crate::support::{floats, labels};
+use crate::support::{floats, guard, labels};
 
 /// What a memtable holds: labels, instant, bits.
 type Found = BTreeSet<(Labels, i64, u64)>;
@@ -19,13 +19,19 @@ type Found = BTreeSet<(Labels, i64, u64)>;
 fn found_in(table: &MetricsMemtable) -> Found {
     let mut found = Found::new();
     let numbers: Vec<(SeriesRef, Labels)> = {
-        let index = table.index();
+        let index = table.index(&guard()).expect("nobody interrupts");
         (0..index.len())
             .map(|number| (number, index.labels(number).expect("a series has labels")))
             .collect()
     };
     for (number, labels) in numbers {
-        assert_eq!(table.index().get(&labels), Some(number));
+        assert_eq!(
+            table
+                .index(&guard())
+                .expect("nobody interrupts")
+                .get(&labels),
+            Some(number)
+        );
         let columns = table.columns(number).unwrap_or_default();
         let floats = columns.floats.timestamps.iter().zip(&columns.floats.values);
         found.extend(floats.map(|(at, value)| (labels.clone(), *at, value.to_bits())));
@@ -148,7 +154,11 @@ fn idle_series_leave_with_their_memtables() {
         table.apply(&record).expect("own record");
         table = table.successor();
     }
-    assert!(table.index().len() <= 2, "{} series", table.index().len());
+    assert!(
+        table.index(&guard()).expect("nobody interrupts").len() <= 2,
+        "{} series",
+        table.index(&guard()).expect("nobody interrupts").len()
+    );
 }
 
 #[test]
@@ -160,7 +170,10 @@ fn busy_series_cost_the_next_memtable_nothing() {
         let (record, _) = write(&table, Shard::WHOLE, &everyone, at);
         table.apply(&record).expect("own record");
         sizes.push(table.bytes());
-        assert_eq!(table.index().len(), 1000);
+        assert_eq!(
+            table.index(&guard()).expect("nobody interrupts").len(),
+            1000
+        );
         table = table.successor();
     }
     assert!(sizes[1] < sizes[0], "{sizes:?}");

@@ -21,10 +21,13 @@ use crate::query::annotations::HistogramOperation;
 use crate::query::ast::{Aggregate, AggregateOp, Expr, Grouping};
 use crate::query::functions::Body;
 use crate::query::functions::over_time::{mean_of, sum_of};
+use crate::query::giving_up::let_go;
 use crate::query::quoting::{is_valid_utf8, quote};
 
 /// What counting a value at an instant takes.
 const COUNT_BYTES: usize = 2 * size_of::<((usize, usize), f64)>();
+/// As many short steps as adding a histogram takes.
+const HISTOGRAM_STEPS: usize = 16;
 
 /// A group of series.
 struct Group {
@@ -67,10 +70,10 @@ impl Evaluator<'_> {
                 group.metric.clear();
             }
         }
-        drop(series);
+        let_go(series, self.guard)?;
         let mut result = Vec::with_capacity(groups.len());
         for (at, (mut group, labels)) in groups.into_iter().zip(labels).enumerate() {
-            self.guard.check_at(at)?;
+            self.guard.check_wide(at, grid.len)?;
             let mut column = Column::absent(grid.len);
             for index in 0..grid.len {
                 let q = params.get(index).copied().unwrap_or(f64::NAN);
@@ -78,7 +81,8 @@ impl Evaluator<'_> {
                     Settled::Nothing => {}
                     Settled::Float(value) => column.set_float(index, value),
                     Settled::Histograms(histograms, floats) => {
-                        let total = self.settle_histograms(node, histograms, floats, &group.metric);
+                        let total =
+                            self.settle_histograms(node, histograms, floats, &group.metric)?;
                         if let Some(sample) = total {
                             column.set(index, sample);
                         }
@@ -152,23 +156,31 @@ impl Evaluator<'_> {
         all: &[Arc<Histogram>],
         floats: usize,
         metric: &str,
-    ) -> Option<Sample> {
+    ) -> Result<Option<Sample>> {
         let span = node.expr.span();
         if floats > 0 {
             self.annotations.mixed_group(span);
-            return None;
+            return Ok(None);
         }
-        let mut histograms = all.iter().map(|histogram| &**histogram);
+        // Which hints there are is seen on the way, and whether anybody still waits.
+        let (mut reset, mut not_reset, mut going) = (false, false, Ok(()));
+        let mut histograms = all.iter().enumerate().map_while(|(at, histogram)| {
+            going = self.guard.check_wide(at, HISTOGRAM_STEPS);
+            let hint = histogram.counter_reset_hint;
+            reset |= hint == CounterResetHint::Reset;
+            not_reset |= hint == CounterResetHint::NotReset;
+            going.is_ok().then_some(&**histogram)
+        });
         let total = match node.op {
             AggregateOp::Sum => sum_of(&mut histograms),
             _ => mean_of(&mut histograms),
         };
+        going?;
         let Ok((histogram, reconciled)) = total else {
             self.annotations.mixed_schemas(span, metric);
-            return None;
+            return Ok(None);
         };
-        let seen = |hint| all.iter().any(|h| h.counter_reset_hint == hint);
-        if seen(CounterResetHint::Reset) && seen(CounterResetHint::NotReset) {
+        if reset && not_reset {
             self.annotations
                 .reset_collision(span, HistogramOperation::Aggregation);
         }
@@ -176,7 +188,7 @@ impl Evaluator<'_> {
             self.annotations
                 .reconciled_buckets(span, HistogramOperation::Aggregation);
         }
-        Some(Sample::Histogram(Arc::new(histogram.compacted())))
+        Ok(Some(Sample::Histogram(Arc::new(histogram.compacted()))))
     }
 
     fn count_values(&mut self, node: &Aggregate, grid: Grid) -> Result<Value> {
@@ -220,7 +232,8 @@ impl Evaluator<'_> {
             self.guard.check_at(at)?;
             output.set(place, index, Sample::Float(count))?;
         }
-        Ok(Value::Vector(output.finish()))
+        let_go(series, self.guard)?;
+        Ok(Value::Vector(output.finish()?))
     }
 }
 

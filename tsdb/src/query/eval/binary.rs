@@ -7,6 +7,7 @@ use super::column::SERIES_BYTES;
 use super::groups::{Groups, Left};
 use super::{Column, Evaluator, Grid, Result, Series, Value, merge_same_labels};
 use crate::query::ast::{Binary, BinaryOp, Matching, Span};
+use crate::query::giving_up::{let_go, retain_present};
 use crate::query::source::Guard;
 
 impl Evaluator<'_> {
@@ -32,13 +33,20 @@ impl Evaluator<'_> {
                 match node.op {
                     BinaryOp::And | BinaryOp::Unless => {
                         self.room(rhs.len() * (grid.len + SERIES_BYTES))?;
-                        keep_matched(node.op, lhs, &rhs, (matching, grid), self.guard)
+                        let kept = keep_matched(node.op, lhs, &rhs, (matching, grid), self.guard)?;
+                        let_go(rhs, self.guard)?;
+                        Ok(kept)
                     }
                     BinaryOp::Or => {
                         self.room(lhs.len() * (grid.len + SERIES_BYTES))?;
                         either(lhs, rhs, (matching, grid), self.guard)
                     }
-                    _ => self.matched(node, matching, &lhs, &rhs, grid),
+                    _ => {
+                        let met = self.matched(node, matching, &lhs, &rhs, grid)?;
+                        let_go(lhs, self.guard)?;
+                        let_go(rhs, self.guard)?;
+                        Ok(met)
+                    }
                 }
             }
         }
@@ -54,7 +62,7 @@ impl Evaluator<'_> {
     ) -> Result<Value> {
         let renames = node.op.changes_meaning() || node.returns_bool;
         for (at, one) in series.iter_mut().enumerate() {
-            self.guard.check_at(at)?;
+            self.guard.check_wide(at, scalars.len())?;
             if node.op.is_of_floats()
                 && let Some(values) = one.column.floats_alone_mut()
             {
@@ -89,7 +97,7 @@ impl Evaluator<'_> {
             }
             one.column = column;
         }
-        series.retain(|series| !series.column.is_empty());
+        retain_present(&mut series, self.guard)?;
         if renames {
             for (at, one) in series.iter_mut().enumerate() {
                 self.guard.check_at(at)?;
@@ -123,7 +131,7 @@ impl<'n> Presence<'n> {
         let mut groups = Groups::new(Left::matched(matching));
         let mut instants: Vec<Vec<bool>> = Vec::new();
         for (at, one) in series.iter().enumerate() {
-            guard.check_at(at)?;
+            guard.check_wide(at, grid.len)?;
             let number = groups.number(&one.labels);
             instants.resize_with(groups.len(), || vec![false; grid.len]);
             let seen = instants.get_mut(number).into_iter().flatten();
@@ -139,6 +147,11 @@ impl<'n> Presence<'n> {
         let number = self.groups.find(&one.labels)?;
         self.instants.get(number).map(Vec::as_slice)
     }
+
+    fn let_go(self, guard: &Guard) -> Result<()> {
+        let_go(self.instants, guard)?;
+        self.groups.let_go(guard)
+    }
 }
 
 /// `and` and `unless`: the left side where the right is, or is not.
@@ -152,7 +165,7 @@ fn keep_matched(
     let mut present = Presence::of(rhs, (matching, grid), guard)?;
     let wanted = op == BinaryOp::And;
     for (at, one) in lhs.iter_mut().enumerate() {
-        guard.check_at(at)?;
+        guard.check_wide(at, grid.len)?;
         let instants = present.like(one);
         for index in 0..grid.len {
             let matched = instants.is_some_and(|seen| seen.get(index).copied().unwrap_or(false));
@@ -161,7 +174,8 @@ fn keep_matched(
             }
         }
     }
-    lhs.retain(|series| !series.column.is_empty());
+    present.let_go(guard)?;
+    retain_present(&mut lhs, guard)?;
     Ok(Value::Vector(lhs))
 }
 
@@ -174,7 +188,7 @@ fn either(
 ) -> Result<Value> {
     let mut present = Presence::of(&lhs, (matching, grid), guard)?;
     for (at, one) in rhs.iter_mut().enumerate() {
-        guard.check_at(at)?;
+        guard.check_wide(at, grid.len)?;
         let Some(instants) = present.like(one) else {
             continue;
         };
@@ -184,8 +198,10 @@ fn either(
             }
         }
     }
-    rhs.retain(|series| !series.column.is_empty());
+    present.let_go(guard)?;
+    retain_present(&mut rhs, guard)?;
     // The same series may be left at one instant and right at another.
-    let all = lhs.into_iter().chain(rhs).collect();
+    let mut all = lhs;
+    all.append(&mut rhs);
     Ok(Value::Vector(merge_same_labels(all, guard)?))
 }

@@ -7,6 +7,7 @@ use super::{Column, EvalError, Evaluator, Grid, Purpose, Result, Sample, Series,
 use crate::query::ast::{Call, Expr};
 use crate::query::functions::date::Civil;
 use crate::query::functions::{Body, Special};
+use crate::query::giving_up::{each_column, let_go, present_at, retain_present};
 
 impl Evaluator<'_> {
     pub(super) fn call(&mut self, call: &Call, grid: Grid) -> Result<Value> {
@@ -14,14 +15,13 @@ impl Evaluator<'_> {
             Body::Math(run) => self.map_floats(call, grid, run),
             Body::Histogram(run) => {
                 let mut series = self.argument(call, 0, grid)?;
-                for (at, series) in series.iter_mut().enumerate() {
-                    self.guard.check_at(at)?;
-                    let mut column = Column::absent(grid.len);
-                    for (index, histogram) in series.column.histograms() {
-                        column.set_float(index, run(histogram));
+                each_column(&mut series, self.guard, |column| {
+                    let mut values = Column::absent(grid.len);
+                    for (index, histogram) in column.histograms() {
+                        values.set_float(index, run(histogram));
                     }
-                    series.column = column;
-                }
+                    *column = values;
+                })?;
                 self.computed(series)
             }
             Body::Date(run) => {
@@ -106,7 +106,7 @@ impl Evaluator<'_> {
 
     /// Series whose values are no longer what their names say, without those that have none.
     pub(super) fn computed(&mut self, mut series: Vec<Series>) -> Result<Value> {
-        series.retain(|series| !series.column.is_empty());
+        retain_present(&mut series, self.guard)?;
         for (at, series) in series.iter_mut().enumerate() {
             self.guard.check_at(at)?;
             self.drop_name(series);
@@ -116,11 +116,10 @@ impl Evaluator<'_> {
 
     fn map_floats(&mut self, call: &Call, grid: Grid, map: impl Fn(f64) -> f64) -> Result<Value> {
         let mut series = self.argument(call, 0, grid)?;
-        for (at, series) in series.iter_mut().enumerate() {
-            self.guard.check_at(at)?;
-            series.column.drop_histograms();
-            series.column.map_floats(&map);
-        }
+        each_column(&mut series, self.guard, |column| {
+            column.drop_histograms();
+            column.map_floats(&map);
+        })?;
         self.computed(series)
     }
 
@@ -132,16 +131,15 @@ impl Evaluator<'_> {
         map: impl Fn(usize, f64) -> Option<f64>,
     ) -> Result<Value> {
         let mut series = self.argument(call, 0, grid)?;
-        for (at, series) in series.iter_mut().enumerate() {
-            self.guard.check_at(at)?;
-            let mut column = Column::absent(grid.len);
-            for (index, value) in series.column.floats() {
+        each_column(&mut series, self.guard, |column| {
+            let mut values = Column::absent(grid.len);
+            for (index, value) in column.floats() {
                 if let Some(value) = map(index, value) {
-                    column.set_float(index, value);
+                    values.set_float(index, value);
                 }
             }
-            series.column = column;
-        }
+            *column = values;
+        })?;
         self.computed(series)
     }
 
@@ -212,7 +210,7 @@ impl Evaluator<'_> {
         let series = self.argument(call, 0, grid)?;
         let mut values = vec![None; grid.len];
         for (at, series) in series.iter().enumerate() {
-            self.guard.check_at(at)?;
+            self.guard.check_wide(at, grid.len)?;
             for (index, value) in series.column.floats() {
                 if let Some(place) = values.get_mut(index) {
                     *place = match place {
@@ -222,17 +220,15 @@ impl Evaluator<'_> {
                 }
             }
         }
+        let_go(series, self.guard)?;
         let values = values.into_iter().map(|value| value.unwrap_or(f64::NAN));
         Ok(Value::Scalar(values.collect()))
     }
 
     fn absent(&mut self, call: &Call, grid: Grid) -> Result<Value> {
         let series = self.argument(call, 0, grid)?;
-        let present = (0..grid.len).map(|index| {
-            self.guard.check_at(index)?;
-            Ok(series.iter().any(|series| series.column.is_present(index)))
-        });
-        let present: Vec<bool> = present.collect::<Result<_>>()?;
+        let present = present_at(&series, grid.len, self.guard)?;
+        let_go(series, self.guard)?;
         match call.args.first() {
             Some(arg) => Ok(absences(arg, &present)),
             None => Ok(Value::Vector(Vec::new())),
@@ -257,16 +253,15 @@ impl Evaluator<'_> {
         if starts {
             return Ok(Value::Vector(Vec::new()));
         }
-        for (at, series) in series.iter_mut().enumerate() {
-            self.guard.check_at(at)?;
-            let mut column = Column::absent(grid.len);
+        each_column(&mut series, self.guard, |column| {
+            let mut values = Column::absent(grid.len);
             for index in 0..grid.len {
-                if series.column.is_present(index) {
-                    column.set_float(index, grid.at(index) as f64 / 1000.0);
+                if column.is_present(index) {
+                    values.set_float(index, grid.at(index) as f64 / 1000.0);
                 }
             }
-            series.column = column;
-        }
+            *column = values;
+        })?;
         self.computed(series)
     }
 

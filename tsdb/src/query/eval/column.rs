@@ -12,6 +12,8 @@ use model::labels::Labels;
 use model::sample::{is_stale_nan, stale_nan};
 
 use crate::query::functions::window::Sample;
+use crate::query::giving_up::{let_go, sum};
+use crate::query::source::{Guard, Interrupted, touch};
 
 /// Evenly spaced instants, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +67,7 @@ pub(in crate::query) struct Column {
 impl Column {
     /// A column without values.
     pub(crate) fn absent(len: usize) -> Self {
+        touch();
         Self {
             floats: vec![stale_nan(); len],
             histograms: Vec::new(),
@@ -85,6 +88,7 @@ impl Column {
 
     /// The float at an index, if there is one.
     pub(crate) fn float(&self, index: usize) -> Option<f64> {
+        touch();
         let value = *self.floats.get(index)?;
         (!is_stale_nan(value)).then_some(value)
     }
@@ -122,6 +126,7 @@ impl Column {
     }
 
     pub(crate) fn set_float(&mut self, index: usize, value: f64) {
+        touch();
         if let Some(place) = self.floats.get_mut(index) {
             *place = value;
         }
@@ -136,18 +141,21 @@ impl Column {
 
     /// Present floats with their indices.
     pub(crate) fn floats(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+        touch();
         let all = self.floats.iter().copied().enumerate();
         all.filter(|(_, value)| !is_stale_nan(*value))
     }
 
     /// Histograms with their indices.
     pub(crate) fn histograms(&self) -> impl Iterator<Item = (usize, &Arc<Histogram>)> + '_ {
+        touch();
         let all = self.histograms.iter().enumerate();
         all.filter_map(|(index, histogram)| Some((index, histogram.as_ref()?)))
     }
 
     /// The floats of all instants, the staleness marker where there is none.
     pub(crate) fn dense(&self) -> &[f64] {
+        touch();
         &self.floats
     }
 
@@ -161,6 +169,7 @@ impl Column {
     }
 
     pub(crate) fn map_floats(&mut self, map: impl Fn(f64) -> f64) {
+        touch();
         for value in &mut self.floats {
             if !is_stale_nan(*value) {
                 *value = map(*value);
@@ -175,6 +184,7 @@ impl Column {
     }
 
     pub(crate) fn drop_histograms(&mut self) {
+        touch();
         self.histograms.clear();
     }
 
@@ -190,6 +200,7 @@ impl Column {
 
     /// The memory it takes.
     fn bytes(&self) -> usize {
+        touch();
         let places = self.histograms.capacity() * size_of::<Option<Arc<Histogram>>>();
         self.floats.capacity() * size_of::<f64>()
             + places
@@ -197,9 +208,10 @@ impl Column {
     }
 
     /// The first value repeated.
-    fn spread(self, len: usize) -> Self {
+    fn spread(&self, len: usize) -> Self {
+        touch();
         let float = self.floats.first().copied().unwrap_or(stale_nan());
-        let histograms = match self.histograms.into_iter().next() {
+        let histograms = match self.histograms.first().cloned() {
             Some(Some(histogram)) => vec![Some(histogram); len],
             _ => Vec::new(),
         };
@@ -207,6 +219,13 @@ impl Column {
             floats: vec![float; len],
             histograms,
         }
+    }
+}
+
+#[cfg(test)]
+impl Drop for Column {
+    fn drop(&mut self) {
+        touch();
     }
 }
 
@@ -246,17 +265,17 @@ pub(in crate::query) fn histogram_bytes<'h>(all: impl Iterator<Item = &'h Histog
 }
 
 /// What an expression yields over a grid.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::query) enum Value {
     Scalar(Vec<f64>),
     Vector(Vec<Series>),
 }
 
 impl Value {
-    pub(crate) fn budget_size(&self) -> usize {
+    pub(crate) fn budget_size(&self, guard: &Guard) -> Result<usize, Interrupted> {
         match self {
-            Self::Scalar(values) => values.len(),
-            Self::Vector(series) => series.iter().map(|s| s.column.budget_size()).sum(),
+            Self::Scalar(values) => Ok(values.len()),
+            Self::Vector(series) => sum(series, guard, |one| one.column.budget_size()),
         }
     }
 
@@ -269,31 +288,54 @@ impl Value {
     }
 
     /// The memory it takes.
-    pub(crate) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self, guard: &Guard) -> Result<usize, Interrupted> {
         match self {
-            Self::Scalar(values) => values.capacity() * size_of::<f64>(),
+            Self::Scalar(values) => Ok(values.capacity() * size_of::<f64>()),
             Self::Vector(series) => {
                 let bytes = |one: &Series| one.labels.as_encoded().len() + one.column.bytes();
-                series.capacity() * size_of::<Series>() + series.iter().map(bytes).sum::<usize>()
+                let places = series.capacity() * size_of::<Series>();
+                Ok(places.saturating_add(sum(series, guard, bytes)?))
             }
         }
     }
 
     /// The value at the first instant, at every one.
-    pub(crate) fn spread(self, len: usize) -> Self {
+    pub(crate) fn spread(self, len: usize, guard: &Guard) -> Result<Self, Interrupted> {
         match self {
             Self::Scalar(values) => {
-                Self::Scalar(vec![values.first().copied().unwrap_or(f64::NAN); len])
+                let value = values.first().copied().unwrap_or(f64::NAN);
+                Ok(Self::Scalar(vec![value; len]))
             }
-            Self::Vector(series) => Self::Vector(
-                series
-                    .into_iter()
-                    .map(|series| Series {
-                        column: series.column.spread(len),
-                        ..series
-                    })
-                    .collect(),
-            ),
+            Self::Vector(mut series) => {
+                for (at, one) in series.iter_mut().enumerate() {
+                    guard.check_wide(at, len)?;
+                    one.column = one.column.spread(len);
+                }
+                Ok(Self::Vector(series))
+            }
+        }
+    }
+
+    /// Drops it.
+    pub(crate) fn let_go(self, guard: &Guard) -> Result<(), Interrupted> {
+        match self {
+            Self::Scalar(_) => Ok(()),
+            Self::Vector(series) => let_go(series, guard),
+        }
+    }
+
+    /// The same once more.
+    pub(crate) fn copied(&self, guard: &Guard) -> Result<Self, Interrupted> {
+        match self {
+            Self::Scalar(values) => Ok(Self::Scalar(values.clone())),
+            Self::Vector(series) => {
+                let mut copies = Vec::with_capacity(series.len());
+                for (at, one) in series.iter().enumerate() {
+                    guard.check_wide(at, one.column.len())?;
+                    copies.push(one.clone());
+                }
+                Ok(Self::Vector(copies))
+            }
         }
     }
 }

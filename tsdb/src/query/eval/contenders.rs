@@ -8,6 +8,7 @@
 //! none of the first has a number (a query often begins before the data does) anything may be the
 //! greatest: whatever may have a sample there is read.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
 
 use model::labels::Labels;
@@ -18,7 +19,8 @@ use super::{Column, Evaluator, Grid, Result, Series, does_not_vary, drop_name};
 use crate::query::ast::{Aggregate, AggregateOp, Call, Expr, Grouping};
 use crate::query::functions::Body;
 use crate::query::functions::window::RangeFunction;
-use crate::query::source::Bounds;
+use crate::query::order::sort_by;
+use crate::query::source::{Bounds, Guard};
 
 /// Series that are computed first of those that reach furthest, and of those that stay highest.
 const CHAMPIONS: usize = 4;
@@ -102,32 +104,39 @@ impl Evaluator<'_> {
             Ok(Some(worker.bounds(series)?))
         })?;
         let bounds_of = |series: usize| bounds.get(series).copied().flatten();
-        let champions = champions(count, |series| Some(end.reach(bounds_of(series)?)))
-            .into_iter()
-            .chain(champions(count, |series| {
-                Some(end.floor(bounds_of(series)?))
-            }));
-        let champions: BTreeSet<usize> = champions.collect();
+        let guard = self.guard;
+        let furthest = champions(count, guard, |series| Some(end.reach(bounds_of(series)?)))?;
+        let highest = champions(count, guard, |series| Some(end.floor(bounds_of(series)?)))?;
+        let champions: BTreeSet<usize> = furthest.into_iter().chain(highest).collect();
         let champions: Vec<usize> = champions.into_iter().collect();
         let mut computed = self.columns_of(&ready, &champions)?;
         let reached = Reached::by(&computed, end, &ready, grid);
-        let others: Vec<usize> = (0..count)
-            .filter(|series| champions.binary_search(series).is_err())
-            .filter(|series| match bounds_of(*series) {
+        let mut others = Vec::new();
+        for series in 0..count {
+            // The instants where anything may be the greatest are gone through for each.
+            guard.check_wide(series, reached.open.len())?;
+            let may_be_shown = match bounds_of(series) {
                 Some(bounds) => reached.may_be_topped(end.reach(bounds), bounds),
                 None => true,
-            })
-            .collect();
+            };
+            if may_be_shown && champions.binary_search(&series).is_err() {
+                others.push(series);
+            }
+        }
         computed.extend(self.columns_of(&ready, &others)?);
-        computed.sort_by_key(|(series, _)| *series);
-        let series = computed.into_iter().map(|(series, column)| {
-            let (labels, drops_name) = ready.origin().labels(series);
-            let mut series = Series::new(labels, column);
-            series.drops_name = drops_name;
-            drop_name(self.options, &mut series);
-            series
-        });
-        Ok(Some(series.collect()))
+        sort_by(&mut computed, guard, |(a, _), (b, _)| a.cmp(b))?;
+        let series = computed
+            .into_iter()
+            .enumerate()
+            .map(|(at, (series, column))| {
+                guard.check_at(at)?;
+                let (labels, drops_name) = ready.origin().labels(series);
+                let mut series = Series::new(labels, column);
+                series.drops_name = drops_name;
+                drop_name(self.options, &mut series);
+                Ok(series)
+            });
+        Ok(Some(series.collect::<Result<_>>()?))
     }
 
     fn columns_of(&mut self, ready: &RangeCall<'_>, series: &[usize]) -> Result<Vec<Computed>> {
@@ -139,7 +148,7 @@ impl Evaluator<'_> {
 
     /// Whether no two series become one without their names, which might be an error.
     fn stay_apart(&self, ready: &RangeCall<'_>) -> Result<bool> {
-        if self.options.delayed_name_removal {
+        if self.options.delayed_name_removal || ready.origin().has_one_name(self.guard)? {
             return Ok(true);
         }
         let count = ready.origin().len();
@@ -154,12 +163,24 @@ impl Evaluator<'_> {
 
 /// The series with the greatest of a bound; whatever has no bound, or one beyond all numbers because it
 /// has no samples, is none.
-fn champions(count: usize, bound: impl Fn(usize) -> Option<f64>) -> Vec<usize> {
-    let bounds = (0..count).filter_map(|series| Some((series, bound(series)?)));
-    let mut bounds: Vec<(usize, f64)> = bounds.filter(|(_, bound)| bound.is_finite()).collect();
-    bounds.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    bounds.truncate(CHAMPIONS);
-    bounds.into_iter().map(|(series, _)| series).collect()
+fn champions(
+    count: usize,
+    guard: &Guard,
+    bound: impl Fn(usize) -> Option<f64>,
+) -> Result<Vec<usize>> {
+    let mut champions: Vec<(usize, f64)> = Vec::with_capacity(CHAMPIONS + 1);
+    for series in 0..count {
+        guard.check_at(series)?;
+        let Some(bound) = bound(series).filter(|bound| bound.is_finite()) else {
+            continue;
+        };
+        // Of equal ones the first stay.
+        let is_before = |(_, known): &(usize, f64)| known.total_cmp(&bound) != Ordering::Less;
+        let at = champions.partition_point(is_before);
+        champions.insert(at, (series, bound));
+        champions.truncate(CHAMPIONS);
+    }
+    Ok(champions.into_iter().map(|(series, _)| series).collect())
 }
 
 /// What the computed series reach.

@@ -14,14 +14,15 @@ use super::{Column, Result, Sample, Series, same_labels};
 use crate::query::ast::Extension;
 use crate::query::functions::extended::interpolate;
 use crate::query::functions::rate::Quantity;
-use crate::query::memory::Allotment;
-use crate::query::source::Guard;
+use crate::query::giving_up::retain_present;
+use crate::query::source::{Guard, touch};
 
 /// Labels that describe the metric and not the series.
 const METADATA: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
 
 /// The labels without what describes the metric.
 pub(super) fn without_metadata(labels: &Labels) -> Labels {
+    touch();
     let describes = |name: &str| name.starts_with("__") && METADATA.contains(&name);
     if labels.iter().any(|(name, _)| describes(name)) {
         return labels.filtered(|name| !describes(name));
@@ -30,12 +31,22 @@ pub(super) fn without_metadata(labels: &Labels) -> Labels {
 }
 
 /// Whether all series have the same name, type and unit.
-pub(super) fn have_one_name<'l>(mut all: impl Iterator<Item = &'l Labels>) -> bool {
+pub(super) fn have_one_name<'l>(
+    mut all: impl Iterator<Item = &'l Labels>,
+    guard: &Guard,
+) -> Result<bool> {
     let Some(first) = all.next() else {
-        return true;
+        return Ok(true);
     };
     let told = METADATA.map(|name| first.get(name));
-    all.all(|labels| METADATA.map(|name| labels.get(name)) == told)
+    for (at, labels) in all.enumerate() {
+        guard.check_at(at)?;
+        touch();
+        if METADATA.map(|name| labels.get(name)) != told {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether a label describes the metric and not the series.
@@ -65,7 +76,7 @@ pub(in crate::query) fn merge_same_labels(
     let mut places = Groups::new(Left::All);
     let mut merged: Vec<Series> = Vec::with_capacity(series.len());
     for (at, one) in series.into_iter().enumerate() {
-        guard.check_at(at)?;
+        guard.check_wide(at, one.column.len())?;
         let place = places.number(&one.labels);
         let Some(into) = merged.get_mut(place) else {
             merged.push(one);
@@ -81,13 +92,14 @@ pub(in crate::query) fn merge_same_labels(
             }
         }
     }
+    places.let_go(guard)?;
     Ok(merged)
 }
 
 /// Gathers series value by value.
 pub(super) struct OutputSeries {
     len: usize,
-    memory: Allotment,
+    guard: Guard,
     places: Groups<'static>,
     series: Vec<Series>,
 }
@@ -97,7 +109,7 @@ impl OutputSeries {
     pub(super) fn new(len: usize, guard: &Guard) -> Self {
         Self {
             len,
-            memory: guard.memory.clone(),
+            guard: guard.clone(),
             places: Groups::new(Left::All),
             series: Vec::new(),
         }
@@ -108,7 +120,7 @@ impl OutputSeries {
         let place = self.places.number(&labels);
         if place == self.series.len() {
             let bytes = self.len * size_of::<f64>() + SERIES_BYTES;
-            self.memory.take(bytes + labels.as_encoded().len())?;
+            self.guard.memory.take(bytes + labels.as_encoded().len())?;
             let series = Series::new(labels, Column::absent(self.len));
             self.series.push(series);
         }
@@ -153,9 +165,10 @@ impl OutputSeries {
         self.set(place, index, Sample::Float(value))
     }
 
-    pub(super) fn finish(mut self) -> Vec<Series> {
-        self.series.retain(|series| !series.column.is_empty());
-        self.series
+    pub(super) fn finish(mut self) -> Result<Vec<Series>> {
+        self.places.let_go(&self.guard)?;
+        retain_present(&mut self.series, &self.guard)?;
+        Ok(self.series)
     }
 }
 

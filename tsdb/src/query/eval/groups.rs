@@ -8,7 +8,10 @@ use hashbrown::HashTable;
 use model::labels::{Labels, METRIC_NAME};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Result;
 use crate::query::ast::{Aggregate, Grouping, Matching};
+use crate::query::giving_up::let_go;
+use crate::query::source::{Guard, touch};
 
 /// Which labels are left of a series.
 #[derive(Clone, Copy, Debug)]
@@ -57,13 +60,22 @@ impl<'n> Left<'n> {
     }
 }
 
+/// How many tables groups are looked up in.
+const TABLES: usize = 16;
+
+/// The table of a hash, by bits that places in a table are not made of.
+const fn table_of(hash: u64) -> usize {
+    (hash >> 40) as usize % TABLES
+}
+
 /// The groups so far, by number in order of appearance.
 #[derive(Debug)]
 pub(super) struct Groups<'n> {
     left: Left<'n>,
     /// What is left of the series at hand.
     text: String,
-    numbers: HashTable<(u64, usize)>,
+    /// Several tables, so that none is large when it grows: that cannot be interrupted.
+    numbers: [HashTable<(u64, usize)>; TABLES],
     labels: Vec<Labels>,
 }
 
@@ -72,7 +84,7 @@ impl<'n> Groups<'n> {
         Self {
             left,
             text: String::new(),
-            numbers: HashTable::new(),
+            numbers: std::array::from_fn(|_| HashTable::new()),
             labels: Vec::new(),
         }
     }
@@ -94,11 +106,14 @@ impl<'n> Groups<'n> {
             left => left.of(labels),
         });
         let hash_of = |(hash, _): &(u64, usize)| *hash;
-        self.numbers.insert_unique(hash, (hash, number), hash_of);
+        if let Some(numbers) = self.numbers.get_mut(table_of(hash)) {
+            numbers.insert_unique(hash, (hash, number), hash_of);
+        }
         number
     }
 
     fn look_up(&mut self, labels: &Labels) -> (u64, Option<usize>) {
+        touch();
         let left = self.left;
         let text = if let Left::All = left {
             labels.as_encoded()
@@ -114,10 +129,9 @@ impl<'n> Groups<'n> {
                     .get(*number)
                     .is_some_and(|labels| labels.as_encoded() == text)
         };
-        (
-            hash,
-            self.numbers.find(hash, is_it).map(|(_, number)| *number),
-        )
+        let numbers = self.numbers.get(table_of(hash));
+        let known = numbers.and_then(|numbers| numbers.find(hash, is_it));
+        (hash, known.map(|(_, number)| *number))
     }
 
     /// How many there are.
@@ -128,6 +142,16 @@ impl<'n> Groups<'n> {
     /// The labels of a group.
     pub(super) fn labels(&self, number: usize) -> Labels {
         self.labels.get(number).cloned().unwrap_or_default()
+    }
+
+    /// The labels of all groups, in order of their numbers.
+    pub(super) fn all_labels(&self) -> &[Labels] {
+        &self.labels
+    }
+
+    /// Drops them, of which there may be many.
+    pub(super) fn let_go(self, guard: &Guard) -> Result<()> {
+        Ok(let_go(self.labels, guard)?)
     }
 
     /// The labels of all groups, in order of their numbers.

@@ -13,6 +13,8 @@ use super::{Evaluator, Grid, Result, Sample, Series, Value};
 use crate::query::ast::{Call, Expr, Span};
 use crate::query::functions::native_quantile::{Remark, native_fraction, native_quantile};
 use crate::query::functions::quantile::{ClassicBucket, classic_fraction, classic_quantile};
+use crate::query::giving_up::let_go;
+use crate::query::order::sort_by;
 
 /// The series of one histogram.
 struct Distribution<'a> {
@@ -56,7 +58,8 @@ impl Evaluator<'_> {
             let value = evaluator.quantile(q, observed, &of.labels, arg_span);
             of.put(&mut output, index, value)
         })?;
-        self.computed(output.finish())
+        let_go(series, self.guard)?;
+        self.computed(output.finish()?)
     }
 
     pub(super) fn histogram_quantiles(&mut self, call: &Call, grid: Grid) -> Result<Value> {
@@ -80,7 +83,8 @@ impl Evaluator<'_> {
             }
             Ok(())
         })?;
-        self.computed(output.finish())
+        let_go(series, self.guard)?;
+        self.computed(output.finish()?)
     }
 
     pub(super) fn histogram_fraction(&mut self, call: &Call, grid: Grid) -> Result<Value> {
@@ -105,7 +109,8 @@ impl Evaluator<'_> {
             };
             of.put(&mut output, index, value)
         })?;
-        self.computed(output.finish())
+        let_go(series, self.guard)?;
+        self.computed(output.finish()?)
     }
 
     /// Warns of the furthest quantiles outside 0 to 1.
@@ -183,7 +188,7 @@ impl Evaluator<'_> {
         for of in &mut distributions {
             self.guard.check()?;
             for index in 0..grid.len {
-                self.guard.check_at(index)?;
+                self.guard.check_wide(index, of.buckets.len())?;
                 buckets.clear();
                 buckets.extend(of.buckets.iter().filter_map(|(upper, series)| {
                     let count = series.column.float(index)?;
@@ -210,7 +215,7 @@ impl Evaluator<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(let_go(distributions, self.guard)?)
     }
 
     /// Groups series into histograms, and warns of floats that belong to none.
@@ -239,7 +244,7 @@ impl Evaluator<'_> {
         // The places of the classic ones, by number.
         let mut known: Vec<usize> = Vec::new();
         for (at, one) in series.iter().enumerate() {
-            self.guard.check_at(at)?;
+            self.guard.check_wide(at, one.column.len())?;
             if one.column.floats().next().is_some() {
                 let text = one.labels.get(BUCKET).unwrap_or_default();
                 if let Some(upper) = parse_bound(text) {
@@ -262,10 +267,13 @@ impl Evaluator<'_> {
                 }
             }
         }
-        for of in &mut all {
+        for (at, of) in all.iter_mut().enumerate() {
+            self.guard.check_at(at)?;
             // Stable: counts of equal bounds are added up in the order of the series.
-            of.buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+            sort_by(&mut of.buckets, self.guard, |(a, _), (b, _)| a.total_cmp(b))?;
         }
+        classic.let_go(self.guard)?;
+        places.let_go(self.guard)?;
         Ok(all)
     }
 }

@@ -5,7 +5,7 @@
 //! labels to add, and what they must match; a series no info series describes is kept only if all
 //! those matchers take an absent label.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use model::labels::{Labels, METRIC_NAME};
 use model::matcher::{MatchOp, Matcher};
@@ -16,11 +16,19 @@ use super::pass::Origin;
 use super::select::{Cursor, Found};
 use super::{EvalError, Evaluator, Grid, Purpose, Result, Sample, Series, Value};
 use crate::query::ast::{Call, Expr, TimeShift};
+use crate::query::giving_up::let_go;
+use crate::query::order::sort_by;
+use crate::query::source::Guard;
 
 /// The labels that say what a series is about.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
 /// The info metric where none is named.
 const TARGET_INFO: &str = "target_info";
+
+/// A longer expression takes long to compile; the info series of whoever has the label are asked instead, of which
+/// those that describe nothing are left out in any case.
+const PATTERN_BYTES_MAX: usize = 64 << 10;
+const ANY: &str = ".+";
 
 /// The info metrics where only those are named that are not meant.
 const ANY_INFO: &str = ".+_info";
@@ -44,13 +52,19 @@ impl Evaluator<'_> {
         let base = self.argument(call, 0, grid)?;
         let wanted = Wanted::of(call.args.get(1));
         let is_info = |series: &Series| wanted.is_info(series.labels.metric_name());
-        let described: Vec<&Series> = base.iter().filter(|series| !is_info(series)).collect();
+        let mut described: Vec<&Series> = Vec::new();
+        for (at, series) in base.iter().enumerate() {
+            self.guard.check_at(at)?;
+            if !is_info(series) {
+                described.push(series);
+            }
+        }
         let references = call.args.first().map_or_else(Vec::new, |arg| {
             let mut shifts = Vec::new();
             first_shifts(arg, &mut shifts);
             Self::shifted(&shifts, grid)
         });
-        let infos = match info_matchers(&described, &wanted)? {
+        let infos = match info_matchers(&described, &wanted, self.guard)? {
             None => Vec::new(),
             Some(matchers) => {
                 let first = references.iter().min().copied().unwrap_or_default();
@@ -79,7 +93,10 @@ impl Evaluator<'_> {
             let infos = by_identity.get(&identity(&series.labels)).unwrap_or(&none);
             enrich(series, infos, &wanted, &mut output, grid)?;
         }
-        Ok(Value::Vector(output.finish()))
+        drop(by_identity);
+        let_go(infos, self.guard)?;
+        let_go(base, self.guard)?;
+        Ok(Value::Vector(output.finish()?))
     }
 
     fn info_series(&mut self, origin: &Origin, references: &[i64]) -> Result<Vec<InfoSeries>> {
@@ -145,20 +162,36 @@ impl Wanted {
 }
 
 /// The matchers of info series that may describe anything; none where nothing can be described.
-fn info_matchers(described: &[&Series], wanted: &Wanted) -> Result<Option<Vec<Matcher>>> {
+fn info_matchers(
+    described: &[&Series],
+    wanted: &Wanted,
+    guard: &Guard,
+) -> Result<Option<Vec<Matcher>>> {
     let mut matchers = Vec::new();
     for name in IDENTIFYING {
-        let mut values: Vec<String> = described
-            .iter()
-            .filter_map(|series| series.labels.get(name))
-            .map(escape_regex)
-            .collect();
-        values.sort_unstable();
-        values.dedup();
+        let mut values: HashSet<&str> = HashSet::new();
+        for (at, series) in described.iter().enumerate() {
+            guard.check_at(at)?;
+            values.extend(series.labels.get(name));
+        }
         if values.is_empty() {
             continue;
         }
-        let matcher = Matcher::new(MatchOp::Regex, name, values.join("|"));
+        let mut values: Vec<&str> = values.into_iter().collect();
+        sort_by(&mut values, guard, Ord::cmp)?;
+        let mut pattern = String::new();
+        for (at, value) in values.into_iter().enumerate() {
+            guard.check_at(at)?;
+            if at > 0 {
+                pattern.push('|');
+            }
+            escape_regex(value, &mut pattern);
+            if pattern.len() > PATTERN_BYTES_MAX {
+                ANY.clone_into(&mut pattern);
+                break;
+            }
+        }
+        let matcher = Matcher::new(MatchOp::Regex, name, pattern);
         matchers.push(matcher.map_err(|error| EvalError::Message(error.to_string()))?);
     }
     if matchers.is_empty() {
@@ -281,13 +314,11 @@ fn first_shifts<'e>(expr: &'e Expr, shifts: &mut Vec<&'e TimeShift>) -> bool {
 }
 
 /// A text as an expression that matches it alone.
-fn escape_regex(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
+fn escape_regex(text: &str, escaped: &mut String) {
     for c in text.chars() {
         if c.is_ascii() && !c.is_ascii_alphanumeric() && c != '_' && c != ' ' {
             escaped.push('\\');
         }
         escaped.push(c);
     }
-    escaped
 }

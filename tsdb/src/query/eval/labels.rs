@@ -5,11 +5,13 @@ use std::cmp::Ordering;
 use model::labels::METRIC_NAME;
 use model::matcher::{MatcherError, anchored};
 
-use super::order::sort_by;
 use super::{EvalError, Evaluator, Grid, Result, Series, Value, merge_same_labels};
 use crate::query::ast::Call;
 use crate::query::functions::Special;
+use crate::query::giving_up::{each_column, retain_present};
+use crate::query::order::sort_by;
 use crate::query::quoting::is_valid_utf8;
+use crate::query::source::touch;
 
 impl Evaluator<'_> {
     pub(super) fn label_replace(&mut self, call: &Call, grid: Grid) -> Result<Value> {
@@ -77,10 +79,8 @@ impl Evaluator<'_> {
     /// `sort` and `sort_desc`, which leave histograms out.
     pub(super) fn sort(&mut self, special: Special, call: &Call, grid: Grid) -> Result<Value> {
         let mut series = self.argument(call, 0, grid)?;
-        for series in &mut series {
-            series.column.drop_histograms();
-        }
-        series.retain(|series| !series.column.is_empty());
+        each_column(&mut series, self.guard, super::Column::drop_histograms)?;
+        retain_present(&mut series, self.guard)?;
         if self.sorts(call, grid) {
             let value = |series: &Series| series.column.float(0).unwrap_or(f64::NAN);
             sort_by(&mut series, self.guard, |a, b| {
@@ -111,12 +111,9 @@ impl Evaluator<'_> {
         let mut series = self.argument(call, 0, grid)?;
         if self.sorts(call, grid) {
             sort_by(&mut series, self.guard, |a, b| {
-                let value = |series: &Series, name: &str| {
-                    series.labels.get(name).unwrap_or_default().to_owned()
-                };
                 let by_names = names
                     .iter()
-                    .map(|name| natural_order(&value(a, name), &value(b, name)))
+                    .map(|name| natural_order(label_of(a, name), label_of(b, name)))
                     .find(|order| order.is_ne());
                 let order = by_names.unwrap_or_else(|| a.labels.cmp(&b.labels));
                 if special == Special::SortByLabelDesc {
@@ -138,8 +135,14 @@ impl Evaluator<'_> {
     }
 }
 
+/// The value of a label, empty where there is none.
+fn label_of<'s>(series: &'s Series, name: &str) -> &'s str {
+    series.labels.get(name).unwrap_or_default()
+}
+
 /// Sets a label; a name that is set stays.
 fn rename(series: &mut Series, name: &str, value: &str) {
+    touch();
     let mut labels = series.labels.to_builder();
     labels.set(name, value);
     series.labels = labels.build();

@@ -14,6 +14,8 @@ use super::finish::OutputSeries;
 use super::groups::{Groups, Left};
 use super::{EvalError, Evaluator, Grid, Result, Sample, Series, Value};
 use crate::query::ast::{Binary, Cardinality, Matching, Span};
+use crate::query::giving_up::{let_go, present_at};
+use crate::query::order::sort_by;
 use crate::query::quoting::quote;
 use crate::query::source::Guard;
 
@@ -84,11 +86,11 @@ impl Evaluator<'_> {
         let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
         // Without anything on the many side nothing meets, not even what should not be there twice.
         let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
-        let anything = (0..grid.len).map(|index| {
-            self.guard.check_at(index)?;
-            Ok(fills || many.iter().any(|series| series.column.is_present(index)))
-        });
-        let anything: Vec<bool> = anything.collect::<Result<_>>()?;
+        let anything = if fills {
+            vec![true; grid.len]
+        } else {
+            present_at(many, grid.len, self.guard)?
+        };
         let mut ones = meeting.one_side(one, &anything, grid, self.guard)?;
         let mut output = OutputSeries::new(grid.len, self.guard);
         let mut taken = Taken {
@@ -113,15 +115,18 @@ impl Evaluator<'_> {
             }
         }
         if let Some(fill) = meeting.fill_many() {
-            let keys = ones.groups.into_labels();
-            let mut all: Vec<(&Labels, &OneSide<'_>)> = keys.iter().zip(&ones.sides).collect();
-            all.sort_by_key(|(key, _)| *key);
+            let mut all: Vec<(&Labels, &OneSide<'_>)> =
+                ones.groups.all_labels().iter().zip(&ones.sides).collect();
+            sort_by(&mut all, self.guard, |(a, _), (b, _)| a.cmp(b))?;
             for (at, (key, one)) in all.into_iter().enumerate() {
-                self.guard.check_at(at)?;
+                self.guard.check_wide(at, grid.len)?;
                 self.fill_unmet(&meeting, key, one, fill, &mut output)?;
             }
         }
-        let series = self.apart(output.finish())?;
+        let_go(ones.sides, self.guard)?;
+        ones.groups.let_go(self.guard)?;
+        let_go(taken.places, self.guard)?;
+        let series = self.apart(output.finish()?)?;
         Ok(Value::Vector(series))
     }
 
@@ -351,7 +356,7 @@ impl<'n> Meeting<'n> {
             sides: Vec::new(),
         };
         for (at, series) in series.iter().enumerate() {
-            guard.check_at(at)?;
+            guard.check_wide(at, grid.len)?;
             let number = ones.groups.number(&series.labels);
             if number == ones.sides.len() {
                 let instant = size_of::<Option<&Series>>() + size_of::<bool>();

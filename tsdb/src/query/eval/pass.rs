@@ -23,6 +23,7 @@ use super::column::SERIES_BYTES;
 use super::{Column, EvalError, Evaluator, Grid, Result, Series, finish};
 use crate::query::annotations::Annotations;
 use crate::query::functions::sliding::Scratch;
+use crate::query::giving_up::let_go;
 use crate::query::source::{Bounds, Guard, ReadSeries, Samples, Selection};
 
 /// Series that a worker takes at once.
@@ -64,12 +65,22 @@ impl Origin {
     }
 
     /// Whether all series have the same name, type and unit.
-    pub(super) fn has_one_name(&self) -> bool {
+    pub(super) fn has_one_name(&self, guard: &Guard) -> Result<bool> {
         match self {
-            Self::Selection { selection, .. } => finish::have_one_name(selection.labels().iter()),
-            Self::Subquery { series, .. } => {
-                finish::have_one_name(series.iter().map(|one| &one.labels))
+            Self::Selection { selection, .. } => {
+                finish::have_one_name(selection.labels().iter(), guard)
             }
+            Self::Subquery { series, .. } => {
+                finish::have_one_name(series.iter().map(|one| &one.labels), guard)
+            }
+        }
+    }
+
+    /// Drops it; the selection is kept to the end of the query.
+    pub(super) fn let_go(self, guard: &Guard) -> Result<()> {
+        match self {
+            Self::Selection { .. } => Ok(()),
+            Self::Subquery { series, .. } => Ok(let_go(series, guard)?),
         }
     }
 
@@ -295,13 +306,18 @@ impl Evaluator<'_> {
             work();
         });
         self.read_total = self.read_total.saturating_add(shared.read.into_inner());
-        let mut all = Vec::with_capacity(series.len());
-        for place in done {
+        let is_whole = failed.into_inner() == usize::MAX;
+        let mut all = Vec::with_capacity(if is_whole { series.len() } else { 0 });
+        for (at, place) in done.into_iter().enumerate() {
             let Some((results, annotations)) = place.into_inner() else {
                 continue;
             };
             self.annotations.absorb(annotations);
-            all.extend(results?);
+            let results = results?;
+            if is_whole {
+                self.guard.check_wide(at, CHUNK_SERIES)?;
+                all.extend(results);
+            }
         }
         self.held = shared.held.into_inner();
         self.hold(0)?;

@@ -170,7 +170,7 @@ impl Evaluator<'_> {
         let ready = self.range_call(call, run, grid)?;
         let options = self.options;
         // Series of one name are as many without it, and need not be held against each other.
-        let alike = call.function.keeps_name() || ready.argument.origin.has_one_name();
+        let alike = call.function.keeps_name() || ready.argument.origin.has_one_name(self.guard)?;
         let keeps_name = call.function.keeps_name() || (unseen && alike);
         let series = self.each_series(&ready.argument.origin, |worker, series| {
             let Some(column) = ready.column(worker, series)? else {
@@ -184,6 +184,7 @@ impl Evaluator<'_> {
             }
             Ok(Some(result))
         })?;
+        ready.argument.origin.let_go(self.guard)?;
         if alike {
             return Ok(Value::Vector(series));
         }
@@ -210,6 +211,7 @@ impl Evaluator<'_> {
             }
             Ok(None::<()>)
         })?;
+        argument.origin.let_go(self.guard)?;
         let present = present.into_inner();
         Ok(super::call::absences(range, &present))
     }
@@ -223,7 +225,7 @@ impl Evaluator<'_> {
         let argument = self.range_argument(expr, None, grid)?;
         let (start, end) = argument.range_at(grid.start);
         let (before, after) = beyond(argument.extension, self.lookback_millis);
-        self.each_series(&argument.origin, |worker, series| {
+        let matrix = self.each_series(&argument.origin, |worker, series| {
             worker.read_present(series)?;
             let (from, to) = (start.saturating_sub(before), end.saturating_add(after));
             let part = Part::between(&worker.samples, from, to);
@@ -242,7 +244,9 @@ impl Evaluator<'_> {
                 (start, end),
                 extension,
             ))
-        })
+        })?;
+        argument.origin.let_go(self.guard)?;
+        Ok(matrix)
     }
 }
 

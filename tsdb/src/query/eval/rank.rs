@@ -11,10 +11,11 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::column::SERIES_BYTES;
 use super::groups::{Groups, Left};
-use super::order::sort_by;
 use super::{EvalError, Evaluator, Grid, Result, Series, Value};
 use crate::query::ast::{Aggregate, AggregateOp, Span};
-use crate::query::source::Guard;
+use crate::query::giving_up::{each_column, let_go, retain, retain_present};
+use crate::query::order::sort_by;
+use crate::query::source::{Guard, touch};
 
 impl Evaluator<'_> {
     /// The series an aggregation chooses at each instant.
@@ -28,13 +29,14 @@ impl Evaluator<'_> {
         let span = node.param.as_ref().map_or(node.span, |param| param.span());
         self.check_params(node.op, params, span)?;
         if matches!(node.op, AggregateOp::Topk | AggregateOp::Bottomk) {
-            let ignored = series.iter().any(|one| one.column.has_histograms());
+            let mut ignored = false;
+            each_column(&mut series, self.guard, |column| {
+                ignored |= column.has_histograms();
+                column.drop_histograms();
+            })?;
             if ignored && params.iter().any(|k| *k >= 1.0) {
                 let op = node.op.as_str();
                 self.annotations.ignored_in_aggregation(node.span, op);
-            }
-            for one in &mut series {
-                one.column.drop_histograms();
             }
         }
         let mut groups = groups_of(node, &series, self.guard)?;
@@ -42,14 +44,16 @@ impl Evaluator<'_> {
         if grid.len > 1 && node.op != AggregateOp::LimitRatio {
             // Of a group that is no larger than what is chosen everything is.
             let least = params.iter().copied().fold(f64::INFINITY, f64::min);
-            groups.retain(|group| least.is_nan() || (group.len() as f64) > least);
+            retain(&mut groups, self.guard, |group| {
+                least.is_nan() || (group.len() as f64) > least
+            })?;
         }
-        // Nothing for a series of which everything is chosen.
-        let mut chosen: Vec<Vec<bool>> = vec![Vec::new(); series.len()];
-        for at in groups.iter().flatten() {
-            if let Some(chosen) = chosen.get_mut(*at) {
-                chosen.resize(grid.len, false);
-            }
+        // By series and instant. Those of which everything is chosen stay as they are.
+        let mut chosen = vec![true; series.len() * grid.len];
+        for (step, at) in groups.iter().flatten().enumerate() {
+            self.guard.check_wide(step, grid.len)?;
+            let row = chosen.get_mut(at * grid.len..(at + 1) * grid.len);
+            row.unwrap_or_default().fill(false);
         }
         let mut order: Vec<usize> = Vec::new();
         for index in 0..grid.len {
@@ -57,13 +61,17 @@ impl Evaluator<'_> {
             let param = params.get(index).copied().unwrap_or(f64::NAN);
             for (number, group) in groups.iter().enumerate() {
                 self.guard.check_at(number)?;
-                let present: Vec<usize> = group
-                    .iter()
-                    .copied()
-                    .filter(|at| series.get(*at).is_some_and(|s| s.column.is_present(index)))
-                    .collect();
-                for at in pick(node.op, param, present, (&series, index), self.guard)? {
-                    if let Some(place) = chosen.get_mut(at).and_then(|row| row.get_mut(index)) {
+                let mut present = Vec::with_capacity(group.len());
+                for (step, at) in group.iter().enumerate() {
+                    self.guard.check_at(step)?;
+                    if series.get(*at).is_some_and(|s| s.column.is_present(index)) {
+                        present.push(*at);
+                    }
+                }
+                let picked = pick(node.op, param, present, (&series, index), self.guard)?;
+                for (step, at) in picked.into_iter().enumerate() {
+                    self.guard.check_at(step)?;
+                    if let Some(place) = chosen.get_mut(at * grid.len + index) {
                         *place = true;
                     }
                     if grid.len == 1 {
@@ -72,8 +80,9 @@ impl Evaluator<'_> {
                 }
             }
         }
-        for (at, (one, chosen)) in series.iter_mut().zip(&chosen).enumerate() {
-            self.guard.check_at(at)?;
+        let rows = chosen.chunks(grid.len.max(1));
+        for (at, (one, chosen)) in series.iter_mut().zip(rows).enumerate() {
+            self.guard.check_wide(at, grid.len)?;
             for (index, chosen) in chosen.iter().enumerate() {
                 if !chosen {
                     one.column.clear(index);
@@ -83,11 +92,16 @@ impl Evaluator<'_> {
         if grid.len == 1 {
             // Every series is chosen once.
             let mut series: Vec<Option<Series>> = series.into_iter().map(Some).collect();
-            let ordered = order.into_iter();
-            let ordered = ordered.filter_map(|at| series.get_mut(at).and_then(Option::take));
-            return Ok(Value::Vector(ordered.collect()));
+            let mut ordered = Vec::with_capacity(order.len());
+            for (step, at) in order.into_iter().enumerate() {
+                self.guard.check_at(step)?;
+                ordered.extend(series.get_mut(at).and_then(Option::take));
+            }
+            let_go(series, self.guard)?;
+            return Ok(Value::Vector(ordered));
         }
-        series.retain(|one| !one.column.is_empty());
+        let_go(groups, self.guard)?;
+        retain_present(&mut series, self.guard)?;
         Ok(Value::Vector(series))
     }
 
@@ -138,6 +152,7 @@ fn groups_of(node: &Aggregate, series: &[Series], guard: &Guard) -> Result<Vec<V
             group.push(at);
         }
     }
+    numbers.let_go(guard)?;
     Ok(groups)
 }
 
@@ -150,7 +165,7 @@ fn pick(
     guard: &Guard,
 ) -> Result<Vec<usize>> {
     if op == AggregateOp::LimitRatio {
-        present.retain(|at| {
+        retain(&mut present, guard, |at| {
             let share = series.get(*at).map_or(0.0, |one| share_of(&one.labels));
             let ratio = param.clamp(-1.0, 1.0);
             if ratio >= 0.0 {
@@ -158,7 +173,7 @@ fn pick(
             } else {
                 share >= 1.0 + ratio
             }
-        });
+        })?;
         return Ok(present);
     }
     if param.is_nan() || param < 1.0 {
@@ -280,6 +295,7 @@ impl Kept {
 /// A number from 0 to 1 that is always the same for the same labels, and the same as upstream's:
 /// the hash of all strings, each behind its length.
 fn share_of(labels: &Labels) -> f64 {
+    touch();
     let mut bytes = Vec::new();
     for text in labels.iter().flat_map(|(name, value)| [name, value]) {
         let length = text.len().to_le_bytes();

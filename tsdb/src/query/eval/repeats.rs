@@ -34,9 +34,9 @@ const fn instants(grid: Grid) -> Instants {
 }
 
 /// A value that was kept.
-pub(super) enum Kept {
+pub(super) enum Kept<'k> {
     /// It will be asked for again.
-    Again(Value),
+    Again(&'k Value),
     /// It will not, and is no longer kept.
     Last(Value),
 }
@@ -85,14 +85,14 @@ impl Repeats {
     }
 
     /// The value that is kept.
-    pub(super) fn take(&mut self, number: usize, grid: Grid) -> Option<Kept> {
+    pub(super) fn take(&mut self, number: usize, grid: Grid) -> Option<Kept<'_>> {
         let key = (number, instants(grid));
         let left = self.left.get_mut(number)?;
         *left = left.saturating_sub(1);
         if *left == 0 {
             return self.kept.remove(&key).map(Kept::Last);
         }
-        self.kept.get(&key).cloned().map(Kept::Again)
+        self.kept.get(&key).map(Kept::Again)
     }
 
     /// Whether the value of a part that was just evaluated will be asked for again.
@@ -102,6 +102,11 @@ impl Repeats {
         };
         *left = left.saturating_sub(1);
         *left > 0
+    }
+
+    /// The values that are still kept: nobody asked for them again.
+    pub(super) fn into_kept(self) -> impl Iterator<Item = Value> {
+        self.kept.into_values()
     }
 
     /// Keeps a value.

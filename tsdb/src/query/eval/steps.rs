@@ -12,6 +12,7 @@ use super::range::windows::Part;
 use super::{Evaluator, Grid, Result, Value};
 use crate::query::ast::Expr;
 use crate::query::functions::window::Sample;
+use crate::query::giving_up::let_go;
 
 impl Evaluator<'_> {
     /// The samples of each instant of the grid.
@@ -35,7 +36,8 @@ impl Evaluator<'_> {
                 let Value::Vector(series) = self.select_instants(selector, grid)? else {
                     return Ok(());
                 };
-                for series in &series {
+                for (at, series) in series.iter().enumerate() {
+                    self.guard.check_wide(at, grid.len)?;
                     for (index, count) in counts.iter_mut().enumerate() {
                         *count += match series.column.get(index) {
                             Some(Sample::Float(_)) => 1,
@@ -44,7 +46,7 @@ impl Evaluator<'_> {
                         };
                     }
                 }
-                Ok(())
+                Ok(let_go(series, self.guard)?)
             }
             Expr::Range(_) | Expr::Subquery(_) => self.count_windows(expr, grid, counts),
             Expr::Call(call) => call
@@ -84,6 +86,6 @@ impl Evaluator<'_> {
             }
             Ok(None::<()>)
         })?;
-        Ok(())
+        argument.origin.let_go(self.guard)
     }
 }

@@ -165,6 +165,7 @@ impl Reader {
         let view = self.store.view();
         let width_ms = self.store.options().partition_ms;
         let newest = view.parts.last().map(|part| part.record.partition);
+        let patience = guard.patience();
         let mut counting = Counting::default();
         let mut by_partition: BTreeMap<i64, u64> = BTreeMap::new();
         for part in &view.parts {
@@ -177,9 +178,10 @@ impl Reader {
             if age > 1 {
                 continue;
             }
+            let index = open.index().patient(&patience);
             let mut selected = RoaringBitmap::new();
             for matchers in sets {
-                selected |= select(open.index(), matchers).map_err(failed)?;
+                selected |= select(&index, matchers).map_err(failed)?;
             }
             let mut scan = open.scan();
             while let Some(first) = selected.min() {
@@ -190,10 +192,10 @@ impl Reader {
                 now &= &selected;
                 selected.remove_range(..end);
                 let mut series = Vec::new();
-                let index = open.index();
                 let read = index.labels_of(&now, |number, labels| series.push((number, labels)));
                 read.map_err(failed)?;
-                for (number, labels) in series {
+                for (at, (number, labels)) in series.into_iter().enumerate() {
+                    guard.check_at(at)?;
                     let chunks = scan.chunks(number).map_err(failed)?;
                     let ranges = chunks.iter().map(|header| header.range);
                     let range = ranges.reduce(|all, range| all.union(&range));
@@ -204,13 +206,14 @@ impl Reader {
         for memory in &view.memtables {
             guard.check()?;
             let table = memory.table.read();
-            let index = table.index();
+            let index = table.index(guard)?;
             let mut selected = RoaringBitmap::new();
             for matchers in sets {
                 let found = select(&index, matchers);
                 selected |= found.map_err(|error| self.failed(None, &error))?;
             }
-            for number in selected {
+            for (at, number) in selected.iter().enumerate() {
+                guard.check_at(at)?;
                 if let (Some(labels), Some(columns)) = (index.labels(number), table.columns(number))
                 {
                     counting.add(&labels, true, 1, columns.range());

@@ -24,6 +24,7 @@ impl Reader {
         guard: &Guard,
     ) -> Result<BTreeMap<Labels, Vec<Exemplar>>, SelectError> {
         let mut found: BTreeMap<Labels, Columns> = BTreeMap::new();
+        let patience = guard.patience();
         let mut add = |labels: Labels, exemplars: Vec<Exemplar>, erasures: &[Erasure]| {
             if exemplars.is_empty() {
                 return;
@@ -42,11 +43,13 @@ impl Reader {
             let failed = |error: PartError| self.failed(Some(stored.record.id), &error);
             let part = stored.part().map_err(failed)?;
             let mut series = Vec::new();
-            let selected = select(part.index(), matchers).map_err(failed)?;
+            let index = part.index().patient(&patience);
+            let selected = select(&index, matchers).map_err(failed)?;
             let note = |number, labels| series.push((number, labels));
-            part.index().labels_of(&selected, note).map_err(failed)?;
+            index.labels_of(&selected, note).map_err(failed)?;
             let mut scan = part.scan();
-            for (number, labels) in series {
+            for (at, (number, labels)) in series.into_iter().enumerate() {
+                guard.check_at(at)?;
                 let exemplars = scan.exemplars(number, range).map_err(failed)?;
                 add(labels, exemplars, &stored.erasures);
             }
@@ -54,8 +57,10 @@ impl Reader {
         for memory in &view.memtables {
             guard.check()?;
             let table = memory.table.read();
-            let index = table.index();
-            for number in select(&index, matchers).map_err(|error| self.failed(None, &error))? {
+            let index = table.index(guard)?;
+            let selected = select(&index, matchers).map_err(|error| self.failed(None, &error))?;
+            for (at, number) in selected.iter().enumerate() {
+                guard.check_at(at)?;
                 let exemplars = table.exemplars(number, range);
                 if let (false, Some(labels)) = (exemplars.is_empty(), index.labels(number)) {
                     add(labels, exemplars, &[]);

@@ -18,9 +18,11 @@ use model::matcher::Matcher;
 use model::time::TimeRange;
 use roaring::RoaringBitmap;
 use storage::index::LabelIndex;
+use storage::index::reader::IndexReader;
 use storage::index::select::{label_names, select};
 use storage::index::values::{Listed, Values, merge};
 use storage::part::PartError;
+use storage::patience::Patience;
 use storage::store::view::{StoredPart, View};
 
 use super::Reader;
@@ -65,12 +67,14 @@ impl Reader {
     ) -> Result<BTreeSet<String>, SelectError> {
         let view = self.store.view();
         let parts = parts_of(&view, query.range);
+        let patience = guard.patience();
         let found = shared_out(&parts, |parts| {
             let mut names = BTreeSet::new();
             for part in parts {
                 for matchers in query.sets() {
                     guard.check()?;
-                    let found = names_of(part, matchers);
+                    let found = index_of(part, &patience)
+                        .and_then(|index| names_of(part, &index, matchers));
                     names.extend(found.map_err(|e| self.failed(Some(part.record.id), &e))?);
                 }
             }
@@ -79,7 +83,7 @@ impl Reader {
         let mut names: BTreeSet<String> = found.into_iter().flatten().collect();
         for memory in &view.memtables {
             let table = memory.table.read();
-            let index = table.index();
+            let index = table.index(guard)?;
             for matchers in query.sets() {
                 guard.check()?;
                 let found = label_names(&index, matchers, &mut names);
@@ -101,14 +105,20 @@ impl Reader {
         let most = limit.unwrap_or(usize::MAX).saturating_add(1);
         let view = self.store.view();
         let parts = parts_of(&view, query.range);
+        let patience = guard.patience();
         let mut lists = shared_out(&parts, |parts| {
+            let mut indexes = Vec::new();
+            for part in parts {
+                let failed = |error| self.failed(Some(part.record.id), &error);
+                indexes.push((part, index_of(part, &patience).map_err(failed)?));
+            }
             let mut sources = Vec::new();
             let mut ids = Vec::new();
-            for part in parts {
+            for (part, index) in &indexes {
                 for matchers in query.sets() {
                     guard.check()?;
                     let failed = |error| self.failed(Some(part.record.id), &error);
-                    sources.push(values_of(part, name, matchers).map_err(failed)?);
+                    sources.push(values_of(part, index, name, matchers).map_err(failed)?);
                     ids.push(part.record.id);
                 }
             }
@@ -117,7 +127,7 @@ impl Reader {
         })?;
         for memory in &view.memtables {
             let table = memory.table.read();
-            let index = table.index();
+            let index = table.index(guard)?;
             for matchers in query.sets() {
                 guard.check()?;
                 let found = index.label_values(name, matchers);
@@ -127,6 +137,7 @@ impl Reader {
                 while values.len() < most
                     && let Some(value) = found.next().map_err(|e| self.failed(None, &e))?
                 {
+                    guard.check_at(values.len())?;
                     guard.memory.take(value.len() + LISTED_BYTES)?;
                     values.push(value.to_owned());
                 }
@@ -159,6 +170,7 @@ impl Reader {
             series: BTreeSet::new(),
         };
         let view = self.store.view();
+        let patience = guard.patience();
         for part in view.parts_in(query.range) {
             for matchers in query.matchers {
                 guard.check()?;
@@ -177,11 +189,10 @@ impl Reader {
                         Err(_) => ControlFlow::Break(()),
                     }
                 };
-                part.part()
-                    .and_then(|metrics| {
-                        let index = metrics.index();
-                        let mut found = select(index, matchers)?;
-                        if let Some(gone) = gone(part, index)? {
+                index_of(part, &patience)
+                    .and_then(|index| {
+                        let mut found = select(&index, matchers)?;
+                        if let Some(gone) = gone(part, &index)? {
                             found -= gone;
                         }
                         index.labels_until(&found, visit)
@@ -192,11 +203,12 @@ impl Reader {
         }
         for memory in &view.memtables {
             let table = memory.table.read();
-            let index = table.index();
+            let index = table.index(guard)?;
             for matchers in query.matchers {
                 guard.check()?;
                 let found = select(&index, matchers).map_err(|error| self.failed(None, &error))?;
-                for number in found {
+                for (at, number) in found.iter().enumerate() {
+                    guard.check_at(at)?;
                     if table.holds(number)
                         && let Some(labels) = index.labels(number)
                     {
@@ -264,8 +276,16 @@ fn gone(
     Ok(gone.filter(|gone| !gone.is_empty()))
 }
 
-fn names_of(part: &StoredPart<Metrics>, matchers: &[Matcher]) -> Result<Vec<String>, PartError> {
-    let index = part.part()?.index();
+/// The index of a part, for as long as somebody waits.
+fn index_of(part: &StoredPart<Metrics>, patience: &Patience) -> Result<IndexReader, PartError> {
+    Ok(part.part()?.index().patient(patience))
+}
+
+fn names_of(
+    part: &StoredPart<Metrics>,
+    index: &IndexReader,
+    matchers: &[Matcher],
+) -> Result<Vec<String>, PartError> {
     match gone(part, index)? {
         None => index.label_names_of(matchers),
         Some(gone) => index.label_names_among(&(select(index, matchers)? - gone)),
@@ -273,11 +293,11 @@ fn names_of(part: &StoredPart<Metrics>, matchers: &[Matcher]) -> Result<Vec<Stri
 }
 
 fn values_of<'a>(
-    part: &'a StoredPart<Metrics>,
+    part: &StoredPart<Metrics>,
+    index: &'a IndexReader,
     name: &'a str,
     matchers: &[Matcher],
 ) -> Result<Box<dyn Values + 'a>, PartError> {
-    let index = part.part()?.index();
     match gone(part, index)? {
         None => index.label_values(name, matchers),
         Some(gone) => index.label_values_among(name, &(select(index, matchers)? - gone)),

@@ -25,6 +25,7 @@ use storage::table::Erasure;
 
 use super::Reader;
 use super::row::Row;
+use crate::query::order::sort_by;
 use crate::query::{Bounds, Guard, ReadSeries, Samples, SelectError, Selection, Source};
 use crate::store::Metrics;
 use crate::store::chunk::ChunkKind;
@@ -69,14 +70,15 @@ impl Source for Reader {
     ) -> Result<Arc<dyn Selection>, SelectError> {
         let reading = self.store.reading();
         let view = self.store.view();
+        let patience = guard.patience();
         let mut found: Vec<(Labels, Place)> = Vec::new();
         let mut parts = Vec::new();
         for (source, stored) in (0..).zip(view.parts_in(range)) {
             guard.check()?;
             let failed = |error: PartError| self.failed(Some(stored.record.id), &error);
             let part = stored.part().map_err(failed)?;
-            let index = part.index();
-            let series = select(index, matchers).map_err(failed)?;
+            let index = part.index().patient(&patience);
+            let series = select(&index, matchers).map_err(failed)?;
             guard.allow_series(usize::try_from(series.len()).unwrap_or(usize::MAX))?;
             let mut refused = Ok(());
             let note = |number, labels| {
@@ -99,21 +101,22 @@ impl Source for Reader {
         for (source, memory) in (parts.len() as u32..).zip(&memtables) {
             guard.check()?;
             let table = memory.table.read();
-            let index = table.index();
+            let index = table.index(guard)?;
             let series = select(&index, matchers).map_err(|error| self.failed(None, &error))?;
             guard.allow_series(usize::try_from(series.len()).unwrap_or(usize::MAX))?;
-            for number in series {
+            for (at, number) in series.iter().enumerate() {
+                guard.check_at(at)?;
                 if table.holds(number)
                     && let Some(labels) = index.labels(number)
                 {
-                    take(&labels, guard, found.len())?;
+                    guard.memory.take(ENTRY_BYTES + labels.as_encoded().len())?;
                     found.push((labels, (source, number)));
                 }
             }
         }
         // Stable, so that the places of a series stay in the order of writing; and a merge of what
         // is sorted already.
-        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        sort_by(&mut found, guard, |(a, _), (b, _)| a.cmp(b))?;
         let mut selection = ViewSelection {
             reader: self.clone(),
             _reading: reading,
@@ -125,7 +128,8 @@ impl Source for Reader {
             places: Vec::with_capacity(found.len()),
             ends: Vec::new(),
         };
-        for (labels, place) in found {
+        for (at, (labels, place)) in found.into_iter().enumerate() {
+            guard.check_at(at)?;
             if selection.labels.last() != Some(&labels) {
                 selection.labels.push(labels);
                 selection.ends.push(selection.places.len());

@@ -1,8 +1,11 @@
 //! Label pairs to series: the index of what is in memory.
 //!
-//! Writers do not keep it up; a query does, for the series that came since the last one.
+//! Writers do not keep it up; a query does, for the series that came since the last one. After a start these
+//! are all, so it asks on the way whether somebody still waits; what is done by then stays, but for an order
+//! of values that is not whole yet.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use model::labels::Labels;
 use parking_lot::RwLockReadGuard;
@@ -10,10 +13,19 @@ use roaring::RoaringBitmap;
 use storage::index::runs::Runs;
 use storage::index::{LabelIndex, SeriesRef, VisitValue};
 use storage::part::PartError;
+use storage::patience::Patience;
 
 use super::pairs::{PairNumber, Pairs};
 use super::{Registry, Shared};
 use crate::ingest::named::Fingerprints;
+use crate::query::order::sort_by;
+use crate::query::{Guard, Interrupted};
+
+/// How long a lock is waited for before it is asked whether somebody still waits.
+const LOCK_WAIT: Duration = Duration::from_millis(10);
+/// Values that are shown between two such questions, and how much of their postings is as long as one.
+const STEPS_PER_CHECK: usize = 1024;
+const WORDS_PER_STEP: usize = 16;
 
 /// Postings of the series `0..indexed`.
 #[derive(Debug, Default)]
@@ -50,6 +62,15 @@ impl Posting {
         }
     }
 
+    /// How long the list of its series is.
+    fn words(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(_) => 1,
+            Self::Many(runs) => runs.words(),
+        }
+    }
+
     fn to_bitmap(&self) -> RoaringBitmap {
         match self {
             Self::None => RoaringBitmap::new(),
@@ -60,29 +81,38 @@ impl Posting {
 }
 
 impl Postings {
-    fn catch_up(&mut self, registry: &Registry) {
+    fn catch_up(&mut self, registry: &Registry, guard: &Guard) -> Result<(), Interrupted> {
         let known = self.series.len() as PairNumber;
         let mut grown: BTreeMap<&str, Vec<PairNumber>> = BTreeMap::new();
         for pair in known..registry.pairs.len() {
+            guard.check_at(pair as usize)?;
             let (name, _) = registry.pairs.parts_of(pair);
             grown.entry(name).or_default().push(pair);
         }
-        for (name, new) in grown {
-            let pairs = self.names.entry(name.into()).or_default();
-            pairs.extend(new);
+        for (name, new) in &mut grown {
+            let known = self.names.get(*name).map(Vec::as_slice);
+            let mut pairs = known.unwrap_or_default().to_vec();
+            pairs.append(new);
             // Two runs, of which the first is in order: this finds and merges them.
-            pairs.sort_by(|a, b| registry.pairs.compare(*a, *b));
+            sort_by(&mut pairs, guard, |a, b| registry.pairs.compare(*a, *b))?;
+            *new = pairs;
+        }
+        // From here on the pairs are known.
+        for (name, pairs) in grown {
+            self.names.insert(name.into(), pairs);
         }
         self.series
             .resize_with(registry.pairs.len() as usize, Posting::default);
         for series in self.indexed..registry.len() {
+            guard.check_at(series as usize)?;
             for pair in registry.pairs_of(series) {
                 if let Some(posting) = self.series.get_mut(*pair as usize) {
                     posting.push(series);
                 }
             }
+            self.indexed = series + 1;
         }
-        self.indexed = registry.len();
+        Ok(())
     }
 
     fn of(&self, pair: PairNumber) -> RoaringBitmap {
@@ -93,18 +123,28 @@ impl Postings {
 
 impl Shared {
     /// The index of the series that there are now.
-    pub(in crate::store) fn index(&self) -> RegistryIndex<'_> {
+    pub(in crate::store) fn index(&self, guard: &Guard) -> Result<RegistryIndex<'_>, Interrupted> {
         let registry = self.read();
-        let postings = self.postings.read_recursive();
-        let is_behind = postings.indexed < registry.len();
-        drop(postings);
-        if is_behind {
-            let mut postings = self.postings.write();
-            postings.catch_up(&registry);
+        loop {
+            guard.check()?;
+            // Another query may be at it, for long.
+            let Some(postings) = self.postings.try_read_recursive_for(LOCK_WAIT) else {
+                continue;
+            };
+            if postings.indexed >= registry.len() {
+                // The registry is held, so nothing is added.
+                let patience = guard.patience();
+                return Ok(RegistryIndex {
+                    registry,
+                    postings,
+                    patience,
+                });
+            }
+            drop(postings);
+            if let Some(mut postings) = self.postings.try_write_for(LOCK_WAIT) {
+                postings.catch_up(&registry, guard)?;
+            }
         }
-        // The registry is held, so nothing is added in between.
-        let postings = self.postings.read_recursive();
-        RegistryIndex { registry, postings }
     }
 }
 
@@ -113,6 +153,7 @@ impl Shared {
 pub struct RegistryIndex<'a> {
     registry: RwLockReadGuard<'a, Registry>,
     postings: RwLockReadGuard<'a, Postings>,
+    patience: Patience,
 }
 
 impl RegistryIndex<'_> {
@@ -154,12 +195,22 @@ impl LabelIndex for RegistryIndex<'_> {
         };
         let value_of = |pair: PairNumber| self.pairs().parts_of(pair).1;
         let start = pairs.partition_point(|pair| value_of(*pair) < prefix);
+        let mut unasked = 0_usize;
         for pair in pairs.get(start..).unwrap_or_default() {
             let value = value_of(*pair);
             if !value.starts_with(prefix) {
                 break;
             }
-            visit(value, &mut || Ok(self.postings.of(*pair)))?;
+            unasked += 1;
+            visit(value, &mut || {
+                let posting = self.postings.series.get(*pair as usize);
+                unasked += posting.map_or(0, Posting::words) / WORDS_PER_STEP;
+                Ok(self.postings.of(*pair))
+            })?;
+            if unasked >= STEPS_PER_CHECK {
+                unasked = 0;
+                self.patience.check()?;
+            }
         }
         Ok(())
     }

@@ -22,6 +22,9 @@ use crate::query::source::Samples;
 /// milliseconds of work.
 const UNASKED_SAMPLES_MAX: usize = 1 << 16;
 
+/// As many floats as a histogram takes to look at.
+const HISTOGRAM_SAMPLES: usize = 16;
+
 /// The samples of a series between two instants.
 pub(in crate::query::eval) struct Part<'a> {
     pub times: &'a [i64],
@@ -122,7 +125,7 @@ impl Windows<'_, '_> {
                 continue;
             }
             worker.allow(part.len())?;
-            unasked += part.len();
+            unasked += part.times.len() + HISTOGRAM_SAMPLES * part.histograms.len();
             if unasked >= UNASKED_SAMPLES_MAX {
                 unasked = 0;
                 worker.check()?;

@@ -2,17 +2,18 @@
 //!
 //! A million series take seconds to sort by their labels, and a comparison cannot end a sort of the standard
 //! library. So places are sorted in runs, the runs are merged, and between both it is asked whether anybody
-//! still waits. Few items are one run and are sorted as they lie. The order is stable.
+//! still waits. Few items are one run and are sorted as they lie. What is in order already is not merged.
+//! The order is stable.
 
 use std::cmp::Ordering;
 
-use crate::query::source::{Guard, Interrupted};
+use super::source::{Guard, Interrupted};
 
-/// Items that are sorted without asking: some milliseconds, by labels.
-const RUN_ITEMS: usize = 8192;
+/// Items that are sorted without asking: some milliseconds, by labels. Tests have runs to merge sooner.
+const RUN_ITEMS: usize = if cfg!(test) { 128 } else { 2048 };
 
-/// Sorts items, as `sort_by` of a slice does. Where it is interrupted their order is as it was.
-pub(in crate::query) fn sort_by<T>(
+/// Sorts items, as `sort_by` of a slice does. Where it is interrupted they are worth nothing.
+pub(crate) fn sort_by<T>(
     items: &mut Vec<T>,
     guard: &Guard,
     compare: impl Fn(&T, &T) -> Ordering,
@@ -36,6 +37,13 @@ pub(in crate::query) fn sort_by<T>(
         merged.clear();
         for pair in order.chunks(2 * width) {
             let (mut left, mut right) = pair.split_at(width.min(pair.len()));
+            if let (Some(last), Some(first)) = (left.last(), right.first())
+                && compare_at(first, last).is_ge()
+            {
+                guard.check()?;
+                merged.extend_from_slice(pair);
+                continue;
+            }
             while let ([first, left_rest @ ..], [second, right_rest @ ..]) = (left, right) {
                 guard.check_at(merged.len())?;
                 if compare_at(second, first).is_lt() {
@@ -52,9 +60,15 @@ pub(in crate::query) fn sort_by<T>(
         std::mem::swap(&mut order, &mut merged);
         width *= 2;
     }
+    if order.is_sorted() {
+        return Ok(());
+    }
     let mut taken: Vec<Option<T>> = std::mem::take(items).into_iter().map(Some).collect();
-    let sorted = order.into_iter();
-    items.extend(sorted.filter_map(|at| taken.get_mut(at).and_then(Option::take)));
+    items.reserve_exact(taken.len());
+    for (step, at) in order.into_iter().enumerate() {
+        guard.check_at(step)?;
+        items.extend(taken.get_mut(at).and_then(Option::take));
+    }
     Ok(())
 }
 
@@ -82,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_sort_leaves_what_there_was() {
+    fn a_sort_can_be_interrupted() {
         let cancel = Arc::new(AtomicBool::new(false));
         let guard = Guard {
             cancel: Some(Arc::clone(&cancel)),
@@ -94,6 +108,5 @@ mod tests {
             a.cmp(b)
         });
         assert_eq!(done, Err(Interrupted::Canceled));
-        assert!(sorted == items(5 * RUN_ITEMS));
     }
 }
