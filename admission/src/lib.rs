@@ -15,6 +15,7 @@
 //! - [`pod_security`]: levels, versions, and the labels that choose them
 //! - [`bundle`]: the Rego in force, compiled once, swapped whole
 //! - [`network_policy`]: who may reach whom, and what a change does to it
+//! - [`rego`]: Rego that was written for OPA, read and evaluated as OPA does
 //! - [`evaluate`]: from a review to a verdict
 //! - [`verdict`]: what is decided, and how it is told
 //! - [`check`]: the same rules over manifests, on the command line
@@ -39,6 +40,8 @@ pub mod pod_security;
 pub mod bundle;
 
 pub mod network_policy;
+
+pub mod rego;
 
 pub mod evaluate;
 

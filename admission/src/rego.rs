@@ -1,0 +1,100 @@
+//! Rego that other people wrote, meant for OPA, run by regorus.
+//!
+//! A template was tested with OPA and decides about clusters, so here it must decide as it does
+//! there. Where regorus reads or evaluates the language otherwise, the text is mended before it
+//! is loaded ([`source`] for what its parser would read otherwise, [`normalise`] for what it would
+//! evaluate otherwise), or a builtin is replaced by one of ours ([`builtins`]); what neither can
+//! mend is refused at load with its line ([`check`]). A [`Program`] is the result: it answers one
+//! rule, within a time limit.
+//!
+//! In OPA a builtin that fails makes its expression undefined, and a template relies on that;
+//! here it does the same, but what was swallowed is told beside the answer. An error that OPA
+//! does not swallow, as two values of one rule, is an error of the evaluation.
+//!
+//! Lines are kept: whatever is inserted is inserted within a line, so that an error names the
+//! line of the text as its author knows it.
+
+pub mod builtins;
+pub mod check;
+mod extent;
+pub mod names;
+pub mod normalise;
+pub mod program;
+pub mod source;
+mod walk;
+
+pub use program::{Answer, Program, ProgramError};
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use regorus::PolicyLengthConfig;
+
+/// Which edition of the language a module is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edition {
+    /// Before OPA 1.0: rules without `if` and `contains`.
+    V0,
+    /// Since OPA 1.0.
+    V1,
+}
+
+/// A module as its author wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// What errors call it.
+    pub name: String,
+    /// What it says.
+    pub rego: String,
+    /// How to read it.
+    pub edition: Edition,
+}
+
+/// Why a module is refused. `name` is the module, `line` counts from 1; 0 where regorus names none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}:{line}: {problem}")]
+pub struct Refusal {
+    /// The module.
+    pub name: String,
+    /// The line.
+    pub line: u32,
+    /// What is wrong, and what to do.
+    pub problem: String,
+}
+
+impl Refusal {
+    /// From what regorus says: ` --> NAME:LINE:COLUMN`, the source, `error: WHAT`.
+    pub(crate) fn from_regorus(name: &str, error: &dyn std::fmt::Display) -> Self {
+        let text = error.to_string();
+        let line = text
+            .split("--> ")
+            .nth(1)
+            .and_then(|rest| rest.lines().next())
+            .and_then(|place| place.rsplit(':').nth(1))
+            .and_then(|line| line.parse().ok());
+        Refusal {
+            name: name.to_string(),
+            line: line.unwrap_or(0),
+            problem: message(&text),
+        }
+    }
+}
+
+/// The last word of a regorus error, without the source it quotes.
+pub(crate) fn message(text: &str) -> String {
+    let problem = text
+        .lines()
+        .rev()
+        .find_map(|line| line.split_once("error: "))
+        .map_or(text, |(_, problem)| problem);
+    problem.trim().replace('\n', " ")
+}
+
+/// Lines grow by what is inserted, and what people write is wider than regorus expects.
+const LENGTHS: PolicyLengthConfig = PolicyLengthConfig {
+    max_col: NonZeroU32::new(1 << 16).unwrap(),
+    max_file_bytes: NonZeroUsize::new(4 << 20).unwrap(),
+    max_lines: NonZeroUsize::new(50_000).unwrap(),
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! The builtins templates may call: regorus' own, and ours in the place of those that it lacks or
+//! that answer otherwise than OPA's.
+//!
+//! Ours take values and give one; an argument they cannot use makes the call undefined, as in
+//! OPA, and is remembered by the thread ([`swallowed`]) so that the answer can tell. What they build
+//! is bounded, for their arguments are what users send.
+
+mod arithmetic;
+mod casts;
+mod format;
+mod networks;
+mod patterns;
+mod verbs;
+
+pub use patterns::compile as compile_pattern;
+
+use std::cell::RefCell;
+
+use regorus::{Engine, Value};
+
+/// A builtin of ours.
+struct Builtin {
+    name: &'static str,
+    arity: u8,
+    run: fn(&[Value]) -> Result<Value, String>,
+}
+
+/// No array that a builtin of ours makes is longer.
+const ITEMS_MAX: usize = 1 << 17;
+
+/// No text that a builtin of ours makes is longer.
+const TEXT_BYTES_MAX: usize = 1 << 22;
+
+thread_local! {
+    static SWALLOWED: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// The first error that a builtin of ours swallowed since this was last asked.
+pub(super) fn swallowed() -> Option<String> {
+    SWALLOWED.with_borrow_mut(Option::take)
+}
+
+fn all() -> impl Iterator<Item = &'static Builtin> {
+    [
+        arithmetic::BUILTINS,
+        casts::BUILTINS,
+        format::BUILTINS,
+        networks::BUILTINS,
+        patterns::BUILTINS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// How many arguments a builtin takes; None where there is no such builtin.
+pub fn arity(name: &str) -> Option<usize> {
+    if refused(name).is_some() {
+        return None;
+    }
+    if let Some(builtin) = all().find(|builtin| builtin.name == name) {
+        return Some(usize::from(builtin.arity));
+    }
+    regorus::unstable::BUILTINS
+        .get(name)
+        .map(|builtin| usize::from(builtin.1))
+}
+
+/// Why a builtin of OPA's may not be called, where it may not.
+pub fn refused(name: &str) -> Option<String> {
+    let why = match name {
+        "http.send" | "net.lookup_ip_addr" => {
+            "asks the network, which a review must not wait for: give the data as inventory"
+        }
+        "external_data" => {
+            "asks external data providers, which are not supported: give the data as inventory"
+        }
+        "rego.parse_module" | "rego.metadata.rule" | "rego.metadata.chain" => {
+            "reads policies as data, which is not supported: pass what it needs as parameters"
+        }
+        "test.sleep" => "only waits: leave it out",
+        _ if name.starts_with("io.jwt.")
+            || name.starts_with("crypto.") && name != "crypto.sha256"
+            || name.starts_with("graphql.")
+            || name.starts_with("providers.")
+            || name.starts_with("json.match_schema")
+            || name.starts_with("json.verify_schema")
+            || name == "strings.render_template" =>
+        {
+            "is a builtin of OPA that is not supported here: write the rule without it"
+        }
+        _ if name.starts_with("azure.") || name.starts_with("__builtin") => {
+            "is no builtin of OPA: write the rule without it"
+        }
+        _ => return None,
+    };
+    Some(format!("{name} {why}"))
+}
+
+/// Puts ours into an engine, before those of regorus.
+pub(super) fn install(engine: &mut Engine) -> Result<(), String> {
+    for builtin in all() {
+        let run = builtin.run;
+        let name = builtin.name;
+        let extension = move |arguments: Vec<Value>| {
+            Ok(run(&arguments).unwrap_or_else(|problem| {
+                SWALLOWED.with_borrow_mut(|first| {
+                    first.get_or_insert_with(|| format!("{name}: {problem}"));
+                });
+                Value::Undefined
+            }))
+        };
+        engine
+            .add_extension(name.to_string(), builtin.arity, Box::new(extension))
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// The arguments, as many as the builtin takes.
+fn arguments<const N: usize>(arguments: &[Value]) -> Result<&[Value; N], String> {
+    arguments
+        .try_into()
+        .map_err(|_| format!("takes {N} arguments, not {}", arguments.len()))
+}
+
+fn text(value: &Value) -> Result<&str, String> {
+    match value {
+        Value::String(text) => Ok(text),
+        other => Err(format!("expected a string, got {}", kind(other))),
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Set(_) => "set",
+        Value::Object(_) => "object",
+        Value::Undefined => "undefined",
+    }
+}
+
+/// The elements of an array or a set.
+fn elements(value: &Value) -> Result<Vec<&Value>, String> {
+    match value {
+        Value::Array(items) => Ok(items.iter().collect()),
+        Value::Set(items) => Ok(items.iter().collect()),
+        other => Err(format!("expected an array or set, got {}", kind(other))),
+    }
+}

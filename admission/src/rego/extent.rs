@@ -1,0 +1,81 @@
+//! Where an expression stands in the text: regorus' spans leave out quotes, and now and then a
+//! bracket or a parenthesis.
+
+use regorus::unstable::Expr;
+
+use super::walk::{Child, children};
+
+/// Where an expression begins and ends, quotes and closing parentheses included.
+pub(super) fn bounds(text: &str, expr: &Expr) -> (usize, usize) {
+    let span = expr.span();
+    let (mut start, mut end) = (span.start as usize, span.end as usize);
+    if matches!(expr, Expr::String { .. } | Expr::RawString { .. }) {
+        return (start.saturating_sub(1), end + 1);
+    }
+    for child in children(expr) {
+        if let Child::Expr(child) = child {
+            let (child_start, child_end) = bounds(text, child);
+            start = start.min(child_start);
+            end = end.max(child_end);
+        }
+    }
+    let brackets = match expr {
+        Expr::Array { .. } | Expr::ArrayCompr { .. } => Some(('[', ']')),
+        Expr::Set { .. }
+        | Expr::Object { .. }
+        | Expr::SetCompr { .. }
+        | Expr::ObjectCompr { .. } => Some(('{', '}')),
+        _ => None,
+    };
+    // regorus begins some of them after their bracket.
+    if let Some((open, close)) = brackets {
+        let before = text.get(..start).unwrap_or_default();
+        let inside = text.get(start..end).unwrap_or_default();
+        if !inside.starts_with(open) && !inside.starts_with("set(") {
+            start = before.rfind(open).unwrap_or(start);
+        }
+        if !inside.ends_with(close) && !inside.starts_with("set(") {
+            let after = text.get(end..).unwrap_or_default();
+            end += after.find(close).map_or(0, |at| at + 1);
+        }
+    }
+    for _ in 0..64 {
+        let (open, close) = depth(text.get(start..end).unwrap_or_default());
+        if open == 0 && close == 0 {
+            break;
+        }
+        if close > 0 {
+            let Some(at) = text.get(..start).and_then(|text| text.rfind('(')) else {
+                break;
+            };
+            start = at;
+        } else {
+            let rest = text.get(end..).unwrap_or_default();
+            let Some(at) = rest.find(')') else { break };
+            end += at + 1;
+        }
+    }
+    (start, end)
+}
+
+/// How many parentheses are left open, and how many closed that were not open; strings aside.
+fn depth(text: &str) -> (usize, usize) {
+    let (mut open, mut close) = (0_usize, 0_usize);
+    let mut quote = None;
+    let mut escaped = false;
+    for c in text.chars() {
+        match quote {
+            Some('"') if escaped => escaped = false,
+            Some('"') if c == '\\' => escaped = true,
+            Some(q) if c == q => quote = None,
+            None if c == '"' || c == '`' => quote = Some(c),
+            None if c == '(' => open += 1,
+            None if c == ')' => match open.checked_sub(1) {
+                Some(less) => open = less,
+                None => close += 1,
+            },
+            _ => {}
+        }
+    }
+    (open, close)
+}

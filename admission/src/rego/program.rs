@@ -1,0 +1,261 @@
+//! A module with its libraries, mended, checked, compiled, and asked for one rule.
+//!
+//! Two engines stand behind a program. The first takes a builtin's error for an error. Where one
+//! occurs, the second is asked, which makes the call undefined as OPA does: its answer counts, and
+//! the error is told beside it. So an evaluation in which nothing fails runs once, and one in which
+//! something does never hides it.
+//!
+//! A prepared engine is cloned for each question: the clone shares the compiled rules, and takes
+//! its own input and time limit.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use regorus::unstable::{Module, Parser};
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, Source, Value};
+
+use super::check::{Needs, check, check_needs};
+use super::names::{Functions, Names, package_of, rule_name};
+use super::normalise::normalise;
+use super::{Edition, LENGTHS, Refusal, Text, builtins, message, source};
+
+/// How many steps the interpreter takes between two looks at the clock.
+const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
+
+/// A rule that can be asked.
+pub struct Program {
+    rule: String,
+    strict: Engine,
+    lenient: Engine,
+    with_data: Mutex<Option<WithData>>,
+    asks_data: bool,
+}
+
+/// Engines that hold a document, kept for as long as it is the same.
+struct WithData {
+    data: Arc<Value>,
+    strict: Engine,
+    lenient: Engine,
+}
+
+/// What a rule answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Its value; undefined where it has none.
+    pub value: Value,
+    /// The first error of a builtin, which made its expression undefined.
+    pub swallowed: Option<String>,
+    /// What the program printed.
+    pub printed: Vec<String>,
+}
+
+/// Why a rule gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProgramError {
+    /// It ran out of time.
+    #[error("the evaluation took longer than {} ms", .0.as_millis())]
+    Time(Duration),
+    /// It cannot be evaluated for this input.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program")
+            .field("rule", &self.rule)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Program {
+    /// Compiles `entry` with `libraries`; `rule` is the rule of `entry` to be asked, `roots` the
+    /// documents below `data` that modules may use.
+    pub fn new(
+        entry: &Text,
+        libraries: &[Text],
+        rule: &str,
+        roots: &[&str],
+    ) -> Result<Self, Refusal> {
+        let mut parsed = Vec::new();
+        let mut functions = Functions::default();
+        for text in std::iter::once(entry).chain(libraries) {
+            let mended = source::mend(text)?;
+            let module = parse(text, &mended)?;
+            functions.add(&module);
+            parsed.push((text, mended, module));
+        }
+        let mut needs = Needs::new();
+        let mut strict = Engine::new();
+        strict.set_policy_length_config(LENGTHS);
+        strict.set_gather_prints(true);
+        builtins::install(&mut strict).map_err(|problem| refusal(entry, problem))?;
+        let mut asks_data = false;
+        for (text, mended, module) in &parsed {
+            let names = Names::new(module, &functions);
+            check(module, &text.name, &names, roots, &mut needs)?;
+            let normal = normalise(module, mended, &text.name, &names)?;
+            asks_data |= normal.contains("data.") || normal.contains("data[");
+            strict.set_rego_v0(text.edition == Edition::V0);
+            strict
+                .add_policy(text.name.clone(), normal)
+                .map_err(|error| Refusal::from_regorus(&text.name, &error))?;
+        }
+        check_needs(&needs, &entry.name)?;
+        let entry_module = parsed.first().map(|(_, _, module)| module);
+        let package = entry_module.map(package_of).unwrap_or_default();
+        let declared = entry_module.is_some_and(|module| {
+            let mut names = module.policy.iter().filter_map(|rule| rule_name(rule));
+            names.any(|name| name == rule)
+        });
+        if !declared {
+            return Err(refusal(
+                entry,
+                format!("the module holds no rule {rule}, which is what is asked"),
+            ));
+        }
+        let rule = format!("{package}.{rule}");
+        let mut lenient = strict.clone();
+        strict.set_strict_builtin_errors(true);
+        lenient.set_strict_builtin_errors(false);
+        for engine in [&mut strict, &mut lenient] {
+            engine
+                .compile_with_entrypoint(&rule.as_str().into())
+                .map_err(|error| Refusal::from_regorus(&entry.name, &error))?;
+            // The first question prepares an engine, and its clones are prepared then too. There
+            // is no input yet, so its answer is of no interest.
+            set_limit(engine, Duration::from_secs(1));
+            engine.set_input(Value::new_object());
+            let _ = engine.eval_rule(rule.clone());
+        }
+        builtins::swallowed();
+        Ok(Program {
+            rule,
+            strict,
+            lenient,
+            with_data: Mutex::new(None),
+            asks_data,
+        })
+    }
+
+    /// Asks the rule about `input`, for no longer than `limit`. `data` is what stands below `data`.
+    pub fn ask(
+        &self,
+        input: &Value,
+        data: &Arc<Value>,
+        limit: Duration,
+    ) -> Result<Answer, ProgramError> {
+        let begun = Instant::now();
+        let (strict, lenient) = self.engines(data)?;
+        builtins::swallowed();
+        let first = self.run(strict, input, limit);
+        let ours = builtins::swallowed();
+        match first {
+            Ok(mut answer) => {
+                answer.swallowed = ours;
+                Ok(answer)
+            }
+            Err(ProgramError::Failed(problem)) => {
+                let left = limit.saturating_sub(begun.elapsed());
+                let mut answer = self.run(lenient, input, left)?;
+                builtins::swallowed();
+                answer.swallowed = Some(ours.unwrap_or(problem));
+                Ok(answer)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Clones of both engines with the document in them.
+    fn engines(&self, data: &Arc<Value>) -> Result<(Engine, Engine), ProgramError> {
+        if !self.asks_data {
+            return Ok((self.strict.clone(), self.lenient.clone()));
+        }
+        let mut kept = self.with_data.lock();
+        if let Some(kept) = kept.as_ref().filter(|kept| Arc::ptr_eq(&kept.data, data)) {
+            return Ok((kept.strict.clone(), kept.lenient.clone()));
+        }
+        let with_data = |engine: &Engine| {
+            let mut engine = engine.clone();
+            engine.add_data(data.as_ref().clone()).map_err(failed)?;
+            engine.set_input(Value::new_object());
+            set_limit(&mut engine, Duration::from_secs(1));
+            let _ = engine.eval_rule(self.rule.clone());
+            Ok(engine)
+        };
+        let made = WithData {
+            data: data.clone(),
+            strict: with_data(&self.strict)?,
+            lenient: with_data(&self.lenient)?,
+        };
+        let clones = (made.strict.clone(), made.lenient.clone());
+        *kept = Some(made);
+        Ok(clones)
+    }
+
+    fn run(
+        &self,
+        mut engine: Engine,
+        input: &Value,
+        limit: Duration,
+    ) -> Result<Answer, ProgramError> {
+        set_limit(&mut engine, limit);
+        engine.set_input(input.clone());
+        let value = engine
+            .eval_rule(self.rule.clone())
+            .map_err(|error| match error.downcast_ref::<regorus::LimitError>() {
+                Some(_) => ProgramError::Time(limit),
+                None => failed(error),
+            })?;
+        Ok(Answer {
+            value,
+            swallowed: None,
+            printed: engine.take_prints().unwrap_or_default(),
+        })
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> ProgramError {
+    let text = error.to_string();
+    if text.contains("time limit") || text.contains("execution exceeded") {
+        return ProgramError::Time(Duration::ZERO);
+    }
+    let line = text
+        .split("--> ")
+        .nth(1)
+        .and_then(|rest| rest.lines().next());
+    match line {
+        Some(place) => ProgramError::Failed(format!("{}: {}", place.trim(), message(&text))),
+        None => ProgramError::Failed(message(&text)),
+    }
+}
+
+fn set_limit(engine: &mut Engine, limit: Duration) {
+    engine.set_execution_timer_config(ExecutionTimerConfig {
+        limit,
+        check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
+    });
+}
+
+fn refusal(text: &Text, problem: String) -> Refusal {
+    Refusal {
+        name: text.name.clone(),
+        line: 0,
+        problem,
+    }
+}
+
+fn parse(text: &Text, mended: &str) -> Result<Module, Refusal> {
+    let refuse = |error: &dyn std::fmt::Display| Refusal::from_regorus(&text.name, error);
+    let source =
+        Source::from_contents(text.name.clone(), mended.to_string()).map_err(|e| refuse(&e))?;
+    let mut parser = Parser::new(&source).map_err(|e| refuse(&e))?;
+    parser.set_max_col(LENGTHS.max_col);
+    if text.edition == Edition::V1 {
+        parser.enable_rego_v1().map_err(|e| refuse(&e))?;
+    }
+    parser.parse().map_err(|e| refuse(&e))
+}

@@ -1,0 +1,167 @@
+//! Mending on tokens: what regorus' parser would read otherwise than OPA's.
+//!
+//! Two things. A parenthesis that begins a line begins a statement in OPA, and continues a call
+//! in regorus: a semicolon before it says which. And a rule may have several bodies,
+//! `head { … } { … }`, which stand for several rules with one head; regorus refuses that for
+//! sets and gives later bodies another value, so the head is repeated.
+
+use regorus::Source;
+use regorus::unstable::{Lexer, Token, TokenKind};
+
+use super::{Edition, LENGTHS, Refusal, Text};
+
+/// An insertion at a byte offset.
+struct Insertion {
+    at: usize,
+    text: String,
+}
+
+/// The text with both mended, or why its tokens cannot be read.
+pub fn mend(text: &Text) -> Result<String, Refusal> {
+    let tokens = tokens(text)?;
+    let mut insertions = Vec::new();
+    statements(&tokens, &mut insertions);
+    if text.edition == Edition::V0 {
+        bodies(text, &tokens, &mut insertions)?;
+    }
+    insertions.sort_by_key(|insertion| insertion.at);
+    let mut mended = String::with_capacity(text.rego.len());
+    let mut done = 0;
+    for insertion in insertions {
+        mended.push_str(text.rego.get(done..insertion.at).unwrap_or_default());
+        mended.push_str(&insertion.text);
+        done = insertion.at;
+    }
+    mended.push_str(text.rego.get(done..).unwrap_or_default());
+    Ok(mended)
+}
+
+fn tokens(text: &Text) -> Result<Vec<Token>, Refusal> {
+    let refuse = |error: &dyn std::fmt::Display| Refusal::from_regorus(&text.name, error);
+    let source =
+        Source::from_contents(text.name.clone(), text.rego.clone()).map_err(|e| refuse(&e))?;
+    let mut lexer = Lexer::new(&source);
+    lexer.set_max_col(LENGTHS.max_col);
+    let mut tokens = Vec::new();
+    loop {
+        let token = lexer.next_token().map_err(|e| refuse(&e))?;
+        if token.0 == TokenKind::Eof {
+            return Ok(tokens);
+        }
+        tokens.push(token);
+    }
+}
+
+/// The token as it is written; strings are told apart from symbols that look like them.
+fn word(token: &Token) -> &str {
+    match token.0 {
+        TokenKind::String | TokenKind::RawString => "\"",
+        _ => token.1.text(),
+    }
+}
+
+fn statements(tokens: &[Token], insertions: &mut Vec<Insertion>) {
+    // What encloses the token: a statement can only begin inside braces, which hold bodies.
+    let mut enclosing = Vec::new();
+    let mut before: Option<&Token> = None;
+    for token in tokens {
+        let word_now = word(token);
+        if let Some(before) = before
+            && word_now == "("
+            && enclosing.last() == Some(&"{")
+            && token.1.line > before.1.line
+            && (before.0 == TokenKind::Ident || matches!(word(before), "]"))
+            && !KEYWORDS_BEFORE_A_TERM.contains(&word(before))
+        {
+            insertions.push(Insertion {
+                at: token.1.start as usize,
+                text: ";".to_string(),
+            });
+        }
+        match word_now {
+            "{" | "[" | "(" | "set(" => enclosing.push(word_now),
+            "}" | "]" | ")" => {
+                enclosing.pop();
+            }
+            _ => {}
+        }
+        before = Some(token);
+    }
+}
+
+/// Words after which a parenthesis on the next line goes on with what they began.
+const KEYWORDS_BEFORE_A_TERM: [&str; 7] = ["not", "in", "some", "every", "with", "as", "if"];
+
+/// Where the walk is in the rule at hand.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Before its first body, if it has one.
+    Head,
+    /// Inside a body or after it; the head ended there.
+    Body { head_end: usize },
+    /// After an `else`.
+    Else,
+}
+
+fn bodies(text: &Text, tokens: &[Token], insertions: &mut Vec<Insertion>) -> Result<(), Refusal> {
+    let mut depth = 0_usize;
+    let mut rule = 0;
+    let mut place = Place::Head;
+    let mut before: Option<&Token> = None;
+    for token in tokens {
+        let word_now = word(token);
+        let at = token.1.start as usize;
+        if depth == 0 {
+            let new_line = before.is_none_or(|before| token.1.line > before.1.line);
+            match (place, word_now) {
+                (Place::Head, "{") if begins_body(before) => place = Place::Body { head_end: at },
+                (Place::Body { head_end }, "{") => {
+                    let head = text.rego.get(rule..head_end).unwrap_or_default();
+                    if head.contains('#') {
+                        return Err(Refusal {
+                            name: text.name.clone(),
+                            line: token.1.line,
+                            problem:
+                                "a second body of a rule with a comment in its head cannot be \
+                                      read: write it as a rule of its own"
+                                    .to_string(),
+                        });
+                    }
+                    let words: Vec<_> = head.split_whitespace().collect();
+                    insertions.push(Insertion {
+                        at,
+                        text: format!("{} ", words.join(" ")),
+                    });
+                }
+                (Place::Body { .. }, "else") => place = Place::Else,
+                (Place::Body { .. }, _) => (rule, place) = (at, Place::Head),
+                (Place::Head | Place::Else, _) if new_line && begins_rule(token, before) => {
+                    (rule, place) = (at, Place::Head);
+                }
+                _ => {}
+            }
+        }
+        match word_now {
+            "{" | "[" | "(" | "set(" => depth += 1,
+            "}" | "]" | ")" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        before = Some(token);
+    }
+    Ok(())
+}
+
+/// A brace begins a body unless what stands before it wants a value.
+fn begins_body(before: Option<&Token>) -> bool {
+    before
+        .is_some_and(|token| token.0 != TokenKind::Symbol || matches!(word(token), ")" | "]" | "}"))
+}
+
+/// A word on a line of its own begins a rule unless an operator awaits its second side.
+fn begins_rule(token: &Token, before: Option<&Token>) -> bool {
+    token.0 == TokenKind::Ident
+        && !matches!(word(token), "if" | "contains" | "else" | "as" | "in")
+        && before.is_none_or(|token| {
+            token.0 != TokenKind::Symbol || matches!(word(token), ")" | "]" | "}")
+        })
+}
