@@ -105,6 +105,8 @@ pub(crate) enum PolicyCommand {
     Check(PolicyCheckArgs),
     /// Say who may reach whom by the network policies of manifests, and why
     Netpol(netpol::PolicyNetpolArgs),
+    /// Run tests of policies: Gatekeeper's suites, and allow/ and deny/ beside policies
+    Test(PolicyTestArgs),
 }
 
 /// What a role is told.
@@ -245,6 +247,17 @@ pub(crate) struct LogsArgs {
     pub(crate) forward: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+/// What `policy test` is told.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyTestArgs {
+    /// Suites, or folders that are searched with all below them
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Only tests and cases whose name matches; TEST//CASE where both must
+    #[arg(long, value_name = "REGEX", default_value = "")]
+    pub(crate) run: String,
 }
 
 /// What `policy check` is told.

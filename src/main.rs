@@ -164,6 +164,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
                 ExitCode::FAILURE
             })
         }
+        Some(Command::Policy(PolicyCommand::Test(args))) => {
+            checked(commands::policy_test::test(&args)?)
+        }
         Some(Command::Check {
             what: Some(CheckCommand::Rules { files }),
             ..

@@ -16,6 +16,7 @@
 //! - [`bundle`]: the Rego in force, compiled once, swapped whole
 //! - [`network_policy`]: who may reach whom, and what a change does to it
 //! - [`rego`]: Rego that was written for OPA, read and evaluated as OPA does
+//! - [`gatekeeper`]: templates and constraints, and their tests
 //! - [`evaluate`]: from a review to a verdict
 //! - [`verdict`]: what is decided, and how it is told
 //! - [`check`]: the same rules over manifests, on the command line
@@ -42,6 +43,8 @@ pub mod bundle;
 pub mod network_policy;
 
 pub mod rego;
+
+pub mod gatekeeper;
 
 pub mod evaluate;
 

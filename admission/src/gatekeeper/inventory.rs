@@ -1,0 +1,117 @@
+//! Referential data: what a template may know beside the object it judges.
+//!
+//! `data.inventory.cluster[groupVersion][kind][name]` and
+//! `data.inventory.namespace[namespace][groupVersion][kind][name]`. An [`Inventory`] is made
+//! whole and shared; programs that ask for it are prepared anew when it is another one, so whoever
+//! fills it from a cluster makes a new one for a batch of changes, not for each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use regorus::Value as Rego;
+use serde_json::Value;
+
+use super::request::to_rego;
+
+/// Where the inventory of a review comes from: the seam for informers over what SyncSets and
+/// Config name. It is asked for every review and must answer from memory.
+pub trait InventorySource: Send + Sync + 'static {
+    /// The inventory now.
+    fn current(&self) -> Arc<Inventory>;
+}
+
+/// Objects, by where they are.
+#[derive(Debug, Clone)]
+pub struct Inventory {
+    data: Arc<Rego>,
+    namespaces: BTreeMap<String, Value>,
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Inventory::new(&[])
+    }
+}
+
+/// An inventory that never changes.
+impl InventorySource for Arc<Inventory> {
+    fn current(&self) -> Arc<Inventory> {
+        self.clone()
+    }
+}
+
+type Tree = BTreeMap<String, BTreeMap<String, BTreeMap<String, Rego>>>;
+
+impl Inventory {
+    /// Of these objects; the later of two with one name wins.
+    pub fn new(objects: &[Value]) -> Self {
+        let mut cluster = Tree::new();
+        let mut namespaced = BTreeMap::<String, Tree>::new();
+        let mut namespaces = BTreeMap::new();
+        for object in objects {
+            let text = |pointer| {
+                let value = object.pointer(pointer).and_then(Value::as_str);
+                value.unwrap_or_default().to_string()
+            };
+            let (version, kind) = (text("/apiVersion"), text("/kind"));
+            let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+            if version == "v1" && kind == "Namespace" {
+                namespaces.insert(name.clone(), object.clone());
+            }
+            let tree = if namespace.is_empty() {
+                &mut cluster
+            } else {
+                namespaced.entry(namespace).or_default()
+            };
+            tree.entry(version)
+                .or_default()
+                .entry(kind)
+                .or_default()
+                .insert(name, to_rego(object));
+        }
+        let mut inventory = BTreeMap::new();
+        if !cluster.is_empty() {
+            inventory.insert("cluster".to_string(), tree(cluster));
+        }
+        if !namespaced.is_empty() {
+            let namespaced = namespaced
+                .into_iter()
+                .map(|(name, objects)| (name, tree(objects)));
+            inventory.insert("namespace".to_string(), object(namespaced));
+        }
+        let mut data = BTreeMap::new();
+        if !inventory.is_empty() {
+            data.insert("inventory".to_string(), object(inventory));
+        }
+        Inventory {
+            data: Arc::new(object(data)),
+            namespaces,
+        }
+    }
+
+    /// What stands below `data`.
+    pub fn data(&self) -> &Arc<Rego> {
+        &self.data
+    }
+
+    /// The Namespace object of this name.
+    pub fn namespace(&self, name: &str) -> Option<&Value> {
+        self.namespaces.get(name)
+    }
+}
+
+fn tree(tree: Tree) -> Rego {
+    object(tree.into_iter().map(|(version, kinds)| {
+        let kinds = kinds.into_iter().map(|(kind, names)| (kind, object(names)));
+        (version, object(kinds))
+    }))
+}
+
+fn object(members: impl IntoIterator<Item = (String, Rego)>) -> Rego {
+    Rego::from(
+        members
+            .into_iter()
+            .map(|(name, value)| (Rego::from(name), value))
+            .collect::<BTreeMap<_, _>>(),
+    )
+}
