@@ -14,6 +14,7 @@
 pub mod embedded;
 pub mod input;
 pub mod load;
+pub mod network;
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -88,6 +89,7 @@ impl Bundle {
     pub(crate) fn compile(modules: Vec<Module>) -> Result<Self, LoadError> {
         let mut engine = Engine::new();
         engine.set_strict_builtin_errors(true);
+        crate::network_policy::builtins::register(&mut engine);
         let count = modules.len();
         for module in modules {
             engine

@@ -9,6 +9,8 @@
 //! baseline, the latest restricted level goes into the audit log, and the makers of pods that
 //! would be refused are warned about.
 
+mod network_policy;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use network_policy::{DeniedDirection, NetworkPolicyConfig, NeverOpen, Refused};
+
+use crate::network_policy::Malformed;
 use crate::pod_security::{Level, LevelVersion, Policy, Version};
 
 /// The admission section of the configuration file.
@@ -28,6 +33,8 @@ pub struct AdmissionConfig {
     pub policies: Option<PathBuf>,
     /// Pod Security: defaults and exemptions.
     pub pod_security: PodSecurityConfig,
+    /// Rules about who may reach whom; none unless chosen.
+    pub network_policy: NetworkPolicyConfig,
     /// What happens to a request nobody could judge.
     pub fail_mode: FailMode,
     /// The serving certificate.
@@ -42,6 +49,7 @@ impl Default for AdmissionConfig {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9443),
             policies: None,
             pod_security: PodSecurityConfig::default(),
+            network_policy: NetworkPolicyConfig::default(),
             fail_mode: FailMode::default(),
             certificate: CertificateConfig::default(),
             limits: LimitsConfig::default(),
@@ -208,6 +216,27 @@ pub enum ConfigError {
          lower the one or raise the other"
     )]
     Timeouts,
+    /// A pair of namespaces that is none.
+    #[error(
+        "admission.network_policy.separate: [{0:?}, {1:?}] must be the names of two namespaces"
+    )]
+    Separate(String, String),
+    /// A rule about the whole cluster, which nobody here knows yet.
+    #[error(
+        "admission.network_policy.{0} needs the state of the cluster, which the webhook does not watch yet: \
+         leave it out"
+    )]
+    NeedsState(&'static str),
+    /// Ends that cannot be meant.
+    #[error("admission.network_policy.never_open {name:?}: {end}: {problem}")]
+    NeverOpen {
+        /// What the way is called.
+        name: String,
+        /// Which end.
+        end: &'static str,
+        /// What is wrong with it.
+        problem: Malformed,
+    },
     /// A name no certificate can hold.
     #[error("admission.certificate.names: {0:?} is neither a DNS name nor an address")]
     Name(String),
@@ -220,6 +249,7 @@ pub struct Config {
     pub(crate) policies: Option<PathBuf>,
     pub(crate) defaults: Policy,
     pub(crate) exemptions: Exemptions,
+    pub(crate) network_policy: NetworkPolicyConfig,
     pub(crate) fail_mode: FailMode,
     pub(crate) certificate: CertificateConfig,
     pub(crate) reload_interval: Duration,
@@ -271,6 +301,7 @@ impl AdmissionConfig {
         if let Some(name) = self.certificate.names.iter().find(|name| !is_name(name)) {
             return Err(ConfigError::Name(name.clone()));
         }
+        self.network_policy.check()?;
         let pod_security = &self.pod_security;
         let at = |level, version| LevelVersion { level, version };
         Ok(Config {
@@ -293,6 +324,7 @@ impl AdmissionConfig {
             listen: self.listen,
             policies: self.policies,
             exemptions: self.pod_security.exemptions,
+            network_policy: self.network_policy,
             fail_mode: self.fail_mode,
             reload_interval: Duration::from_secs(self.certificate.reload_seconds),
             certificate: self.certificate,
@@ -348,6 +380,27 @@ mod tests {
         check(
             "limits: {timeout_max_milliseconds: 5}",
             Err("timeout_default_milliseconds is more"),
+        );
+        check("network_policy: {refuse: [empty_selectors]}", Ok(()));
+        check(
+            "network_policy: {refuse: [anything]}",
+            Err("unknown variant `anything`"),
+        );
+        check(
+            "network_policy: {default_deny: [ingress]}",
+            Err("default_deny needs the state of the cluster"),
+        );
+        check(
+            "network_policy: {separate: [[a, a]]}",
+            Err("must be the names of two namespaces"),
+        );
+        check(
+            "network_policy: {never_open: [{name: n, from: {}, to: {internet: true}}]}",
+            Err("never_open \"n\": from: ends: must name"),
+        );
+        check(
+            "network_policy: {never_open: [{name: n, from: {internet: true}, to: {cidrs: [1.2.3]}}]}",
+            Err("to: cidrs[0]: must be a CIDR"),
         );
         check("certificate: {cert_file: a.pem}", Err("belong together"));
         check(

@@ -11,8 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::bundle::network::{NetworkChange, NetworkError};
 use crate::bundle::{Bundle, EvaluateError};
-use crate::config::{Exemptions, FailMode};
+use crate::config::{Exemptions, FailMode, NetworkPolicyConfig};
+use crate::network_policy::builtins::ClusterState;
 use crate::pod_security::{LevelVersion, Policy};
 use crate::review::pod::Pod;
 use crate::review::{Operation, Review, Target, update};
@@ -54,6 +56,9 @@ pub enum Unjudged {
     /// The policy failed.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    /// The rules about who may reach whom failed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The API server's patience, or our own, ran out.
     #[error("the deadline passed")]
     Deadline,
@@ -68,6 +73,7 @@ pub struct Evaluator {
     exemptions: Exemptions,
     fail_mode: FailMode,
     namespaces: Arc<dyn NamespaceLabels>,
+    network: Option<(NetworkPolicyConfig, Arc<dyn ClusterState>)>,
 }
 
 /// The parts of a pod that were judged at a level, kept so that a level asked for in several
@@ -121,11 +127,64 @@ impl Evaluator {
             exemptions,
             fail_mode,
             namespaces,
+            network: None,
         }
+    }
+
+    /// Holds changes to rules about who may reach whom as well, in the state of a cluster.
+    #[must_use]
+    pub fn with_network(
+        mut self,
+        rules: NetworkPolicyConfig,
+        state: Arc<dyn ClusterState>,
+    ) -> Self {
+        self.network = rules.is_on().then_some((rules, state));
+        self
     }
 
     /// Judges a review by `bundle`, no longer than until `deadline`.
     pub fn evaluate(
+        &self,
+        review: &Review,
+        bundle: &Bundle,
+        deadline: Instant,
+    ) -> Result<Verdict, Unjudged> {
+        let verdict = self.pod_security(review, bundle, deadline)?;
+        if matches!(verdict, Verdict::Denied(_)) {
+            return Ok(verdict);
+        }
+        let refusal = self.network(review, bundle, deadline)?;
+        Ok(refusal.map_or(verdict, Verdict::Denied))
+    }
+
+    /// Who may reach whom changes with objects themselves, not with their subresources.
+    fn network(
+        &self,
+        review: &Review,
+        bundle: &Bundle,
+        deadline: Instant,
+    ) -> Result<Option<Denial>, Unjudged> {
+        let Some((rules, state)) = &self.network else {
+            return Ok(None);
+        };
+        if review.operation == Operation::Connect || !review.subresource.is_empty() {
+            return Ok(None);
+        }
+        let limit = deadline.saturating_duration_since(Instant::now());
+        if limit.is_zero() {
+            return Err(Unjudged::Deadline);
+        }
+        let change = NetworkChange {
+            operation: review.operation.as_str(),
+            namespace: &review.namespace,
+            object: &review.object,
+            old_object: &review.old_object,
+        };
+        let found = bundle.network_violations(&state.world(), change, rules, limit)?;
+        Ok(Violations::from_list(found).map(|violations| Denial::opens(&violations)))
+    }
+
+    fn pod_security(
         &self,
         review: &Review,
         bundle: &Bundle,

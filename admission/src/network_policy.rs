@@ -1,6 +1,6 @@
 //! Who may reach whom: NetworkPolicy and ClusterNetworkPolicy, evaluated.
 //!
-//! A pure evaluator: no I/O, no clock, no Rego. A [`World`] is made from objects as the API
+//! A pure evaluator: no I/O, no clock, and Rego only where it is offered to it. A [`World`] is made from objects as the API
 //! server has them, and answers three questions: whether one connection is allowed and by which
 //! rule ([`World::connectivity`]), who reaches some pods ([`World::reaches`]), and what a change
 //! makes reachable that was not ([`World::difference`]).
@@ -18,6 +18,9 @@
 //! - `difference`: what a change does to them
 //! - `endpoint`: how people name the ends
 //! - `manifest`: a world from files, on the command line
+//! - `ends`, `opens`: whether a change opens a way from some ends to others
+//! - `review`: how a policy reads, for rules to judge
+//! - [`builtins`]: all of it for Rego
 //!
 //! The meaning is that of the Kubernetes API reference. Where it leaves something open:
 //!
@@ -35,18 +38,22 @@
 //! and that the sets and the single connection tell different stories.
 
 mod address;
+pub mod builtins;
 mod connectivity;
 mod decode;
 mod difference;
 mod endpoint;
+mod ends;
 mod group;
 mod manifest;
+mod opens;
 mod pod;
 mod policy;
 mod port;
 mod ranges;
 mod reach;
 mod region;
+mod review;
 mod selector;
 mod world;
 
@@ -55,7 +62,9 @@ pub use connectivity::{Connectivity, Decision, Endpoint, Reason};
 pub use decode::{Malformed, Object, object};
 pub use difference::Difference;
 pub use endpoint::{EndpointError, Names};
+pub use ends::Ends;
 pub use manifest::{ManifestError, Manifests};
+pub use opens::{Example, Opened};
 pub use pod::{NamedPort, Network, Node, Pod};
 pub use policy::{
     Action, Direction, Domain, Namespaces, Peer, Peers, PodsPeer, Policy, PolicyName, PortMatch,

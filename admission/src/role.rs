@@ -17,6 +17,7 @@ use crate::config::{AdmissionConfig, Config, ConfigError};
 use crate::evaluate::{DefaultsEverywhere, Evaluator, NamespaceLabels};
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
+use crate::network_policy::builtins::UnknownCluster;
 use crate::server::{Server, Webhook};
 use crate::verdict::DecisionSink;
 
@@ -96,6 +97,10 @@ impl Admission {
             config.exemptions.clone(),
             config.fail_mode,
             namespaces,
+        )
+        .with_network(
+            config.network_policy.clone(),
+            Arc::new(UnknownCluster::default()),
         );
         let webhook = Webhook::new(
             bundles.clone(),

@@ -15,6 +15,14 @@ macro_rules! policies {
 }
 
 policies! {
+    "network_policy/change.rego",
+    "network_policy/main.rego",
+    "network_policy/rules/default_deny.rego",
+    "network_policy/rules/empty_selectors.rego",
+    "network_policy/rules/malformed.rego",
+    "network_policy/rules/metadata_address.rego",
+    "network_policy/rules/never_open.rego",
+    "network_policy/rules/world_open.rego",
     "pod_security/baseline/app_armor_profile.rego",
     "pod_security/baseline/capabilities_baseline.rego",
     "pod_security/baseline/host_namespaces.rego",

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::AdmissionConfig;
+use crate::network_policy::builtins::UnknownCluster;
 use crate::review::tests::any_json;
 use crate::review::{Workload, respond};
 
@@ -22,6 +23,7 @@ fn evaluator(config: &str, namespaces: Arc<dyn NamespaceLabels>) -> Evaluator {
         config.fail_mode,
         namespaces,
     )
+    .with_network(config.network_policy, Arc::new(UnknownCluster::default()))
 }
 
 fn review(target: Target, operation: Operation, object: Value) -> Review {
@@ -319,4 +321,38 @@ proptest! {
         let verdict = judged_by_default(&review(Target::Pod, Operation::Create, object));
         prop_assert!(!verdict.allows(), "{verdict:?}");
     }
+}
+
+#[test]
+fn a_network_policy_is_held_to_the_rules_that_are_chosen() {
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "p", "namespace": "default"},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]},
+    });
+    let config = "network_policy: {refuse: [metadata_address]}";
+    let chosen = evaluator(config, Arc::new(DefaultsEverywhere));
+    for (operation, subresource, refused) in [
+        (Operation::Create, "", true),
+        (Operation::Update, "", true),
+        (Operation::Update, "status", false),
+        (Operation::Connect, "", false),
+    ] {
+        let mut review = review(Target::Other, operation, policy.clone());
+        review.subresource = subresource.into();
+        let verdict = judge(&chosen, &review);
+        let Verdict::Denied(denial) = &verdict else {
+            assert!(!refused, "{operation:?} {subresource:?}");
+            continue;
+        };
+        assert!(refused, "{operation:?} {subresource:?}");
+        assert_eq!(denial.cause().code(), 403);
+        assert_eq!(denial.hits()[0].rule, "metadata_address");
+        assert_eq!(denial.hits()[0].paths, ["spec.egress[0]"]);
+        assert!(matches!(judged_by_default(&review), Verdict::Allowed(_)));
+    }
+    // Its removal holds nothing any more.
+    let mut gone = review(Target::Other, Operation::Delete, Value::Null);
+    gone.old_object = policy;
+    assert!(matches!(judge(&chosen, &gone), Verdict::Allowed(_)));
 }

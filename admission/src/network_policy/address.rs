@@ -138,6 +138,20 @@ impl AddressSet {
         self.difference(other).is_empty()
     }
 
+    /// Whether it holds half or more of what `all` holds of a family that is not empty there.
+    pub(super) fn is_half_of(&self, all: &Self) -> bool {
+        let is_half = |some: u128, all: u128| all > 0 && some >= all / 2;
+        let v4 = |set: &Self| {
+            set.v4
+                .iter()
+                .map(|(a, b)| u128::from(b - a) + 1)
+                .sum::<u128>()
+        };
+        // Halved beforehand, so that all of IPv6 fits.
+        let v6 = |set: &Self| set.v6.iter().map(|(a, b)| (b - a) / 2 + 1).sum::<u128>();
+        is_half(v4(self), v4(all)) || is_half(v6(self), v6(all))
+    }
+
     /// The fewest CIDRs that make it up, IPv4 first, in order.
     pub fn nets(&self) -> Vec<IpNet> {
         let v4 = self.v4.iter().flat_map(|(first, last)| {
@@ -158,8 +172,15 @@ impl fmt::Display for AddressSet {
         if *self == Self::everything() {
             return f.write_str("every address");
         }
-        if *self == Self::internet() {
+        let internet = Self::internet();
+        if *self == internet {
             return f.write_str("internet");
+        }
+        if self.v4 == internet.v4 && self.v6.is_empty() {
+            return f.write_str("internet (IPv4)");
+        }
+        if self.v6 == internet.v6 && self.v4.is_empty() {
+            return f.write_str("internet (IPv6)");
         }
         let nets = self.nets();
         for (i, net) in nets.iter().take(NETS_SHOWN).enumerate() {

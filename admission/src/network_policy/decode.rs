@@ -11,7 +11,17 @@ mod selector;
 
 use serde_json::{Map, Value};
 
+use super::selector::Selector;
+
 pub use object::{Object, object};
+
+/// A label selector that stands alone, at `path`.
+pub(super) fn label_selector(value: &Value, path: &str) -> Result<Selector, Malformed> {
+    selector::selector(&Field {
+        value: Some(value).filter(|value| !value.is_null()),
+        path: path.to_string(),
+    })
+}
 
 /// A field that cannot be meant as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -62,6 +62,17 @@ impl Denial {
         }
     }
 
+    /// A change breaks rules about who may reach whom.
+    pub fn opens(violations: &Violations) -> Self {
+        Denial {
+            cause: Cause::Forbidden,
+            message: format!("violates network policy rules: {violations}"),
+            hits: violations.hits(Mode::Enforce),
+            enforced: None,
+            audit_annotations: BTreeMap::new(),
+        }
+    }
+
     /// The object at `path` is not what the request says it is.
     pub fn malformed(path: &str, problem: impl Into<String>) -> Self {
         Denial::without_policy(Cause::Malformed, "review", path, problem.into())

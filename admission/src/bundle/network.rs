@@ -1,0 +1,168 @@
+//! What the bundle's rules say about who may reach whom.
+//!
+//! The answer comes from the same prepared engine as that of Pod Security. The state of the cluster is handed
+//! in with the question and stays the same to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use regorus::Value;
+use regorus::utils::limits::ExecutionTimerConfig;
+use serde_json::json;
+
+use super::{Answer, Bundle, STEPS_BETWEEN_CLOCK_LOOKS};
+use crate::config::NetworkPolicyConfig;
+use crate::network_policy::World;
+use crate::network_policy::builtins::with_world;
+use crate::verdict::{Incomplete, Violation};
+
+/// The rule that answers.
+const NETWORK_POLICY: &str = "data.network_policy.violations";
+
+/// Why a question got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The rules ran out of time, or a builtin refused its arguments.
+    #[error("{NETWORK_POLICY} failed: {0}")]
+    Failed(String),
+    /// The rules had nothing to say, which is not consent.
+    #[error("{NETWORK_POLICY} is undefined: the bundle must answer with an array")]
+    Undefined,
+    /// The answer has another shape than an array of violations.
+    #[error("{NETWORK_POLICY} answered with something other than violations: {0}")]
+    Shape(String),
+    /// A violation lacks a reason, a rule or an object path.
+    #[error(transparent)]
+    Incomplete(#[from] Incomplete),
+}
+
+/// A change as an AdmissionReview has it.
+#[derive(Debug, Clone, Copy)]
+pub struct NetworkChange<'a> {
+    /// CREATE, UPDATE or DELETE.
+    pub operation: &'a str,
+    /// The object's namespace; empty for what has none.
+    pub namespace: &'a str,
+    /// The object as it would be stored; null on DELETE.
+    pub object: &'a serde_json::Value,
+    /// The object as it is stored; null on CREATE.
+    pub old_object: &'a serde_json::Value,
+}
+
+impl Bundle {
+    /// What speaks against a change by the rules that `rules` chooses, in the state `world`.
+    /// Takes no longer than `limit`.
+    pub fn network_violations(
+        &self,
+        world: &Arc<World>,
+        change: NetworkChange<'_>,
+        rules: &NetworkPolicyConfig,
+        limit: Duration,
+    ) -> Result<Vec<Violation>, NetworkError> {
+        let mut engine = self.engine.clone();
+        engine.set_execution_timer_config(ExecutionTimerConfig {
+            limit,
+            check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
+        });
+        engine.set_input(Value::from(json!({
+            "change": {
+                "operation": change.operation,
+                "namespace": change.namespace,
+                "object": change.object,
+                "oldObject": change.old_object,
+            },
+            "rules": rules.input(),
+        })));
+        let evaluated = with_world(world, || engine.eval_rule(NETWORK_POLICY.to_string()));
+        let value = evaluated.map_err(|error| NetworkError::Failed(error.to_string()))?;
+        if value == Value::Undefined {
+            return Err(NetworkError::Undefined);
+        }
+        let answers: Vec<Answer> = serde_json::to_value(&value)
+            .and_then(serde_json::from_value)
+            .map_err(|error| NetworkError::Shape(error.to_string()))?;
+        let violation = |answer: Answer| {
+            Violation::new(answer.rule, answer.reason, answer.detail, answer.fields)
+        };
+        answers
+            .into_iter()
+            .map(|answer| violation(answer).map_err(NetworkError::from))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::config::{NeverOpen, Refused};
+    use crate::network_policy::Ends;
+
+    fn judged(rules: &NetworkPolicyConfig, object: &Json) -> Result<Vec<Violation>, NetworkError> {
+        let bundle = Bundle::embedded().unwrap();
+        let change = NetworkChange {
+            operation: "CREATE",
+            namespace: "shop",
+            object,
+            old_object: &Json::Null,
+        };
+        let limit = Duration::from_secs(30);
+        bundle.network_violations(&Arc::new(World::new()), change, rules, limit)
+    }
+
+    fn policy(spec: &Json) -> Json {
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+               "metadata": {"name": "p"}, "spec": spec})
+    }
+
+    #[test]
+    fn a_violation_names_policy_path_and_reason() {
+        let rules = NetworkPolicyConfig {
+            refuse: [Refused::WorldOpenIngress].into(),
+            ..NetworkPolicyConfig::default()
+        };
+        let found = judged(&rules, &policy(&json!({"ingress": [{}]}))).unwrap();
+        let told: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "ingress open to the world (NetworkPolicy shop/p allows the internet at spec.ingress[0])"
+            ]
+        );
+        assert_eq!(found[0].fields(), ["spec.ingress[0]"]);
+        assert!(
+            judged(&rules, &json!({"kind": "Secret"}))
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_no_consent() {
+        let never = |from: Ends| NetworkPolicyConfig {
+            never_open: vec![NeverOpen {
+                name: "n".to_string(),
+                from,
+                to: Ends::namespace("shop"),
+            }],
+            ..NetworkPolicyConfig::default()
+        };
+        let cidrs = Ends {
+            cidrs: vec!["10.0.0.0".to_string()],
+            ..Ends::default()
+        };
+        for ends in [cidrs, Ends::default()] {
+            let error = judged(&never(ends), &policy(&json!({}))).unwrap_err();
+            assert!(matches!(error, NetworkError::Failed(_)), "{error}");
+        }
+        let internet = Ends {
+            internet: true,
+            ..Ends::default()
+        };
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"a": 1}}});
+        let found = judged(&never(internet), &pod).unwrap();
+        assert_eq!(found[0].rule(), "malformed");
+        assert_eq!(found[0].fields(), ["metadata.labels"]);
+    }
+}
