@@ -68,6 +68,11 @@ impl<T> Pages<T> {
         self.pages.iter().flatten()
     }
 
+    /// The pages in order.
+    pub fn into_pages(self) -> impl Iterator<Item = Vec<T>> {
+        self.pages.into_iter()
+    }
+
     /// What the pages take in memory.
     pub fn bytes(&self) -> usize {
         let items: usize = match self.pages.as_slice() {

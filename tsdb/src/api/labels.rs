@@ -23,7 +23,7 @@ pub(super) async fn names(State(api): State<Api>, params: Params) -> Result<Succ
         let matchers = &params.matchers(guard)?;
         let query = LabelQuery { matchers, range };
         let names = api.tsdb.reader().label_names(query, guard)?;
-        listed(&names, limit, guard, |out, name| write_text(out, name))
+        listed(names, limit, guard, |out, name| write_text(out, name))
     })
     .await
 }
@@ -44,7 +44,7 @@ pub(super) async fn values(
         let query = LabelQuery { matchers, range };
         let reader = api.tsdb.reader();
         let values = reader.label_values(&name, query, limit, guard)?;
-        listed(&values, limit, guard, |out, value| write_text(out, value))
+        listed(values, limit, guard, |out, value| write_text(out, value))
     })
     .await
 }
@@ -59,13 +59,14 @@ pub(super) async fn series(State(api): State<Api>, params: Params) -> Result<Suc
         let matchers = &params.matchers(guard)?;
         let query = LabelQuery { matchers, range };
         let series = api.tsdb.reader().series(query, limit, guard)?;
-        listed(&series, limit, guard, write_labels)
+        listed(series, limit, guard, write_labels)
     })
     .await
 }
 
-fn listed<'a, T: 'a>(
-    items: impl IntoIterator<Item = &'a T, IntoIter: ExactSizeIterator>,
+/// Drops each item once it is written.
+fn listed<T>(
+    items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
     limit: Option<usize>,
     guard: &Guard,
     mut write: impl FnMut(&mut String, &T),
@@ -75,7 +76,7 @@ fn listed<'a, T: 'a>(
     let shown = limit.map_or(found, |limit| limit.min(found));
     let mut data = Text::of(guard);
     data.write_list(items.take(shown), |data, item| {
-        data.write(ITEM_BYTES, |out| write(out, item))
+        data.write(ITEM_BYTES, |out| write(out, &item))
     })?;
     let mut success = Success::new(data);
     if shown < found {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use model::histogram::{CounterResetHint, Histogram};
 use model::labels::Labels;
 use model::vector::format_float;
+use storage::pages::Pages;
 
 use self::states::{Settled, States};
 use super::column::SERIES_BYTES;
@@ -63,17 +64,16 @@ impl Evaluator<'_> {
         {
             self.warn_of_quantile_range(&params, param.span());
         }
-        let (mut groups, labels) = self.grouped(node, &series, grid)?;
-        if unseen {
-            // They are not what the values are of.
-            for group in &mut groups {
-                group.metric.clear();
-            }
-        }
+        let (groups, labels) = self.grouped(node, &series, grid)?;
         let_go(series, self.guard)?;
         let mut result = Vec::with_capacity(groups.len());
-        for (at, (mut group, labels)) in groups.into_iter().zip(labels).enumerate() {
+        let groups = groups.into_pages().flatten().zip(labels);
+        for (at, (mut group, labels)) in groups.enumerate() {
             self.guard.check_wide(at, grid.len)?;
+            if unseen {
+                // It is not what the values are of.
+                group.metric.clear();
+            }
             let mut column = Column::absent(grid.len);
             for index in 0..grid.len {
                 let q = params.get(index).copied().unwrap_or(f64::NAN);
@@ -119,9 +119,10 @@ impl Evaluator<'_> {
         node: &Aggregate,
         series: &[Series],
         grid: Grid,
-    ) -> Result<(Vec<Group>, Vec<Labels>)> {
+    ) -> Result<(Pages<Group>, Vec<Labels>)> {
         let mut numbers = Groups::new(Left::by(node));
-        let mut groups: Vec<Group> = Vec::new();
+        // Groups may be many and are large: a list that moves because it grows cannot be interrupted.
+        let mut groups: Pages<Group> = Pages::default();
         for one in series {
             self.guard.check()?;
             let number = numbers.number(&one.labels);
@@ -137,7 +138,7 @@ impl Evaluator<'_> {
                 // Every value is kept, in lists that grow by doubling.
                 self.room(2 * size_of::<f64>() * grid.len)?;
             }
-            let Some(group) = groups.get_mut(number) else {
+            let Some(group) = groups.get_mut(number as u32) else {
                 continue;
             };
             group.drops_name |= one.drops_name;

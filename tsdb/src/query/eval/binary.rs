@@ -129,7 +129,7 @@ impl<'n> Presence<'n> {
         guard: &Guard,
     ) -> Result<Self> {
         let mut groups = Groups::new(Left::matched(matching));
-        let mut instants: Vec<Vec<bool>> = Vec::new();
+        let mut instants: Vec<Vec<bool>> = Vec::with_capacity(series.len());
         for (at, one) in series.iter().enumerate() {
             guard.check_wide(at, grid.len)?;
             let number = groups.number(&one.labels);

@@ -125,18 +125,16 @@ impl Evaluator<'_> {
         }
         computed.extend(self.columns_of(&ready, &others)?);
         sort_by(&mut computed, guard, |(a, _), (b, _)| a.cmp(b))?;
-        let series = computed
-            .into_iter()
-            .enumerate()
-            .map(|(at, (series, column))| {
-                guard.check_at(at)?;
-                let (labels, drops_name) = ready.origin().labels(series);
-                let mut series = Series::new(labels, column);
-                series.drops_name = drops_name;
-                drop_name(self.options, &mut series);
-                Ok(series)
-            });
-        Ok(Some(series.collect::<Result<_>>()?))
+        let mut all = Vec::with_capacity(computed.len());
+        for (at, (series, column)) in computed.into_iter().enumerate() {
+            guard.check_at(at)?;
+            let (labels, drops_name) = ready.origin().labels(series);
+            let mut series = Series::new(labels, column);
+            series.drops_name = drops_name;
+            drop_name(self.options, &mut series);
+            all.push(series);
+        }
+        Ok(Some(all))
     }
 
     fn columns_of(&mut self, ready: &RangeCall<'_>, series: &[usize]) -> Result<Vec<Computed>> {

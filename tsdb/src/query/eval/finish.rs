@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::labels::{Labels, METRIC_NAME};
 use model::time::Timestamp;
 use model::vector::RangeSeries;
+use storage::pages::Pages;
 
 use super::column::SERIES_BYTES;
 use super::groups::{Groups, Left};
@@ -101,7 +102,8 @@ pub(super) struct OutputSeries {
     len: usize,
     guard: Guard,
     places: Groups<'static>,
-    series: Vec<Series>,
+    /// In pages: nobody can interrupt a list that moves because it grows.
+    series: Pages<Series>,
 }
 
 impl OutputSeries {
@@ -111,7 +113,7 @@ impl OutputSeries {
             len,
             guard: guard.clone(),
             places: Groups::new(Left::All),
-            series: Vec::new(),
+            series: Pages::default(),
         }
     }
 
@@ -124,7 +126,7 @@ impl OutputSeries {
             let series = Series::new(labels, Column::absent(self.len));
             self.series.push(series);
         }
-        if let Some(series) = self.series.get_mut(place) {
+        if let Some(series) = self.series.get_mut(place as u32) {
             series.drops_name |= drops_name;
         }
         Ok(place)
@@ -132,7 +134,7 @@ impl OutputSeries {
 
     /// Puts a value into a series that has none at this instant.
     pub(super) fn set(&mut self, place: usize, index: usize, sample: Sample) -> Result<()> {
-        if let Some(series) = self.series.get_mut(place) {
+        if let Some(series) = self.series.get_mut(place as u32) {
             if series.column.is_present(index) {
                 return Err(same_labels());
             }
@@ -144,12 +146,12 @@ impl OutputSeries {
     /// The floats of a series, the staleness marker where there is none yet; nothing where it has
     /// histograms.
     pub(super) fn floats_mut(&mut self, place: usize) -> Option<&mut [f64]> {
-        self.series.get_mut(place)?.column.floats_alone_mut()
+        self.series.get_mut(place as u32)?.column.floats_alone_mut()
     }
 
     /// Whether a series has a value at an instant.
     pub(super) fn is_taken(&self, place: usize, index: usize) -> bool {
-        let series = self.series.get(place);
+        let series = self.series.get(place as u32);
         series.is_some_and(|series| series.column.is_present(index))
     }
 
@@ -165,10 +167,15 @@ impl OutputSeries {
         self.set(place, index, Sample::Float(value))
     }
 
-    pub(super) fn finish(mut self) -> Result<Vec<Series>> {
+    pub(super) fn finish(self) -> Result<Vec<Series>> {
         self.places.let_go(&self.guard)?;
-        retain_present(&mut self.series, &self.guard)?;
-        Ok(self.series)
+        let mut all = Vec::with_capacity(self.series.len());
+        for page in self.series.into_pages() {
+            self.guard.check()?;
+            all.extend(page);
+        }
+        retain_present(&mut all, &self.guard)?;
+        Ok(all)
     }
 }
 

@@ -353,7 +353,7 @@ impl<'n> Meeting<'n> {
     ) -> Result<OneSides<'n, 's>> {
         let mut ones = OneSides {
             groups: Groups::new(Left::matched(self.matching)),
-            sides: Vec::new(),
+            sides: Vec::with_capacity(series.len()),
         };
         for (at, series) in series.iter().enumerate() {
             guard.check_wide(at, grid.len)?;

@@ -5,7 +5,8 @@
 //! is not taken for a new one. Label sets are read, and the directory of blocks for their times; no
 //! sample is. In memory are a fingerprint per series and the labels that are counted.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use model::labels::{Labels, METRIC_NAME, decode_pair};
 use model::matcher::Matcher;
@@ -15,7 +16,7 @@ use storage::index::LabelIndex as _;
 use storage::index::select::select;
 
 use super::Reader;
-use crate::query::{Guard, SelectError};
+use crate::query::{Guard, Interrupted, SelectError};
 
 const HOUR_MS: i64 = 3_600_000;
 /// How far back churn is counted, in hours.
@@ -108,47 +109,81 @@ impl Counting {
             .collect()
     }
 
-    fn report(self, limit: usize) -> Cardinality {
-        let mut metrics = Vec::new();
-        let mut pairs = Vec::with_capacity(self.pairs.len());
-        let mut labels: HashMap<&str, (u64, u64)> = HashMap::new();
-        for (pair, count) in &self.pairs {
-            let Some((name, value)) = decode_pair(pair) else {
+    fn report(mut self, limit: usize, guard: &Guard) -> Result<Cardinality, Interrupted> {
+        let mut metrics = Largest::new(limit);
+        let mut pairs = Largest::new(limit);
+        let mut labels: HashMap<String, (u64, u64)> = HashMap::new();
+        let label_pairs = self.pairs.len() as u64;
+        for (at, (pair, count)) in std::mem::take(&mut self.pairs).into_iter().enumerate() {
+            guard.check_at(at)?;
+            let Some((name, value)) = decode_pair(&pair) else {
                 continue;
             };
-            let (values, bytes) = labels.entry(name).or_default();
-            *values += 1;
-            *bytes += value.len() as u64 * count;
-            if name == METRIC_NAME {
-                metrics.push((value.to_owned(), *count));
+            if !labels.contains_key(name) {
+                labels.insert(name.to_owned(), (0, 0));
             }
-            pairs.push((format!("{name}={value}"), *count));
+            if let Some((values, bytes)) = labels.get_mut(name) {
+                *values += 1;
+                *bytes += value.len() as u64 * count;
+            }
+            if name == METRIC_NAME {
+                metrics.offer(value, count);
+            }
+            pairs.offer(&format!("{name}={value}"), count);
         }
         let of_labels = |count: fn(&(u64, u64)) -> u64| {
-            let counts = labels.iter();
-            let counts = counts.map(|(name, counts)| ((*name).to_owned(), count(counts)));
-            largest(counts.collect(), limit)
+            let mut all = Largest::new(limit);
+            for (name, counts) in &labels {
+                all.offer(name, count(counts));
+            }
+            all.into_counts()
         };
-        Cardinality {
+        Ok(Cardinality {
             series: self.seen.len() as u64,
-            label_pairs: self.pairs.len() as u64,
+            label_pairs,
             chunks: self.chunks,
             range: self.range,
-            series_by_metric: largest(metrics, limit),
+            series_by_metric: metrics.into_counts(),
             values_by_label: of_labels(|(values, _)| *values),
             bytes_by_label: of_labels(|(_, bytes)| *bytes),
-            series_by_pair: largest(pairs, limit),
+            series_by_pair: pairs.into_counts(),
             new_series_by_hour: self.churn(),
             series_by_partition: Vec::new(),
-        }
+        })
     }
 }
 
-/// The largest counts, from the largest on; equal ones by name.
-fn largest(mut counts: Vec<Count>, limit: usize) -> Vec<Count> {
-    counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    counts.truncate(limit);
-    counts
+/// The largest counts so far, from the largest on; equal ones by name.
+struct Largest {
+    limit: usize,
+    counts: BTreeSet<(Reverse<u64>, String)>,
+}
+
+impl Largest {
+    const fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            counts: BTreeSet::new(),
+        }
+    }
+
+    fn offer(&mut self, name: &str, count: u64) {
+        if self.counts.len() >= self.limit {
+            let is_larger = |(Reverse(least), last): &(Reverse<u64>, String)| {
+                count > *least || (count == *least && name < last.as_str())
+            };
+            if !self.counts.last().is_some_and(is_larger) {
+                return;
+            }
+            self.counts.pop_last();
+        }
+        self.counts.insert((Reverse(count), name.to_owned()));
+    }
+
+    fn into_counts(self) -> Vec<Count> {
+        let counts = self.counts.into_iter();
+        counts.map(|(Reverse(count), name)| (name, count)).collect()
+    }
 }
 
 impl Reader {
@@ -220,7 +255,7 @@ impl Reader {
                 }
             }
         }
-        let mut report = counting.report(limit);
+        let mut report = counting.report(limit, guard)?;
         let by_partition = by_partition.into_iter();
         report.series_by_partition = by_partition.map(|(at, n)| (Timestamp(at), n)).collect();
         Ok(report)
