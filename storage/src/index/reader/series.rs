@@ -170,9 +170,19 @@ struct Texts<'a> {
     block: Option<(usize, Arc<TailBlock>)>,
     /// The block of values that each label needed last.
     values: HashMap<u32, (usize, Arc<ValueBlock>)>,
+    /// Several tables: none is large when it grows, or is emptied, for that cannot be interrupted.
+    by_tail: [KeptTexts; TABLES],
+}
+
+/// Texts of tails that are kept.
+#[derive(Default)]
+struct KeptTexts {
     by_tail: HashMap<u32, String>,
     bytes: usize,
 }
+
+/// How many tables texts are kept in.
+const TABLES: usize = 16;
 
 impl<'a> Texts<'a> {
     fn new(index: &'a Version2) -> Result<Self, PartError> {
@@ -182,8 +192,7 @@ impl<'a> Texts<'a> {
             places: index.tail_places()?,
             block: None,
             values: HashMap::new(),
-            by_tail: HashMap::new(),
-            bytes: 0,
+            by_tail: <[KeptTexts; TABLES]>::default(),
         })
     }
 
@@ -236,16 +245,23 @@ impl<'a> Texts<'a> {
 
     /// The text of a tail.
     fn tail(&mut self, tail: u32) -> Result<&str, PartError> {
-        if !self.by_tail.contains_key(&tail) {
+        let table = tail as usize % TABLES;
+        let is_kept = |kept: &KeptTexts| kept.by_tail.contains_key(&tail);
+        if !self.by_tail.get(table).is_some_and(is_kept) {
             let text = self.make(tail)?;
-            if self.bytes > TEXTS_BYTES_MAX {
-                self.by_tail.clear();
-                self.bytes = 0;
+            if let Some(kept) = self.by_tail.get_mut(table) {
+                if kept.bytes > TEXTS_BYTES_MAX / TABLES {
+                    kept.by_tail.clear();
+                    kept.bytes = 0;
+                }
+                kept.bytes += text.len() + size_of::<String>();
+                kept.by_tail.insert(tail, text);
             }
-            self.bytes += text.len() + size_of::<String>();
-            self.by_tail.insert(tail, text);
         }
-        Ok(self.by_tail.get(&tail).map_or("", String::as_str))
+        let kept = self.by_tail.get(table);
+        Ok(kept
+            .and_then(|kept| kept.by_tail.get(&tail))
+            .map_or("", String::as_str))
     }
 
     fn make(&mut self, tail: u32) -> Result<String, PartError> {
