@@ -42,9 +42,9 @@ impl Reader {
             guard.check()?;
             let failed = |error: PartError| self.failed(Some(stored.record.id), &error);
             let part = stored.part().map_err(failed)?;
-            let mut series = Vec::new();
             let index = part.index().patient(&patience);
             let selected = select(&index, matchers).map_err(failed)?;
+            let mut series = Vec::with_capacity(usize::try_from(selected.len()).unwrap_or(0));
             let note = |number, labels| series.push((number, labels));
             index.labels_of(&selected, note).map_err(failed)?;
             let mut scan = part.scan();

@@ -80,6 +80,8 @@ impl Source for Reader {
             let index = part.index().patient(&patience);
             let series = select(&index, matchers).map_err(failed)?;
             guard.allow_series(usize::try_from(series.len()).unwrap_or(usize::MAX))?;
+            // A list that moves because it grows cannot be interrupted.
+            found.reserve(usize::try_from(series.len()).unwrap_or(0));
             let mut refused = Ok(());
             let note = |number, labels| {
                 refused = take(&labels, guard, found.len());
