@@ -31,6 +31,20 @@ const ITEMS_MAX: usize = 1 << 17;
 /// No text that a builtin of ours makes is longer.
 const TEXT_BYTES_MAX: usize = 1 << 22;
 
+/// Gives a collection as it is, and nothing for what is none. Only the normaliser calls it.
+pub(super) const COLLECTION: &str = "__taffrail_collection";
+
+/// What operators become. Only the normaliser calls them.
+pub(super) const PLUS: &str = "__taffrail_plus";
+/// `-`, of numbers and of sets.
+pub(super) const MINUS: &str = "__taffrail_minus";
+/// `*`
+pub(super) const MUL: &str = "__taffrail_mul";
+/// `/`
+pub(super) const DIV: &str = "__taffrail_div";
+/// `%`
+pub(super) const REM: &str = "__taffrail_rem";
+
 thread_local! {
     static SWALLOWED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
@@ -88,7 +102,10 @@ pub fn refused(name: &str) -> Option<String> {
         {
             "is a builtin of OPA that is not supported here: write the rule without it"
         }
-        _ if name.starts_with("azure.") || name.starts_with("__builtin") => {
+        _ if name.starts_with("__taffrail")
+            || name.starts_with("azure.")
+            || name.starts_with("__builtin") =>
+        {
             "is no builtin of OPA: write the rule without it"
         }
         _ => return None,

@@ -10,6 +10,12 @@
 //! **Patterns.** `some {"a": x} in xs` matches objects with that one key in OPA, and with more
 //! keys in regorus: what is found is compared once more.
 //!
+//! **Collections.** `some x in xs` and `every x in xs` find nothing where xs is no collection; regorus
+//! fails.
+//!
+//! **Arithmetic** with what is no number is undefined in OPA, and fails in regorus; and OPA counts in
+//! decimals. So an operation becomes a call.
+//!
 //! **Minus** before anything but a number is a subtraction from 0.
 //!
 //! **Results as last argument**, `split(a, "/", parts)`, become `parts = split(a, "/")`, so that
@@ -17,11 +23,13 @@
 //!
 //! All of this is text put in place of text within a line: positions move within it only.
 
+mod negation;
+
 use std::collections::BTreeSet;
 
-use regorus::unstable::{
-    AssignOp, BoolOp, Expr, Literal, LiteralStmt, Module, Query, Rule, RuleHead,
-};
+use regorus::unstable::{ArithOp, Expr, Literal, LiteralStmt, Module, Query, Rule, RuleHead};
+
+use negation::Prelude;
 
 use super::Refusal;
 use super::builtins;
@@ -68,10 +76,6 @@ struct Normaliser<'a> {
     count: usize,
     problem: Option<Refusal>,
 }
-
-/// What is said before a negation.
-#[derive(Default)]
-struct Prelude(Vec<String>);
 
 impl Normaliser<'_> {
     fn rule(&mut self, rule: &Rule, edits: &mut Vec<Edit>) {
@@ -176,7 +180,7 @@ impl Normaliser<'_> {
             Literal::SomeIn {
                 value, collection, ..
             } => {
-                self.expr(collection, edits);
+                self.collection(collection, edits);
                 if holds_object(value) {
                     self.pattern(stmt, value, collection, edits);
                     return true;
@@ -185,7 +189,7 @@ impl Normaliser<'_> {
                 false
             }
             Literal::Every { domain, query, .. } => {
-                self.expr(domain, edits);
+                self.collection(domain, edits);
                 self.query(query, edits);
                 false
             }
@@ -204,6 +208,35 @@ impl Normaliser<'_> {
         said
     }
 
+    /// What `some` and `every` go through: regorus fails where it is no collection, OPA finds nothing.
+    fn collection(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {
+        let is_one = matches!(
+            expr,
+            Expr::Array { .. }
+                | Expr::Set { .. }
+                | Expr::Object { .. }
+                | Expr::ArrayCompr { .. }
+                | Expr::SetCompr { .. }
+                | Expr::ObjectCompr { .. }
+        );
+        if is_one {
+            return self.expr(expr, edits);
+        }
+        let (start, end) = bounds(self.text, expr);
+        let before = format!("{}(", builtins::COLLECTION);
+        edits.push(Edit {
+            start,
+            end: start,
+            text: before,
+        });
+        self.expr(expr, edits);
+        edits.push(Edit {
+            start: end,
+            end,
+            text: ")".to_string(),
+        });
+    }
+
     /// Visits what is not negated.
     fn expr(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {
         if let Expr::UnaryExpr { expr: of, span, .. } = expr
@@ -214,7 +247,7 @@ impl Normaliser<'_> {
             edits.push(Edit {
                 start,
                 end: start + 1,
-                text: "(0 - (".to_string(),
+                text: format!("{}(0, (", builtins::MINUS),
             });
             self.expr(of, edits);
             edits.push(Edit {
@@ -224,12 +257,60 @@ impl Normaliser<'_> {
             });
             return;
         }
+        self.arithmetic(expr, edits);
         for child in children(expr) {
             match child {
                 Child::Expr(expr) => self.expr(expr, edits),
                 Child::Query(query) => self.query(query, edits),
             }
         }
+    }
+
+    /// An operation becomes a call of a builtin of ours.
+    fn arithmetic(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {
+        let Expr::ArithExpr { op, lhs, rhs, .. } = expr else {
+            return;
+        };
+        let (name, sign) = match op {
+            ArithOp::Add => (builtins::PLUS, '+'),
+            ArithOp::Sub => (builtins::MINUS, '-'),
+            ArithOp::Mul => (builtins::MUL, '*'),
+            ArithOp::Div => (builtins::DIV, '/'),
+            ArithOp::Mod => (builtins::REM, '%'),
+        };
+        let (start, end) = bounds(self.text, expr);
+        let (_, left) = bounds(self.text, lhs);
+        let (right, _) = bounds(self.text, rhs);
+        // Between the two is the sign, and maybe parentheses.
+        let between = self.text.get(left..right).unwrap_or_default();
+        let Some(at) = between
+            .find(sign)
+            .map(|at| left + at)
+            .filter(|_| !between.contains('#'))
+        else {
+            self.problem.get_or_insert_with(|| Refusal {
+                name: self.file.to_string(),
+                line: expr.span().line,
+                problem: "a comment inside a calculation cannot be read: put it on a line before"
+                    .to_string(),
+            });
+            return;
+        };
+        edits.push(Edit {
+            start,
+            end: start,
+            text: format!("{name}("),
+        });
+        edits.push(Edit {
+            start: at,
+            end: at + 1,
+            text: ",".to_string(),
+        });
+        edits.push(Edit {
+            start: end,
+            end,
+            text: ")".to_string(),
+        });
     }
 
     fn result_argument(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {
@@ -383,111 +464,6 @@ impl Normaliser<'_> {
         }
     }
 
-    fn negated(&mut self, expr: &Expr, prelude: &mut Prelude, edits: &mut Vec<Edit>) {
-        match expr {
-            Expr::AssignExpr {
-                op: AssignOp::Eq,
-                lhs,
-                rhs,
-                ..
-            }
-            | Expr::BoolExpr {
-                op: BoolOp::Eq,
-                lhs,
-                rhs,
-                ..
-            } => {
-                self.in_term(lhs, prelude, edits);
-                self.in_term(rhs, prelude, edits);
-            }
-            Expr::Call { params, .. } => {
-                for param in params {
-                    self.argument(param, prelude, edits);
-                }
-            }
-            _ if computes(expr) => {
-                for child in children(expr) {
-                    if let Child::Expr(child) = child {
-                        self.argument(child, prelude, edits);
-                    }
-                }
-            }
-            _ => self.in_term(expr, prelude, edits),
-        }
-    }
-
-    /// An argument of a negated call: what may be undefined is evaluated before.
-    fn argument(&mut self, expr: &Expr, prelude: &mut Prelude, edits: &mut Vec<Edit>) {
-        match expr {
-            Expr::RefDot { .. } | Expr::RefBrack { .. } => self.hoist(expr, prelude, edits),
-            Expr::Var { value, .. } => {
-                if value
-                    .as_string()
-                    .is_ok_and(|name| self.names.is_document(name))
-                {
-                    self.hoist(expr, prelude, edits);
-                }
-            }
-            Expr::Array { .. } | Expr::Set { .. } | Expr::Object { .. } => {
-                for child in children(expr) {
-                    if let Child::Expr(child) = child {
-                        self.argument(child, prelude, edits);
-                    }
-                }
-            }
-            _ if computes(expr) && !is_negative_number(expr) => self.hoist(expr, prelude, edits),
-            _ => self.expr(expr, edits),
-        }
-    }
-
-    /// A term that stays inside the negation: only what it computes is evaluated before.
-    fn in_term(&mut self, expr: &Expr, prelude: &mut Prelude, edits: &mut Vec<Edit>) {
-        match expr {
-            Expr::RefDot { refr, .. } => self.in_term(refr, prelude, edits),
-            Expr::RefBrack { refr, index, .. } => {
-                self.in_term(refr, prelude, edits);
-                self.argument(index, prelude, edits);
-            }
-            Expr::Array { .. } | Expr::Set { .. } | Expr::Object { .. } => {
-                self.argument(expr, prelude, edits);
-            }
-            _ if computes(expr) && !is_negative_number(expr) => self.hoist(expr, prelude, edits),
-            _ => self.expr(expr, edits),
-        }
-    }
-
-    fn hoist(&mut self, expr: &Expr, prelude: &mut Prelude, edits: &mut Vec<Edit>) {
-        let (start, end) = bounds(self.text, expr);
-        let mut inner = Vec::new();
-        self.expr(expr, &mut inner);
-        let text = self.apply(start, end, inner);
-        if text.contains('\n') && text.contains('#') {
-            self.problem.get_or_insert_with(|| Refusal {
-                name: self.file.to_string(),
-                line: expr.span().line,
-                problem: "a comment inside a negated call cannot be read: put it on a line before"
-                    .to_string(),
-            });
-        }
-        let name = self.fresh();
-        // One line of its own text: its author's lines must stay where they are.
-        let text = text
-            .split('\n')
-            .map(str::trim)
-            .collect::<Vec<_>>()
-            .join(" ");
-        let lines = self
-            .text
-            .get(start..end)
-            .map_or(0, |old| old.matches('\n').count());
-        edits.push(Edit {
-            start,
-            end,
-            text: format!("{name}{}", "\n".repeat(lines)),
-        });
-        prelude.0.push(format!("{name} := {text}"));
-    }
-
     /// `text[start..end]` with the edits that lie within it. Edits that overlap would be lost, so
     /// the module is refused.
     fn apply(&mut self, start: usize, end: usize, mut edits: Vec<Edit>) -> String {
@@ -520,10 +496,6 @@ impl Normaliser<'_> {
         self.count += 1;
         format!("__taffrail_{}", self.count)
     }
-}
-
-fn is_negative_number(expr: &Expr) -> bool {
-    matches!(expr, Expr::UnaryExpr { expr, .. } if matches!(expr.as_ref(), Expr::Number { .. }))
 }
 
 fn holds_object(expr: &Expr) -> bool {

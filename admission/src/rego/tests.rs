@@ -109,6 +109,25 @@ fn what_a_builtin_could_not_do_is_told_beside_the_answer() {
 }
 
 #[test]
+fn what_is_no_number_and_no_collection_is_undefined_and_not_an_error() {
+    for rules in [
+        "import future.keywords\nr { some x in input.a } r { false }",
+        "import future.keywords\nr { x := null; some y in x }",
+        "import future.keywords\nr { x := \"a\"; every y in x { y } }",
+        "r { x := {\"a\"}; x + 1 }",
+        "r { x := null; (1 + x) * 2 }",
+        "r { x := 1; x / 0 }",
+        "r { x := 1.5; x % 2 }",
+    ] {
+        assert_eq!(
+            ask(rules, Duration::from_mins(1)).unwrap().value,
+            Value::Undefined,
+            "{rules}"
+        );
+    }
+}
+
+#[test]
 fn what_opa_does_not_swallow_is_an_error() {
     let error = ask("r = 1 { true }\nr = 2 { true }", Duration::from_mins(1)).unwrap_err();
     assert!(matches!(error, ProgramError::Failed(_)), "{error}");

@@ -1,10 +1,44 @@
-//! Builtins over numbers whose answers have no bound in regorus.
+//! Calculating as OPA does, and ranges, which have no bound in regorus.
+//!
+//! OPA counts with more digits than a float has and writes the shortest decimal of the result, so that
+//! 0.1 + 0.2 is 0.3 and 4.35 * 100 is 435. Here floats are used, and a result that is a short decimal
+//! but for its last digits is taken for that decimal.
+
+use std::collections::BTreeSet;
 
 use regorus::Value;
 
-use super::{Builtin, ITEMS_MAX, arguments};
+use super::{Builtin, DIV, ITEMS_MAX, MINUS, MUL, PLUS, REM, arguments, kind};
+
+/// How many digits of a float are certain.
+const DIGITS: usize = 15;
 
 pub(super) const BUILTINS: &[Builtin] = &[
+    Builtin {
+        name: PLUS,
+        arity: 2,
+        run: |given| calculate(given, Operation::Plus),
+    },
+    Builtin {
+        name: MINUS,
+        arity: 2,
+        run: |given| calculate(given, Operation::Minus),
+    },
+    Builtin {
+        name: MUL,
+        arity: 2,
+        run: |given| calculate(given, Operation::Mul),
+    },
+    Builtin {
+        name: DIV,
+        arity: 2,
+        run: |given| calculate(given, Operation::Div),
+    },
+    Builtin {
+        name: REM,
+        arity: 2,
+        run: |given| calculate(given, Operation::Rem),
+    },
     Builtin {
         name: "numbers.range",
         arity: 2,
@@ -16,6 +50,57 @@ pub(super) const BUILTINS: &[Builtin] = &[
         run: range_step,
     },
 ];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Plus,
+    Minus,
+    Mul,
+    Div,
+    Rem,
+}
+
+fn calculate(given: &[Value], operation: Operation) -> Result<Value, String> {
+    let (a, b) = match arguments(given)? {
+        [Value::Number(a), Value::Number(b)] => (a, b),
+        [Value::Set(of), Value::Set(without)] if operation == Operation::Minus => {
+            let left = of.iter().filter(|item| !without.contains(item));
+            return Ok(Value::from(left.cloned().collect::<BTreeSet<_>>()));
+        }
+        [a, b] => return Err(format!("cannot calculate with {} and {}", kind(a), kind(b))),
+    };
+    let zero = b.as_f64() == Some(0.0);
+    let result = match operation {
+        Operation::Plus => a.add(b),
+        Operation::Minus => a.sub(b),
+        Operation::Mul => a.mul(b),
+        Operation::Div if zero => return Err("divide by zero".to_string()),
+        Operation::Rem if zero => return Err("modulo by zero".to_string()),
+        Operation::Rem if !a.is_integer() || !b.is_integer() => {
+            return Err("modulo on floating-point number".to_string());
+        }
+        Operation::Div => a.clone().divide(b),
+        Operation::Rem => a.clone().modulo(b),
+    };
+    let result = result.map_err(|error| error.to_string())?;
+    match result.as_f64() {
+        Some(float) if !result.is_integer() => Ok(Value::from(decimal(float))),
+        _ => Ok(Value::Number(result)),
+    }
+}
+
+/// The short decimal that a result is but for its last digits, if there is one.
+fn decimal(result: f64) -> f64 {
+    let rounded = format!("{result:.*e}", DIGITS - 1);
+    let Some((mantissa, _)) = rounded.split_once('e') else {
+        return result;
+    };
+    let zeros = mantissa.len() - mantissa.trim_end_matches('0').len();
+    match rounded.parse() {
+        Ok(decimal) if zeros >= 2 => decimal,
+        _ => result,
+    }
+}
 
 fn range(given: &[Value]) -> Result<Value, String> {
     let [from, to] = arguments(given)?;

@@ -18,6 +18,11 @@ pub(super) const BUILTINS: &[Builtin] = &[
         run: all,
     },
     Builtin {
+        name: super::COLLECTION,
+        arity: 1,
+        run: collection,
+    },
+    Builtin {
         name: "set_diff",
         arity: 2,
         run: set_diff,
@@ -68,6 +73,15 @@ pub(super) const BUILTINS: &[Builtin] = &[
         run: sha256,
     },
 ];
+
+/// Undefined where it is none; that is no error to be told.
+fn collection(given: &[Value]) -> Result<Value, String> {
+    let [value] = arguments(given)?;
+    Ok(match value {
+        Value::Array(_) | Value::Set(_) | Value::Object(_) => value.clone(),
+        _ => Value::Undefined,
+    })
+}
 
 fn any(given: &[Value]) -> Result<Value, String> {
     let [collection] = arguments(given)?;
