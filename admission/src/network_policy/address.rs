@@ -115,6 +115,14 @@ impl AddressSet {
         }
     }
 
+    /// What is in any of them.
+    pub(super) fn union_all<'a>(sets: impl IntoIterator<Item = &'a Self> + Clone) -> Self {
+        AddressSet {
+            v4: Ranges::union_all(sets.clone().into_iter().map(|set| &set.v4)),
+            v6: Ranges::union_all(sets.into_iter().map(|set| &set.v6)),
+        }
+    }
+
     /// What is in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
@@ -215,10 +223,12 @@ impl Block {
     /// A CIDR without `except`. A pod without a known address is in it if it is a whole family
     /// and all that is cut out is link-local, where no pod is.
     pub fn new(cidr: IpNet, except: &[IpNet]) -> Self {
-        let mut addresses = AddressSet::of_net(cidr);
-        for hole in except {
-            addresses = addresses.difference(&AddressSet::of_net(*hole));
-        }
+        let holes: Vec<AddressSet> = except
+            .iter()
+            .map(|hole| AddressSet::of_net(*hole))
+            .collect();
+        let holes = AddressSet::union_all(&holes);
+        let addresses = AddressSet::of_net(cidr).difference(&holes);
         let is_link_local = |net: &IpNet| match net.network() {
             IpAddr::V4(v4) => v4.is_link_local() && net.prefix_len() >= 16,
             IpAddr::V6(v6) => v6.is_unicast_link_local() && net.prefix_len() >= 10,

@@ -9,6 +9,8 @@ mod network_policy;
 mod object;
 mod selector;
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value};
 
 use super::selector::Selector;
@@ -20,6 +22,7 @@ pub(super) fn label_selector(value: &Value, path: &str) -> Result<Selector, Malf
     selector::selector(&Field {
         value: Some(value).filter(|value| !value.is_null()),
         path: path.to_string(),
+        items_left: &Cell::new(ITEMS_MAX),
     })
 }
 
@@ -38,16 +41,45 @@ pub struct Malformed {
 struct Field<'a> {
     value: Option<&'a Value>,
     path: String,
+    /// How many items of lists may still be read of the object.
+    items_left: &'a Cell<usize>,
 }
+
+/// The most items all lists of an object have together: some 9,000 blocks of addresses are the
+/// most that people write, and whoever writes more than anybody reads should not cost seconds.
+const ITEMS_MAX: usize = 16_384;
+
+/// The most rules, ports of a rule, and selectors among the peers of a rule; each multiplies
+/// what others cost.
+const MULTIPLIERS_MAX: usize = 1024;
 
 type Read<T> = Result<T, Malformed>;
 
 impl<'a> Field<'a> {
-    fn root(value: &'a Value) -> Self {
+    fn root(value: &'a Value, items_left: &'a Cell<usize>) -> Self {
         Field {
             value: Some(value).filter(|value| !value.is_null()),
             path: String::new(),
+            items_left,
         }
+    }
+
+    /// Nothing, at the same place.
+    fn absent(&self) -> Self {
+        Field {
+            value: None,
+            ..self.clone()
+        }
+    }
+
+    /// Refuses more of them than anybody means.
+    fn at_most(&self, count: usize) -> Read<()> {
+        if count > MULTIPLIERS_MAX {
+            return self.wrong(format!(
+                "holds {count}: no more than {MULTIPLIERS_MAX} are judged; split it"
+            ));
+        }
+        Ok(())
     }
 
     fn wrong<T>(&self, problem: impl Into<String>) -> Read<T> {
@@ -76,6 +108,7 @@ impl<'a> Field<'a> {
         Ok(Field {
             value: value.filter(|value| !value.is_null()),
             path,
+            items_left: self.items_left,
         })
     }
 
@@ -105,14 +138,23 @@ impl<'a> Field<'a> {
     fn items(&self) -> Read<Vec<Field<'a>>> {
         match self.value {
             None => Ok(Vec::new()),
-            Some(Value::Array(items)) => Ok(items
-                .iter()
-                .enumerate()
-                .map(|(i, item)| Field {
-                    value: Some(item).filter(|item| !item.is_null()),
-                    path: format!("{}[{i}]", self.path),
-                })
-                .collect()),
+            Some(Value::Array(items)) => {
+                let Some(left) = self.items_left.get().checked_sub(items.len()) else {
+                    return self.wrong(format!(
+                        "no more than {ITEMS_MAX} items of lists are judged in one object; split it"
+                    ));
+                };
+                self.items_left.set(left);
+                Ok(items
+                    .iter()
+                    .enumerate()
+                    .map(|(i, item)| Field {
+                        value: Some(item).filter(|item| !item.is_null()),
+                        path: format!("{}[{i}]", self.path),
+                        items_left: self.items_left,
+                    })
+                    .collect())
+            }
             Some(_) => self.wrong("must be a list"),
         }
     }

@@ -219,10 +219,14 @@ impl Grouping {
             Ports::Every => return Region::everywhere(peers.clone()),
             Ports::Only(list) => list,
         };
-        let mut region = Region::default();
+        let numbers = PortSet::union_all(list.iter().filter_map(|port| match port {
+            PortMatch::Numbers(numbers) => Some(numbers),
+            PortMatch::Named { .. } => None,
+        }));
+        let mut region = Region::on(&numbers, peers);
         for port in list {
             let on = match port {
-                PortMatch::Numbers(numbers) => Region::on(numbers, peers),
+                PortMatch::Numbers(_) => continue,
                 PortMatch::Named { protocol, name } => match direction {
                     Direction::Ingress => {
                         let numbers = numbers_of(group.ports.as_deref(), *protocol, name);

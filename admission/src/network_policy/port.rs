@@ -131,6 +131,11 @@ impl PortSet {
         PortSet(self.0.union(&other.0))
     }
 
+    /// What is in any of them.
+    pub(super) fn union_all<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
+        PortSet(Ranges::union_all(sets.into_iter().map(|set| &set.0)))
+    }
+
     /// What is in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {

@@ -73,7 +73,15 @@ impl<T: Bound> Ranges<T> {
     }
 
     pub(super) fn union(&self, other: &Self) -> Self {
-        let mut all: Vec<(T, T)> = self.iter().chain(other.iter()).collect();
+        Self::union_all([self, other])
+    }
+
+    /// One sort for all of them: set by set, many sets would take the square of their number.
+    pub(super) fn union_all<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self
+    where
+        T: 'a,
+    {
+        let mut all: Vec<(T, T)> = sets.into_iter().flat_map(Self::iter).collect();
         all.sort_unstable();
         let mut merged: Vec<(T, T)> = Vec::with_capacity(all.len());
         for (first, last) in all {

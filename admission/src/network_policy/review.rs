@@ -138,31 +138,31 @@ fn world_open(policy: &Policy, direction: Direction) -> Vec<String> {
         if rule.action != Action::Accept {
             continue;
         }
-        let ports = numbers(&rule.ports);
         let rule_path = format!("spec.{}[{i}]", direction.as_str());
-        let mut open = |addresses: &AddressSet, path: String| {
-            let public = addresses.intersection(&internet);
-            if public.is_empty() {
-                return;
+        let mut open = |public: &AddressSet, path: String| {
+            if !public.is_empty() {
+                paths.push(path);
             }
-            let peers = PeerSet {
-                addresses: public,
-                ..PeerSet::default()
-            };
-            region = std::mem::take(&mut region).union(Region::on(&ports, &peers));
-            paths.push(path);
         };
+        let mut parts = Vec::new();
         match &rule.peers {
-            Peers::Everyone => open(&internet, rule_path),
+            Peers::Everyone => {
+                open(&internet, rule_path);
+                parts.push(internet.clone());
+            }
             Peers::Only(list) => {
                 for (j, peer) in list.iter().enumerate() {
-                    open(
-                        &addresses(peer),
-                        format!("{rule_path}.{}[{j}]", direction.peers()),
-                    );
+                    let public = addresses(peer).intersection(&internet);
+                    open(&public, format!("{rule_path}.{}[{j}]", direction.peers()));
+                    parts.push(public);
                 }
             }
         }
+        let peers = PeerSet {
+            addresses: AddressSet::union_all(&parts),
+            ..PeerSet::default()
+        };
+        region = region.union(Region::on(&numbers(&rule.ports), &peers));
     }
     let mut pieces = region.pieces().iter();
     if pieces.any(|piece| piece.peers.addresses.is_half_of(&internet)) {

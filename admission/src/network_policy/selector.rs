@@ -42,9 +42,9 @@ impl<S: AsRef<str>> FromIterator<(S, S)> for Labels {
 /// What is asked of a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operator {
-    /// It is there, with one of these values.
+    /// It is there, with one of these values, which are sorted.
     In(Vec<String>),
-    /// It is not there, or has none of these values.
+    /// It is not there, or has none of these values, which are sorted.
     NotIn(Vec<String>),
     /// It is there.
     Exists,
@@ -76,17 +76,19 @@ impl Selector {
         self.0.iter().all(|requirement| {
             let value = labels.get(&requirement.key);
             match &requirement.operator {
-                Operator::In(values) => {
-                    value.is_some_and(|value| values.iter().any(|v| v == value))
-                }
-                Operator::NotIn(values) => {
-                    value.is_none_or(|value| values.iter().all(|v| v != value))
-                }
+                Operator::In(values) => value.is_some_and(|value| holds(values, value)),
+                Operator::NotIn(values) => value.is_none_or(|value| !holds(values, value)),
                 Operator::Exists => value.is_some(),
                 Operator::DoesNotExist => value.is_none(),
             }
         })
     }
+}
+
+fn holds(sorted: &[String], value: &str) -> bool {
+    sorted
+        .binary_search_by(|known| known.as_str().cmp(value))
+        .is_ok()
 }
 
 #[cfg(test)]

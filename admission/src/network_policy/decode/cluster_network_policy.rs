@@ -138,10 +138,7 @@ fn pods_peer(kind: &str, value: &Field<'_>) -> Read<PodsPeer> {
     if kind == "namespaces" {
         return Ok(PodsPeer {
             namespaces: Namespaces::Selected(selector(value)?),
-            pods: selector(&Field {
-                value: None,
-                path: String::new(),
-            })?,
+            pods: selector(&value.absent())?,
         });
     }
     value.only(&["namespaceSelector", "podSelector"])?;

@@ -48,7 +48,10 @@ pub(super) fn network_policy(object: &Field<'_>, namespace: &str, name: &str) ->
 
 fn rules(spec: &Field<'_>, direction: Direction, namespace: &Arc<str>) -> Read<Vec<Rule>> {
     let mut rules = Vec::new();
-    for rule in spec.member(direction.as_str())?.items()? {
+    let list = spec.member(direction.as_str())?;
+    let items = list.items()?;
+    list.at_most(items.len())?;
+    for rule in items {
         rule.only(&["ports", direction.peers()])?;
         let mut peers = Vec::new();
         for item in rule.member(direction.peers())?.items()? {
@@ -58,6 +61,8 @@ fn rules(spec: &Field<'_>, direction: Direction, namespace: &Arc<str>) -> Read<V
         for item in rule.member("ports")?.items()? {
             ports.push(port(&item)?);
         }
+        let selectors = peers.iter().filter(|peer| matches!(peer, Peer::Pods(_)));
+        rule.at_most(selectors.count().max(ports.len()))?;
         rules.push(Rule {
             action: Action::Accept,
             peers: if peers.is_empty() {

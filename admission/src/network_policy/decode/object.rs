@@ -3,6 +3,7 @@
 //! A maker of pods stands for one pod of its template, named after it as `deployment/web`: that
 //! is what can be known of it before it runs.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::cluster_network_policy::cluster_network_policy;
 use super::network_policy::network_policy;
-use super::{Field, Malformed, Read};
+use super::{Field, ITEMS_MAX, Malformed, Read};
 use crate::network_policy::pod::{NamedPort, Network, Node, Pod};
 use crate::network_policy::policy::Policy;
 use crate::network_policy::port::Protocol;
@@ -44,7 +45,8 @@ pub enum Object {
 /// Reads an object; None where its kind does not matter here. `namespace` is where it is
 /// applied, if it does not say so itself.
 pub fn object(value: &Value, namespace: &str) -> Result<Option<Object>, Malformed> {
-    let root = Field::root(value);
+    let items_left = Cell::new(ITEMS_MAX);
+    let root = Field::root(value, &items_left);
     let api_version = root.member("apiVersion")?.text()?.unwrap_or_default();
     let kind_field = root.member("kind")?;
     let kind = kind_field.text()?.unwrap_or_default();

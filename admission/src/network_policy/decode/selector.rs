@@ -30,15 +30,18 @@ pub(super) fn selector(field: &Field<'_>) -> Read<Selector> {
         for value in values_field.items()? {
             values.push(value.text()?.unwrap_or_default().to_string());
         }
+        // Sorted, as they are looked up by halving.
+        values.sort_unstable();
         let operator_field = expression.member("operator")?;
+        let has_values = !values.is_empty();
         let needs_values = |operator: Operator| {
-            if values_field.items()?.is_empty() {
+            if !has_values {
                 return values_field.wrong("must hold a value where operator is In or NotIn");
             }
             Ok(operator)
         };
         let needs_none = |operator: Operator| {
-            if !values_field.items()?.is_empty() {
+            if has_values {
                 return values_field
                     .wrong("must be empty where operator is Exists or DoesNotExist");
             }
@@ -57,6 +60,7 @@ pub(super) fn selector(field: &Field<'_>) -> Read<Selector> {
         };
         requirements.push(Requirement { key, operator });
     }
+    field.at_most(requirements.len())?;
     Ok(Selector(requirements))
 }
 

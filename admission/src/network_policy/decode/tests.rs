@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
+use proptest::prelude::*;
+
 use super::{Object, object};
+use crate::network_policy::{Change, World};
 
 fn network_policy(spec: &Value) -> Value {
     json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
@@ -326,4 +329,126 @@ fn makers_of_pods_stand_for_one_and_ended_pods_for_none() {
         object(&ended, "here"),
         Ok(Some(Object::Ended { .. }))
     ));
+}
+
+/// Objects in which a value somewhere is another.
+fn spoilt() -> impl Strategy<Value = Value> {
+    let selector = json!({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "In", "values": ["1", "2"]}]});
+    let whole = [
+        network_policy(&json!({
+            "podSelector": selector, "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [{"podSelector": selector, "namespaceSelector": selector}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}],
+                         "ports": [{"port": 80, "endPort": 90, "protocol": "UDP"}, {"port": "web"}]}],
+            "egress": [{"to": [{"ipBlock": {"cidr": "::/0"}}], "ports": [{"protocol": "SCTP"}]}],
+        })),
+        cluster(&json!({
+            "subject": {"pods": {"namespaceSelector": selector, "podSelector": selector}},
+            "ingress": [{"action": "Deny", "from": [{"namespaces": {}}], "protocols": [{"destinationNamedPort": "web"}, {"tcp": {"destinationPort": {"range": {"start": 1, "end": 9}}}}]}],
+            "egress": [{"action": "Accept", "to": [{"domainNames": ["*.a.b"]}, {"networks": ["10.0.0.0/8"]}, {"nodes": {}}]}],
+        })),
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "x", "labels": {"a": "1"}},
+               "spec": {"hostNetwork": false, "containers": [{"ports": [{"name": "web", "containerPort": 80, "protocol": "TCP"}]}],
+                        "initContainers": [{"restartPolicy": "Always", "ports": [{"containerPort": 1}]}]},
+               "status": {"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}], "hostIPs": [{"ip": "fd00::1"}]}}),
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]}}),
+    ];
+    let leaf = prop::sample::select(vec![
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(65536),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(""),
+        json!("\u{0}\u{1F980}"),
+        json!("0.0.0.0/0"),
+        json!("1.2.3.4/99"),
+        json!("::ffff:1.2.3.4/128"),
+        json!("*."),
+        json!([]),
+        json!([null]),
+        json!([[[]]]),
+        json!({}),
+        json!({"a": {"b": []}}),
+    ]);
+    let places = prop::collection::vec((any::<prop::sample::Index>(), leaf), 1..4);
+    (prop::sample::select(whole.to_vec()), places).prop_map(|(mut object, places)| {
+        for (at, leaf) in places {
+            let mut pointers = Vec::new();
+            pointers_of(&object, String::new(), &mut pointers);
+            let place = at.get(&pointers).clone();
+            if let Some(value) = object.pointer_mut(&place) {
+                *value = leaf;
+            }
+        }
+        object
+    })
+}
+
+fn pointers_of(value: &Value, at: String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, member)| {
+            pointers_of(member, format!("{at}/{name}"), found);
+        }),
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, item)| {
+            pointers_of(item, format!("{at}/{i}"), found);
+        }),
+        _ => {}
+    }
+    found.push(at);
+}
+
+proptest! {
+    /// Whatever is read can be judged, and what cannot be read says where.
+    #[test]
+    fn nothing_that_is_written_is_a_panic(objects in prop::collection::vec(spoilt(), 1..6)) {
+        let mut world = World::new();
+        for value in &objects {
+            match object(value, "default") {
+                Ok(Some(object)) => {
+                    let difference = world.difference(Change::Is(object.clone()));
+                    world.apply(Change::Is(object));
+                    prop_assert_eq!(difference.after.reaches(world.everyone()), world.reaches(world.everyone()));
+                }
+                Ok(None) => {}
+                Err(error) => prop_assert!(!error.path.is_empty() && !error.problem.is_empty()),
+            }
+        }
+    }
+}
+
+#[test]
+fn more_than_anybody_means_is_refused() {
+    let blocks: Vec<Value> = (0..20_000)
+        .map(|_| json!({"ipBlock": {"cidr": "10.0.0.0/8"}}))
+        .collect();
+    refused(
+        &network_policy(&json!({"ingress": [{"from": blocks}]})),
+        "spec.ingress[0].from: no more than 16384 items",
+    );
+    let many = |item: Value| vec![item; 1025];
+    refused(
+        &network_policy(&json!({"ingress": many(json!({}))})),
+        "spec.ingress: holds 1025",
+    );
+    refused(
+        &network_policy(&json!({"ingress": [{"ports": many(json!({}))}]})),
+        "spec.ingress[0]: holds 1025",
+    );
+    refused(
+        &network_policy(&json!({"ingress": [{"from": many(json!({"podSelector": {}}))}]})),
+        "spec.ingress[0]: holds 1025",
+    );
+    let ports: Vec<Value> = (0..1024).map(|i| json!({"port": 2 * i + 1})).collect();
+    let blocks: Vec<Value> = (0..8192)
+        .map(|i| json!({"ipBlock": {"cidr": format!("10.{}.{}.0/24", i / 256, 2 * (i % 128))}}))
+        .collect();
+    assert!(
+        object(
+            &network_policy(&json!({"ingress": [{"ports": ports, "from": blocks}]})),
+            "x"
+        )
+        .is_ok()
+    );
 }

@@ -153,11 +153,11 @@ impl Compiled {
                 }
                 set.pods -= &everyone;
                 for peer in peers(rule) {
-                    set.pods |= match peer {
-                        Peer::Pods(peer) => pods_in(peer, world, name),
-                        other => by_address(other, world, &everyone),
-                    };
+                    if let Peer::Pods(peer) = peer {
+                        set.pods |= pods_in(peer, world, name);
+                    }
                 }
+                set.pods |= by_address(peers(rule), &set.addresses, world, &everyone);
             }
         }
         Some((changed, subject_flips))
@@ -235,23 +235,23 @@ fn peer_set(rule: &Rule, world: &World) -> PeerSet {
         Peers::Only(list) => list,
     };
     let mut set = PeerSet::default();
+    let mut addresses = Vec::new();
+    let mut all_nodes = Vec::new();
     for peer in list {
         match peer {
             Peer::Pods(peer) => set.pods |= pods_peer(peer, world),
-            Peer::Block(block) => {
-                set.pods |= by_address(peer, world, world.everyone());
-                set.addresses = set.addresses.union(&block.addresses);
-            }
+            Peer::Block(block) => addresses.push(&block.addresses),
             Peer::Nodes(selector) => {
-                set.pods |= by_address(peer, world, world.everyone());
-                for address in node_addresses(selector, world.nodes()) {
-                    set.addresses = set.addresses.union(&AddressSet::of(*address));
-                }
+                let nodes = node_addresses(selector, world.nodes());
+                all_nodes.extend(nodes.map(|address| AddressSet::of(*address)));
             }
             // Nobody knows which addresses these names have.
             Peer::Domains(_) => {}
         }
     }
+    addresses.extend(&all_nodes);
+    set.addresses = AddressSet::union_all(addresses);
+    set.pods |= by_address(list, &set.addresses, world, world.everyone());
     set.pods.optimize();
     set
 }
@@ -291,7 +291,24 @@ fn pods_in(peer: &PodsPeer, world: &World, name: &str) -> RoaringBitmap {
     namespace.pods.iter().filter(selects).collect()
 }
 
-fn by_address(peer: &Peer, world: &World, among: &RoaringBitmap) -> RoaringBitmap {
-    let selects = |number: &u32| peer_selects(peer, world, *number);
+/// The pods that one of a rule's peers means by their addresses, of which `addresses` is all.
+fn by_address(
+    list: &[Peer],
+    addresses: &AddressSet,
+    world: &World,
+    among: &RoaringBitmap,
+) -> RoaringBitmap {
+    if addresses.is_empty() {
+        return RoaringBitmap::new();
+    }
+    let unknown = list
+        .iter()
+        .any(|peer| matches!(peer, Peer::Block(block) if block.unknown));
+    let selects = |number: &u32| {
+        world.pod(*number).is_some_and(|pod| {
+            let mut known = pod.addresses.iter();
+            (pod.addresses.is_empty() && unknown) || known.any(|one| addresses.contains(*one))
+        })
+    };
     among.iter().filter(selects).collect()
 }
