@@ -260,6 +260,20 @@ pub(crate) struct PolicyTestArgs {
     pub(crate) run: String,
 }
 
+/// How judged manifests are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyOutput {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+    /// For what shows findings beside code
+    Sarif,
+    /// For what shows the results of tests
+    Junit,
+}
+
 /// What `policy check` is told.
 #[derive(Debug, Args)]
 pub(crate) struct PolicyCheckArgs {
@@ -275,7 +289,10 @@ pub(crate) struct PolicyCheckArgs {
     /// Configuration file whose admission section applies
     #[arg(long, value_name = "FILE", env = "TAFFRAIL_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    /// Folder of Gatekeeper's templates and constraints to hold them to as well [default: as configured, none]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) policies: Option<PathBuf>,
     /// How to print
     #[arg(long, short, value_enum, default_value_t)]
-    pub(crate) output: Output,
+    pub(crate) output: PolicyOutput,
 }

@@ -12,6 +12,7 @@ pub(crate) mod import;
 pub(crate) mod logs;
 pub(crate) mod netpol;
 pub(crate) mod policy;
+mod policy_reports;
 pub(crate) mod policy_test;
 mod progress;
 pub(crate) mod query;

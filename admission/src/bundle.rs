@@ -26,7 +26,10 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 use serde::Deserialize;
 
+pub(crate) use load::Sources;
 pub use load::{LoadError, Module};
+
+use crate::gatekeeper::Policies;
 
 use crate::pod_security::{Level, LevelVersion};
 use crate::verdict::{Incomplete, Violation};
@@ -44,6 +47,7 @@ const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 pub struct Bundle {
     engine: Engine,
     modules: usize,
+    constraints: Policies,
 }
 
 /// Why a question got no answer.
@@ -103,6 +107,7 @@ impl Bundle {
         let bundle = Bundle {
             engine,
             modules: count,
+            constraints: Policies::default(),
         };
         for level in [Level::Baseline, Level::Restricted] {
             bundle
@@ -116,6 +121,18 @@ impl Bundle {
                 })?;
         }
         Ok(bundle)
+    }
+
+    /// From what was read.
+    pub(crate) fn of(sources: Sources) -> Result<Self, LoadError> {
+        let mut bundle = Bundle::compile(sources.modules)?;
+        bundle.constraints = Policies::read(&sources.documents)?;
+        Ok(bundle)
+    }
+
+    /// Gatekeeper's policies in it.
+    pub fn constraints(&self) -> &Policies {
+        &self.constraints
     }
 
     /// How many modules it is made of.

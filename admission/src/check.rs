@@ -2,16 +2,19 @@
 //!
 //! Reads what `kubectl apply` reads: YAML or JSON, many documents in a file, Lists of objects.
 //! Pods and what makes pods are judged at one level, by the same rules and in the same words as
-//! at the API server; everything else is passed over. A document that cannot be read is a
+//! at the API server, and everything that constraints match is held against them; the rest is passed over. A document that cannot be read is a
 //! result of its own, so that one broken file hides no other.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bundle::{Bundle, LoadError};
-use crate::config::{AdmissionConfig, ConfigError};
+use crate::config::{AdmissionConfig, ConfigError, FailMode};
+use crate::gatekeeper::matching::Origin;
+use crate::gatekeeper::policies::Judged;
+use crate::gatekeeper::{Action, EnforcementPoint, Inventory, Request};
 use crate::pod_security::LevelVersion;
 use crate::review::pod::Pod;
 use crate::review::{Target, group_of};
@@ -23,6 +26,7 @@ const EVALUATION_LIMIT: Duration = Duration::from_secs(10);
 /// A bundle and the level manifests are held to.
 #[derive(Debug)]
 pub struct Checker {
+    fail_mode: FailMode,
     bundle: Bundle,
     policy: LevelVersion,
 }
@@ -55,6 +59,10 @@ pub struct CheckResult {
     pub verdict: CheckVerdict,
     /// Why, in upstream's words.
     pub messages: Vec<String>,
+    /// What is said of it without refusing it.
+    pub warnings: Vec<String>,
+    /// The rules that gave the messages, then the warnings: `PodSecurity`, and `KIND/NAME` of constraints.
+    pub rules: Vec<String>,
     /// The object paths the messages are about.
     pub paths: Vec<String>,
 }
@@ -77,11 +85,9 @@ impl Checker {
     /// With the policies and the enforced level of a configuration.
     pub fn new(config: &AdmissionConfig) -> Result<Self, CheckerError> {
         let config = config.clone().validate()?;
-        let bundle = match &config.policies {
-            Some(directory) => Bundle::from_directory(directory)?,
-            None => Bundle::embedded()?,
-        };
+        let bundle = Bundle::of(config.sources()?)?;
         Ok(Checker {
+            fail_mode: config.fail_mode,
             bundle,
             policy: config.defaults.enforce,
         })
@@ -106,6 +112,8 @@ impl Checker {
                 name: String::new(),
                 verdict: CheckVerdict::Skip,
                 messages: Vec::new(),
+                warnings: Vec::new(),
+                rules: Vec::new(),
                 paths: Vec::new(),
             };
             match Value::deserialize(document) {
@@ -154,6 +162,7 @@ impl Checker {
         } else {
             let target = Target::of_kind(group_of(&text("/apiVersion")), &kind);
             self.judge(target, object, &mut result);
+            self.constraints(object, &mut result);
         }
         result.kind = kind;
         results.push(result);
@@ -179,6 +188,7 @@ impl Checker {
             Ok(None) => result.verdict = CheckVerdict::Pass,
             Ok(Some(violations)) => {
                 result.verdict = CheckVerdict::Fail;
+                result.rules.push("PodSecurity".to_string());
                 result.messages.push(format!(
                     "{prefix} PodSecurity \"{}\": {violations}",
                     self.policy
@@ -194,6 +204,63 @@ impl Checker {
                 result.messages.push(problem);
             }
         }
+    }
+}
+
+impl Checker {
+    fn constraints(&self, object: &Value, result: &mut CheckResult) {
+        let constraints = self.bundle.constraints();
+        if constraints.is_empty() || result.verdict == CheckVerdict::Error {
+            return;
+        }
+        let findings = Request::of_object(object, Origin::Original)
+            .map_err(|error| error.to_string())
+            .and_then(|request| {
+                let deadline = Instant::now() + EVALUATION_LIMIT;
+                let inventory = Inventory::unknown();
+                let point = EnforcementPoint::Gator;
+                let found = constraints.review_expanded(
+                    &request,
+                    &inventory,
+                    point,
+                    self.fail_mode,
+                    deadline,
+                );
+                found.map_err(|error| error.to_string())
+            });
+        let findings = match findings {
+            Ok(findings) => findings,
+            Err(problem) => {
+                result.verdict = CheckVerdict::Error;
+                result.messages.push(problem);
+                return;
+            }
+        };
+        if findings.asked > 0 && result.verdict == CheckVerdict::Skip {
+            result.verdict = CheckVerdict::Pass;
+        }
+        let mut warned = Vec::new();
+        for finding in findings.findings {
+            let said = format!("[{}] {}", finding.constraint, finding.message);
+            let rule = format!("{}/{}", finding.kind, finding.constraint);
+            if finding.judged == Judged::FailedClosed {
+                result.verdict = CheckVerdict::Error;
+                result.messages.push(said);
+                result.rules.push(rule);
+            } else if finding.judged != Judged::FailedOpen
+                && finding.actions.contains(&Action::Deny)
+            {
+                if result.verdict != CheckVerdict::Error {
+                    result.verdict = CheckVerdict::Fail;
+                }
+                result.messages.push(said);
+                result.rules.push(rule);
+            } else {
+                result.warnings.push(said);
+                warned.push(rule);
+            }
+        }
+        result.rules.extend(warned);
     }
 }
 
@@ -261,6 +328,29 @@ mod tests {
             r#"{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "j"},
                 "spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": []}}}}}}"#,
             &[(1, "CronJob j", CheckVerdict::Pass, "")],
+        );
+    }
+
+    #[test]
+    fn constraints_speak_of_every_kind() {
+        let mut config = AdmissionConfig::default();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gatekeeper/expansion");
+        config.gatekeeper.directory = Some(folder.into());
+        let checker = Checker::new(&config).unwrap();
+        let manifest = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: n}, \
+            spec: {template: {spec: {hostNetwork: true, containers: []}}}}";
+        let results = checker.check("f", manifest);
+        let said = "[hostnetwork] [Implied by pods] Pod d-pod uses the host's network";
+        assert_eq!(results[0].messages[1], said);
+        assert_eq!(
+            results[0].rules,
+            ["PodSecurity", "NoHostNetwork/hostnetwork"]
+        );
+        config.gatekeeper.directory = Some(folder.replace("expansion", "owner_labels").into());
+        let refused = Checker::new(&config).unwrap_err().to_string();
+        assert!(
+            refused.contains("wrong_type.yaml: ") && refused.contains("expected type array"),
+            "{refused}"
         );
     }
 

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use network_policy::{DeniedDirection, NetworkPolicyConfig, NeverOpen, Refused};
 
+use crate::bundle::{LoadError, Sources};
 use crate::network_policy::Malformed;
 use crate::pod_security::{Level, LevelVersion, Policy, Version};
 
@@ -35,6 +36,8 @@ pub struct AdmissionConfig {
     pub pod_security: PodSecurityConfig,
     /// Rules about who may reach whom; none unless chosen.
     pub network_policy: NetworkPolicyConfig,
+    /// Gatekeeper's policies; none unless there is a folder of them.
+    pub gatekeeper: GatekeeperConfig,
     /// What happens to a request nobody could judge.
     pub fail_mode: FailMode,
     /// The serving certificate.
@@ -50,11 +53,20 @@ impl Default for AdmissionConfig {
             policies: None,
             pod_security: PodSecurityConfig::default(),
             network_policy: NetworkPolicyConfig::default(),
+            gatekeeper: GatekeeperConfig::default(),
             fail_mode: FailMode::default(),
             certificate: CertificateConfig::default(),
             limits: LimitsConfig::default(),
         }
     }
+}
+
+/// Gatekeeper's policies.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatekeeperConfig {
+    /// A folder of ConstraintTemplates, Constraints and ExpansionTemplates.
+    pub directory: Option<PathBuf>,
 }
 
 /// The Pod Security admission controller's own settings, in its words.
@@ -247,6 +259,7 @@ pub enum ConfigError {
 pub struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) policies: Option<PathBuf>,
+    pub(crate) gatekeeper: GatekeeperConfig,
     pub(crate) defaults: Policy,
     pub(crate) exemptions: Exemptions,
     pub(crate) network_policy: NetworkPolicyConfig,
@@ -254,6 +267,16 @@ pub struct Config {
     pub(crate) certificate: CertificateConfig,
     pub(crate) reload_interval: Duration,
     pub(crate) limits: Limits,
+}
+
+impl Config {
+    /// What the bundle is made from, read now.
+    pub(crate) fn sources(&self) -> Result<Sources, LoadError> {
+        Sources::read(
+            self.policies.as_deref(),
+            self.gatekeeper.directory.as_deref(),
+        )
+    }
 }
 
 /// The limits, checked.
@@ -323,6 +346,7 @@ impl AdmissionConfig {
             },
             listen: self.listen,
             policies: self.policies,
+            gatekeeper: self.gatekeeper,
             exemptions: self.pod_security.exemptions,
             network_policy: self.network_policy,
             fail_mode: self.fail_mode,

@@ -7,6 +7,8 @@
 //! What goes wrong on the way is an [`Unjudged`], which the fail mode turns into a verdict.
 //! There is no path on which an error becomes consent by itself.
 
+mod constraints;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,6 +16,7 @@ use std::time::Instant;
 use crate::bundle::network::{NetworkChange, NetworkError};
 use crate::bundle::{Bundle, EvaluateError};
 use crate::config::{Exemptions, FailMode, NetworkPolicyConfig};
+use crate::gatekeeper::{Inventory, InventorySource};
 use crate::network_policy::builtins::ClusterState;
 use crate::pod_security::{LevelVersion, Policy};
 use crate::review::pod::Pod;
@@ -28,6 +31,12 @@ pub trait NamespaceLabels: Send + Sync + 'static {
     /// The labels of a namespace. An error refuses a pod, whatever the fail mode of the
     /// webhook: a namespace nobody can look up may be the most restricted one.
     fn labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, NamespaceLookupError>;
+
+    /// The Namespace object, where it is known; constraints that select namespaces need it, and
+    /// speak against what they cannot decide.
+    fn object(&self, _namespace: &str) -> Option<serde_json::Value> {
+        None
+    }
 }
 
 /// A namespace's labels cannot be told.
@@ -74,6 +83,7 @@ pub struct Evaluator {
     fail_mode: FailMode,
     namespaces: Arc<dyn NamespaceLabels>,
     network: Option<(NetworkPolicyConfig, Arc<dyn ClusterState>)>,
+    inventory: Arc<dyn InventorySource>,
 }
 
 /// The parts of a pod that were judged at a level, kept so that a level asked for in several
@@ -128,7 +138,15 @@ impl Evaluator {
             fail_mode,
             namespaces,
             network: None,
+            inventory: Arc::new(Arc::new(Inventory::unknown())),
         }
+    }
+
+    /// Gives Gatekeeper's templates what they may know beside the object.
+    #[must_use]
+    pub fn with_inventory(mut self, inventory: Arc<dyn InventorySource>) -> Self {
+        self.inventory = inventory;
+        self
     }
 
     /// Holds changes to rules about who may reach whom as well, in the state of a cluster.
@@ -153,8 +171,13 @@ impl Evaluator {
         if matches!(verdict, Verdict::Denied(_)) {
             return Ok(verdict);
         }
-        let refusal = self.network(review, bundle, deadline)?;
-        Ok(refusal.map_or(verdict, Verdict::Denied))
+        if let Some(refusal) = self.network(review, bundle, deadline)? {
+            return Ok(Verdict::Denied(refusal));
+        }
+        Ok(match verdict {
+            Verdict::Allowed(allowance) => self.constraints(review, allowance, bundle, deadline),
+            denied @ Verdict::Denied(_) => denied,
+        })
     }
 
     /// Who may reach whom changes with objects themselves, not with their subresources.

@@ -3,7 +3,6 @@
 //! One task looks at all three every few seconds. What it finds broken it says once, not at
 //! every look, and leaves in force what was.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::bundle::{Bundle, Bundles, LoadError, load};
+use crate::bundle::{Bundle, Bundles, LoadError, Sources};
 use crate::certificate::{Certificate, inject};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -23,8 +22,8 @@ const INJECT_INTERVAL: Duration = Duration::from_mins(1);
 pub(crate) struct Keeper {
     every: Duration,
     bundles: Arc<Bundles>,
-    policies: Option<PathBuf>,
-    policies_text: Vec<load::Module>,
+    config: Config,
+    sources: Option<Sources>,
     certificate: Certificate,
     webhook_configuration: Option<String>,
     injected: Option<Instant>,
@@ -51,8 +50,8 @@ impl Keeper {
         Keeper {
             every: config.reload_interval,
             bundles,
-            policies: config.policies.clone(),
-            policies_text: Vec::new(),
+            config: config.clone(),
+            sources: None,
             certificate,
             webhook_configuration: webhook_configuration.filter(|_| in_cluster),
             injected: None,
@@ -108,7 +107,12 @@ impl Keeper {
         match self.changed_policies() {
             Ok(None) => {}
             Ok(Some(bundle)) => {
-                info!(modules = bundle.modules(), "new policies are in force");
+                info!(
+                    modules = bundle.modules(),
+                    templates = bundle.constraints().templates(),
+                    constraints = bundle.constraints().constraints(),
+                    "new policies are in force"
+                );
                 self.bundles.swap(bundle);
                 self.metrics.reload("policies", true);
                 self.content("policies");
@@ -120,15 +124,15 @@ impl Keeper {
     /// The first look finds what the webhook was started with, or what was written since: it
     /// loads once more rather than miss a change.
     fn changed_policies(&mut self) -> Result<Option<Bundle>, LoadError> {
-        let Some(directory) = &self.policies else {
-            return Ok(None);
-        };
-        let modules = load::directory(directory)?;
-        if modules == self.policies_text {
+        if self.config.policies.is_none() && self.config.gatekeeper.directory.is_none() {
             return Ok(None);
         }
-        self.policies_text.clone_from(&modules);
-        Bundle::compile(modules).map(Some)
+        let sources = self.config.sources()?;
+        if self.sources.as_ref() == Some(&sources) {
+            return Ok(None);
+        }
+        self.sources = Some(sources.clone());
+        Bundle::of(sources).map(Some)
     }
 
     async fn inject(&mut self) {

@@ -16,7 +16,7 @@ pub mod target;
 pub mod update;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use response::respond;
 pub use target::{Target, Workload, group_of};
@@ -46,6 +46,8 @@ pub struct Review {
     pub object: Value,
     /// The object as it is stored; null on CREATE.
     pub old_object: Value,
+    /// The other members of the request, as they came.
+    pub request: Map<String, Value>,
 }
 
 /// What is to be done with the object.
@@ -111,7 +113,7 @@ struct RawReview {
     api_version: String,
     #[serde(default)]
     kind: String,
-    request: Option<RawRequest>,
+    request: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -127,10 +129,6 @@ struct RawRequest {
     #[serde(default)]
     operation: String,
     user_info: Option<RawUser>,
-    #[serde(default)]
-    object: Value,
-    #[serde(default)]
-    old_object: Value,
     dry_run: Option<bool>,
 }
 
@@ -166,7 +164,10 @@ impl Review {
                 api_version: raw.api_version,
             });
         }
-        let request = raw.request.ok_or(ReadError::NoRequest)?;
+        let mut members = raw.request.ok_or(ReadError::NoRequest)?;
+        let object = members.remove("object").unwrap_or_default();
+        let old_object = members.remove("oldObject").unwrap_or_default();
+        let request: RawRequest = serde_json::from_value(Value::Object(members.clone()))?;
         if request.uid.is_empty() {
             return Err(ReadError::NoUid);
         }
@@ -191,8 +192,7 @@ impl Review {
             (_, Some(kind)) if !kind.kind.is_empty() => Target::of_kind(&kind.group, &kind.kind),
             _ => return Err(ReadError::NoResource),
         };
-        let name_inside = request
-            .object
+        let name_inside = object
             .pointer("/metadata/name")
             .and_then(Value::as_str)
             .map(str::to_string);
@@ -217,8 +217,9 @@ impl Review {
                 .map(|user| user.username)
                 .unwrap_or_default(),
             dry_run: request.dry_run.unwrap_or(false),
-            object: request.object,
-            old_object: request.old_object,
+            object,
+            old_object,
+            request: members,
         })
     }
 }

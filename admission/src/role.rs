@@ -85,6 +85,8 @@ impl Admission {
         info!(
             address = %listener.local_addr().map_err(listen_failed)?,
             modules = bundle.modules(),
+            templates = bundle.constraints().templates(),
+            constraints = bundle.constraints().constraints(),
             enforce = %config.defaults.enforce,
             "admission webhook"
         );
@@ -153,10 +155,7 @@ impl Admission {
 
 async fn read_files(config: Config) -> Result<(Config, Bundle, Certificate), StartError> {
     tokio::task::spawn_blocking(move || {
-        let bundle = match &config.policies {
-            Some(directory) => Bundle::from_directory(directory)?,
-            None => Bundle::embedded()?,
-        };
+        let bundle = Bundle::of(config.sources()?)?;
         let certificate = Certificate::open(&config.certificate)?;
         Ok((config, bundle, certificate))
     })

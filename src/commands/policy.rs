@@ -8,7 +8,8 @@ use admission::AdmissionConfig;
 use admission::check::{CheckResult, CheckVerdict, Checker};
 use anyhow::Context as _;
 
-use crate::cli::{Output, PolicyCheckArgs};
+use super::policy_reports::{junit, object_of, sarif};
+use crate::cli::{PolicyCheckArgs, PolicyOutput};
 use crate::config;
 
 /// What became of the manifests.
@@ -25,6 +26,9 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Judged> {
         Some(path) => config::read(path)?.admission,
         None => AdmissionConfig::default(),
     };
+    if let Some(folder) = &args.policies {
+        admission.gatekeeper.directory = Some(folder.clone());
+    }
     let pod_security = &mut admission.pod_security;
     pod_security.enforce = args.level.unwrap_or(pod_security.enforce);
     pod_security.enforce_version = args.version.unwrap_or(pod_security.enforce_version);
@@ -38,8 +42,10 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Judged> {
     Ok(Judged {
         refused: results.iter().any(|result| refuses(result.verdict)),
         text: match args.output {
-            Output::Json => format!("{}\n", serde_json::to_string_pretty(&results)?),
-            Output::Table => render(&results),
+            PolicyOutput::Json => format!("{}\n", serde_json::to_string_pretty(&results)?),
+            PolicyOutput::Table => render(&results),
+            PolicyOutput::Sarif => format!("{}\n", serde_json::to_string_pretty(&sarif(&results))?),
+            PolicyOutput::Junit => junit(&results),
         },
     })
 }
@@ -65,14 +71,13 @@ fn render(results: &[CheckResult]) -> String {
             CheckVerdict::Skip => "skip",
             CheckVerdict::Error => "ERROR",
         };
-        let object = match (result.kind.as_str(), result.namespace.as_str()) {
-            ("", _) => format!("document {}", result.document),
-            (kind, "") => format!("{kind} {}", result.name),
-            (kind, namespace) => format!("{kind} {namespace}/{}", result.name),
-        };
+        let object = object_of(result);
         let _ = writeln!(out, "{word:<5} {}: {object}", result.file);
         for message in &result.messages {
             let _ = writeln!(out, "      {message}");
+        }
+        for warning in &result.warnings {
+            let _ = writeln!(out, "      warning: {warning}");
         }
     }
     let count = |wanted| {

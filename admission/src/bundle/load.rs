@@ -4,6 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::embedded;
+use crate::gatekeeper::PoliciesError;
+use crate::gatekeeper::documents::{self, Document, DocumentError};
+
 /// A Rego module and the path its errors name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
@@ -38,6 +42,12 @@ pub enum LoadError {
     /// The modules do not fit together.
     #[error("policies do not compile: {0}; every bundle must hold that rule")]
     Compile(String),
+    /// Gatekeeper's policies cannot be read.
+    #[error(transparent)]
+    Documents(#[from] DocumentError),
+    /// Gatekeeper's policies are refused.
+    #[error(transparent)]
+    Constraints(#[from] PoliciesError),
     /// The bundle gives no usable answer.
     #[error("policies do not answer for a trial pod: {problem}")]
     Trial {
@@ -72,6 +82,36 @@ fn split_place(text: &str) -> Option<(String, String)> {
         .find_map(|line| line.split_once("error: "))
         .map(|(_, problem)| problem.trim())?;
     Some((place.to_string(), problem.to_string()))
+}
+
+/// All that a bundle is made from, as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sources {
+    pub(super) modules: Vec<Module>,
+    pub(super) documents: Vec<Document>,
+}
+
+impl Sources {
+    /// Reads a folder of Rego, without which the embedded policies hold, and one of Gatekeeper's
+    /// policies. Objects of other kinds in it are passed over.
+    pub(crate) fn read(rego: Option<&Path>, gatekeeper: Option<&Path>) -> Result<Self, LoadError> {
+        let modules = match rego {
+            Some(folder) => directory(folder)?,
+            None => embedded::modules(),
+        };
+        let mut found = Vec::new();
+        for file in gatekeeper
+            .map(documents::files)
+            .transpose()?
+            .unwrap_or_default()
+        {
+            found.extend(documents::read(&file)?);
+        }
+        Ok(Sources {
+            modules,
+            documents: found,
+        })
+    }
 }
 
 /// The modules of a folder, in the order of their paths.

@@ -39,6 +39,7 @@ fn review(target: Target, operation: Operation, object: Value) -> Review {
         dry_run: false,
         object,
         old_object: Value::Null,
+        request: serde_json::Map::new(),
     }
 }
 

@@ -25,6 +25,7 @@ pub trait InventorySource: Send + Sync + 'static {
 pub struct Inventory {
     data: Arc<Rego>,
     namespaces: BTreeMap<String, Value>,
+    known: bool,
 }
 
 impl Default for Inventory {
@@ -86,7 +87,21 @@ impl Inventory {
         Inventory {
             data: Arc::new(object(data)),
             namespaces,
+            known: true,
         }
+    }
+
+    /// Nobody knows what there is: a template that asks for it cannot judge.
+    pub fn unknown() -> Self {
+        Inventory {
+            known: false,
+            ..Inventory::default()
+        }
+    }
+
+    /// Whether what is not in it is not there.
+    pub fn is_known(&self) -> bool {
+        self.known
     }
 
     /// What stands below `data`.

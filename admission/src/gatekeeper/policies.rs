@@ -305,6 +305,12 @@ impl Asking<'_> {
 
     fn ask(&self, review: &Rego, inventory: &Inventory, deadline: Instant, into: &mut Findings) {
         into.asked += 1;
+        if self.template.program.asks_data() && !inventory.is_known() {
+            let problem = "its template asks for other objects (data.inventory), and nobody here watches them";
+            into.findings
+                .push(self.failed(problem.to_string(), self.fail_mode));
+            return;
+        }
         let limit = deadline.saturating_duration_since(Instant::now());
         let input = input(review, &self.constraint.parameters);
         let answer = match self.template.program.ask(&input, inventory.data(), limit) {

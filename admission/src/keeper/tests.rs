@@ -17,14 +17,17 @@ const SOMETHING: &str = "package pod_security\n\n\
     violations := [{\"rule\": \"r\", \"reason\": \"why\", \"fields\": [\"spec\"]}]\n";
 
 fn keeper(directory: &Path, registry: &mut Registry) -> Keeper {
-    let mut config = AdmissionConfig {
+    let config = AdmissionConfig {
         policies: Some(directory.join("policies")),
         ..AdmissionConfig::default()
     };
+    keeper_of(config, directory, registry)
+}
+
+fn keeper_of(mut config: AdmissionConfig, directory: &Path, registry: &mut Registry) -> Keeper {
     config.certificate.directory = Some(directory.join("certificates"));
     let config = config.validate().unwrap();
-    let policies = config.policies.clone().unwrap();
-    let bundle = Bundle::from_directory(&policies).unwrap();
+    let bundle = Bundle::of(config.sources().unwrap()).unwrap();
     let certificate = Certificate::open(&config.certificate).unwrap();
     let bundles = Arc::new(Bundles::new(bundle));
     Keeper::new(&config, bundles, certificate, Metrics::register(registry))
@@ -85,4 +88,30 @@ fn the_end_of_the_certificate_is_told() {
         / 86_400.0;
     assert!((88.0..=91.0).contains(&days), "{days}");
     assert!(keeper.complaints.is_empty(), "{:?}", keeper.complaints);
+}
+
+#[test]
+fn a_changed_template_comes_into_force_and_a_broken_one_leaves_all_as_it_was() {
+    const TEMPLATE: &str = "apiVersion: templates.gatekeeper.sh/v1\nkind: ConstraintTemplate\n\
+        metadata: {name: a}\nspec:\n  crd: {spec: {names: {kind: A}}}\n  targets:\n  \
+        - {target: admission.k8s.gatekeeper.sh, rego: 'package a violation[x] { x := RULE }'}\n";
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("gatekeeper");
+    fs::create_dir(&folder).unwrap();
+    let mut config = AdmissionConfig::default();
+    config.gatekeeper.directory = Some(folder.clone());
+    let mut registry = Registry::default();
+    let mut keeper = keeper_of(config, directory.path(), &mut registry);
+    for (rule, templates) in [("1", 1), ("nothing(1)", 1), ("{", 1), ("2", 1)] {
+        fs::write(folder.join("t.yaml"), TEMPLATE.replace("RULE", rule)).unwrap();
+        keeper.refresh_policies();
+        assert_eq!(
+            keeper.bundles.current().constraints().templates(),
+            templates,
+            "{rule}"
+        );
+    }
+    fs::remove_file(folder.join("t.yaml")).unwrap();
+    keeper.refresh_policies();
+    assert_eq!(keeper.bundles.current().constraints().templates(), 0);
 }

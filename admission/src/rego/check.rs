@@ -21,20 +21,21 @@ const CHAIN_MAX: usize = 64;
 pub type Needs = BTreeMap<String, BTreeSet<String>>;
 
 /// Checks a module, and notes what its rules need. `roots` are the documents below `data` that
-/// modules may use.
+/// modules may use. True where it uses one that no module provides.
 pub fn check(
     module: &Module,
     file: &str,
     names: &Names,
     roots: &[&str],
     needs: &mut Needs,
-) -> Result<(), Refusal> {
+) -> Result<bool, Refusal> {
     let mut checker = Checker {
         file,
         names,
         roots,
         rule: String::new(),
         declared: BTreeSet::new(),
+        asks_data: false,
         needs,
     };
     for import in &module.imports {
@@ -43,7 +44,7 @@ pub fn check(
     for rule in &module.policy {
         checker.rule(rule)?;
     }
-    Ok(())
+    Ok(checker.asks_data)
 }
 
 /// Refuses rules that need themselves, and chains that are too long.
@@ -95,6 +96,7 @@ struct Checker<'a> {
     rule: String,
     /// What is declared in the rule, and so no rule of that name.
     declared: BTreeSet<String>,
+    asks_data: bool,
     needs: &'a mut Needs,
 }
 
@@ -319,6 +321,8 @@ impl Checker<'_> {
             let problem = format!("only {} can be asked of data", roots.join(" and "));
             return self.refuse(expr, problem);
         }
+        let provided = path.get(..2).unwrap_or_default().join(".");
+        self.asks_data |= !self.names.provides(&provided);
         for end in 2..=path.len() {
             let prefix = path.get(..end).unwrap_or_default().join(".");
             if self.names.is_rule_path(&prefix) {

@@ -150,6 +150,12 @@ impl Names {
         self.rule_paths.contains(path)
     }
 
+    /// Whether a module provides what stands below this path.
+    pub fn provides(&self, path: &str) -> bool {
+        let below = format!("{path}.");
+        self.rule_paths.iter().any(|rule| rule.starts_with(&below))
+    }
+
     /// The beginning of a reference that is written out, its import resolved.
     pub fn path(&self, expr: &Expr) -> Option<Vec<String>> {
         let mut path = Vec::new();

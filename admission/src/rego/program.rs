@@ -96,9 +96,8 @@ impl Program {
         let mut asks_data = false;
         for (text, mended, module) in &parsed {
             let names = Names::new(module, &functions);
-            check(module, &text.name, &names, roots, &mut needs)?;
+            asks_data |= check(module, &text.name, &names, roots, &mut needs)?;
             let normal = normalise(module, mended, &text.name, &names)?;
-            asks_data |= normal.contains("data.") || normal.contains("data[");
             strict.set_rego_v0(text.edition == Edition::V0);
             strict
                 .add_policy(text.name.clone(), normal)
@@ -139,6 +138,11 @@ impl Program {
             with_data: Mutex::new(None),
             asks_data,
         })
+    }
+
+    /// Whether it asks for documents that stand below `data`.
+    pub fn asks_data(&self) -> bool {
+        self.asks_data
     }
 
     /// Asks the rule about `input`, for no longer than `limit`. `data` is what stands below `data`.

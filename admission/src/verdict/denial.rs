@@ -73,6 +73,23 @@ impl Denial {
         }
     }
 
+    /// Constraints refuse it, each with its own message; `judged` where at least one of them found a
+    /// violation, and did not merely fail.
+    pub fn constrained(hits: Vec<Hit>, judged: bool) -> Self {
+        let messages: Vec<_> = hits.iter().map(|hit| hit.message.as_str()).collect();
+        Denial {
+            cause: if judged {
+                Cause::Forbidden
+            } else {
+                Cause::FailedClosed
+            },
+            message: messages.join("\n"),
+            hits,
+            enforced: None,
+            audit_annotations: BTreeMap::new(),
+        }
+    }
+
     /// The object at `path` is not what the request says it is.
     pub fn malformed(path: &str, problem: impl Into<String>) -> Self {
         Denial::without_policy(Cause::Malformed, "review", path, problem.into())
