@@ -14,6 +14,7 @@
 //! - `region`: for each port, which peers: the algebra everything is computed in
 //! - `group`: pods that are decided alike, and what the policies allow them
 //! - `connectivity`: one connection with its reason
+//! - `meet`: two ends that both allow it
 //! - `reach`: sets of connections
 //! - `difference`: what a change does to them
 //! - `endpoint`: how people name the ends
@@ -46,6 +47,7 @@ mod endpoint;
 mod ends;
 mod group;
 mod manifest;
+mod meet;
 mod opens;
 mod pod;
 mod policy;

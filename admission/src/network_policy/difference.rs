@@ -11,8 +11,9 @@ use std::collections::HashMap;
 use roaring::RoaringBitmap;
 
 use super::group::NO_GROUP;
+use super::meet::{Far, Groups, Side, meet};
 use super::policy::Direction;
-use super::reach::{Far, Flow, Groups, Near, everybody, meet};
+use super::reach::{Flow, everybody};
 use super::region::{PeerSet, Region};
 use super::world::{Change, Touched, World};
 
@@ -42,90 +43,113 @@ impl World {
         for change in changes {
             touched.and(&after.change(change));
         }
-        let flows = |from: &World, to: &World| {
-            let joint = [Direction::Ingress, Direction::Egress]
-                .map(|direction| Joint::of(direction, from, to, &touched));
-            grown(from, to, &joint, &touched)
+        let states = States {
+            joint: [Direction::Ingress, Direction::Egress]
+                .map(|direction| Joint::of(direction, self, &after, &touched)),
+            before: self,
+            after: &after,
         };
+        let [ingress, egress] = states
+            .joint
+            .each_ref()
+            .map(|joint| states.changed(joint, &touched));
+        let opened = states.ways(Moment::After, ingress.grown, egress.grown);
+        let closed = states.ways(Moment::Before, ingress.shrunk, egress.shrunk);
         Difference {
-            opened: flows(self, &after),
-            closed: flows(&after, self),
+            opened,
+            closed,
             before: self.clone(),
             after,
         }
     }
 }
 
-/// What is reachable in `to` and not in `from`.
-fn grown(from: &World, to: &World, joint: &[Joint; 2], touched: &Touched) -> Vec<Flow> {
-    let [ingress, egress] = joint;
-    let look = |joint: &Joint| -> Vec<Near> {
-        let mut near = Vec::new();
+/// Before or after.
+#[derive(Clone, Copy)]
+enum Moment {
+    Before,
+    After,
+}
+
+/// Both states, and groups that are groups in both.
+struct States<'a> {
+    before: &'a World,
+    after: &'a World,
+    joint: [Joint; 2],
+}
+
+/// What groups allow now and did not, and the other way round.
+#[derive(Default)]
+struct Changed {
+    grown: Vec<Side>,
+    shrunk: Vec<Side>,
+}
+
+impl States<'_> {
+    fn side(&self, at: Moment, joint: &Joint, group: &JointGroup, within: &PeerSet) -> Region {
+        match at {
+            Moment::Before => self.before.side(joint.direction, group.before, within),
+            Moment::After => self.after.side(joint.direction, group.after, within),
+        }
+    }
+
+    fn changed(&self, joint: &Joint, touched: &Touched) -> Changed {
+        let mut everybody = everybody(self.after);
+        everybody.pods |= self.before.everyone();
+        let touched = PeerSet::of_pods(touched.pods.clone());
+        let mut changed = Changed::default();
         for group in &joint.groups {
-            let within = if group.touched {
-                let (mut all, others) = (everybody(from), everybody(to));
-                all.pods |= &others.pods;
-                all
-            } else {
-                PeerSet::of_pods(touched.pods.clone())
-            };
+            let within = if group.touched { &everybody } else { &touched };
             if within.is_empty() {
                 continue;
             }
-            let now = to.side(joint.direction, group.after, &within);
-            let then = from.side(joint.direction, group.before, &within);
-            let region = now.difference(&then);
-            if !region.is_empty() {
-                near.push(Near {
-                    members: group.members.clone(),
-                    region,
-                });
+            let then = self.side(Moment::Before, joint, group, within);
+            let now = self.side(Moment::After, joint, group, within);
+            if then == now {
+                continue;
             }
+            let side = |region| Side {
+                members: group.members.clone(),
+                region,
+            };
+            changed.grown.push(side(now.difference(&then)));
+            changed.shrunk.push(side(then.difference(&now)));
         }
-        merged(near)
-    };
-    let mut flows = meet(
-        Direction::Ingress,
-        &look(ingress),
-        &Far {
-            partition: egress,
-            side: |group, within: &PeerSet| {
-                let groups = egress.groups.get(group as usize);
-                groups.map_or_else(Region::default, |group| {
-                    to.side(Direction::Egress, group.after, within)
-                })
-            },
-        },
-    );
-    flows.extend(meet(
-        Direction::Egress,
-        &look(egress),
-        &Far {
-            partition: ingress,
-            side: |group, within: &PeerSet| {
-                let groups = ingress.groups.get(group as usize);
-                groups.map_or_else(Region::default, |group| {
-                    // Where ingress has grown too, the connection was told of above.
-                    let now = to.side(Direction::Ingress, group.after, within);
-                    now.intersection(&from.side(Direction::Ingress, group.before, within))
-                })
-            },
-        },
-    ));
-    flows
-}
-
-/// Groups with the same region are one.
-fn merged(list: Vec<Near>) -> Vec<Near> {
-    let mut merged: Vec<Near> = Vec::new();
-    for near in list {
-        let same = merged.iter_mut().find(|known| known.region == near.region);
-        match same {
-            Some(known) => known.members |= &near.members,
-            None => merged.push(near),
-        }
+        changed
     }
-    merged
+
+    /// The ways there are at a moment and not at the other, `ingress` and `egress` being what
+    /// groups allow at it alone.
+    fn ways(&self, at: Moment, ingress: Vec<Side>, egress: Vec<Side>) -> Vec<Flow> {
+        let [into, out] = &self.joint;
+        let mut flows = meet(
+            Direction::Ingress,
+            ingress,
+            &Far {
+                partition: out,
+                side: |group, within: &PeerSet| {
+                    let group = out.groups.get(group as usize);
+                    group.map_or_else(Region::default, |group| self.side(at, out, group, within))
+                },
+            },
+        );
+        flows.extend(meet(
+            Direction::Egress,
+            egress,
+            &Far {
+                partition: into,
+                side: |group, within: &PeerSet| {
+                    let group = into.groups.get(group as usize);
+                    group.map_or_else(Region::default, |group| {
+                        // What ingress allows at this moment alone was told of above.
+                        let before = self.side(Moment::Before, into, group, within);
+                        before.intersection(&self.side(Moment::After, into, group, within))
+                    })
+                },
+            },
+        ));
+        flows
+    }
 }
 
 /// Groups of pods that are in one group before and in one group after, and are all touched or

@@ -144,8 +144,8 @@ impl Grouping {
         let mut order: Vec<Arc<Compiled>> = world.compiled().cloned().collect();
         // Where priorities are equal Kubernetes leaves the order open; here names decide.
         order.sort_by(|a, b| {
-            let key = |c: &Compiled| (c.policy.tier, c.policy.name.clone());
-            key(a).cmp(&key(b))
+            let (a, b) = (&a.policy, &b.policy);
+            a.tier.cmp(&b.tier).then_with(|| a.name.cmp(&b.name))
         });
         Grouping {
             ingress: Partition::of(world, &order, Direction::Ingress),

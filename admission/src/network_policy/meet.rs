@@ -1,0 +1,309 @@
+//! Two ends that both allow a connection.
+//!
+//! One end is worked out first, as regions of some groups; then what the other end allows of
+//! exactly these pods, and both are met. Groups whose regions are equal are one, and the end
+//! whose regions mean fewer pods is the one that is walked: a change for everybody still
+//! meets the few that a group names.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+
+use roaring::RoaringBitmap;
+
+use super::group::{NO_GROUP, Partition};
+use super::policy::Direction;
+use super::port::PortSet;
+use super::reach::Flow;
+use super::region::{PeerSet, Region};
+
+/// Pods at one end, and what their side allows of the other.
+pub(super) struct Side {
+    pub(super) members: RoaringBitmap,
+    pub(super) region: Region,
+}
+
+/// The groups at the other end, and what each of them allows.
+pub(super) struct Far<'a, F> {
+    pub(super) partition: &'a dyn Groups,
+    pub(super) side: F,
+}
+
+/// Pods in groups that are numbered.
+pub(super) trait Groups {
+    fn len(&self) -> usize;
+    fn members(&self, group: u32) -> Option<&RoaringBitmap>;
+    fn group_of(&self, pod: u32) -> u32;
+}
+
+impl Groups for Partition {
+    fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    fn members(&self, group: u32) -> Option<&RoaringBitmap> {
+        self.groups.get(group as usize).map(|group| &group.members)
+    }
+
+    fn group_of(&self, pod: u32) -> u32 {
+        Partition::group_of(self, pod)
+    }
+}
+
+/// Sides as groups of the pods they are about.
+struct Sides<'a> {
+    sides: &'a [Side],
+    group_of: Vec<u32>,
+}
+
+impl<'a> Sides<'a> {
+    fn of(sides: &'a [Side]) -> Self {
+        let last = sides.iter().filter_map(|side| side.members.max()).max();
+        let mut group_of = vec![NO_GROUP; last.map_or(0, |last| last as usize + 1)];
+        for (group, side) in sides.iter().enumerate() {
+            for pod in &side.members {
+                if let Some(slot) = group_of.get_mut(pod as usize) {
+                    *slot = group as u32;
+                }
+            }
+        }
+        Sides { sides, group_of }
+    }
+}
+
+impl Groups for Sides<'_> {
+    fn len(&self) -> usize {
+        self.sides.len()
+    }
+
+    fn members(&self, group: u32) -> Option<&RoaringBitmap> {
+        self.sides.get(group as usize).map(|side| &side.members)
+    }
+
+    fn group_of(&self, pod: u32) -> u32 {
+        self.group_of.get(pod as usize).copied().unwrap_or(NO_GROUP)
+    }
+}
+
+/// The groups that some pods are in, with their part of each.
+pub(super) fn parts(pods: &RoaringBitmap, groups: &dyn Groups) -> Vec<(u32, RoaringBitmap)> {
+    let mut found = Vec::new();
+    if pods.len() as usize > groups.len() {
+        for group in 0..groups.len() as u32 {
+            let members = groups.members(group);
+            if let Some(part) = members.filter(|m| !m.is_disjoint(pods)).map(|m| m & pods) {
+                found.push((group, part));
+            }
+        }
+        return found;
+    }
+    let mut at: HashMap<u32, usize> = HashMap::new();
+    for pod in pods {
+        let group = groups.group_of(pod);
+        if group == NO_GROUP {
+            continue;
+        }
+        let fresh = found.len();
+        let place = *at.entry(group).or_insert(fresh);
+        if place == fresh {
+            found.push((group, RoaringBitmap::new()));
+        }
+        if let Some((_, part)) = found.get_mut(place) {
+            part.insert(pod);
+        }
+    }
+    found
+}
+
+/// In how many places pods are counted to tell sets of them apart.
+const SHAPE_PROBES: u32 = 16;
+
+/// Groups with the same region are one; those with none are left out.
+fn distinct(list: impl IntoIterator<Item = Side>) -> Vec<Side> {
+    let mut sides: Vec<Side> = Vec::new();
+    let mut by_shape: HashMap<u64, Vec<usize>> = HashMap::new();
+    for side in list {
+        if side.region.is_empty() {
+            continue;
+        }
+        // What is cheap to tell of a region, so that few are compared whole.
+        let mut shape = DefaultHasher::new();
+        for piece in side.region.pieces() {
+            let pods = &piece.peers.pods;
+            (piece.first, piece.last, pods.len(), pods.min(), pods.max()).hash(&mut shape);
+            // Where in the middle they lie: what a change for everybody leaves of each group
+            // is nearly everybody, but for a few here or there.
+            let step = pods.max().unwrap_or(0) / SHAPE_PROBES;
+            for probe in 1..SHAPE_PROBES {
+                pods.rank(probe * step).hash(&mut shape);
+            }
+        }
+        let alike = by_shape.entry(shape.finish()).or_default();
+        let is_same = |at: &usize| sides.get(*at).is_some_and(|s| s.region == side.region);
+        let known = alike.iter().copied().find(is_same);
+        if let Some(same) = known.and_then(|at| sides.get_mut(at)) {
+            same.members |= &side.members;
+        } else {
+            alike.push(sides.len());
+            sides.push(side);
+        }
+    }
+    sides
+}
+
+/// Meets one end with the other. `near` is at the destination for ingress, and at the source
+/// for egress; `far.side` says what a group of the other end allows of some pods of this one.
+pub(super) fn meet<F: Fn(u32, &PeerSet) -> Region>(
+    direction: Direction,
+    near: Vec<Side>,
+    far: &Far<'_, F>,
+) -> Vec<Flow> {
+    let near = distinct(near);
+    let mut flows = Flows::new(direction);
+    let (mut everyone_near, mut asked) = (RoaringBitmap::new(), RoaringBitmap::new());
+    for Side { members, region } in &near {
+        everyone_near |= members;
+        for piece in region.pieces() {
+            asked |= &piece.peers.pods;
+            if !piece.peers.addresses.is_empty() {
+                let addresses = PeerSet {
+                    pods: RoaringBitmap::new(),
+                    addresses: piece.peers.addresses.clone(),
+                };
+                flows.push(members.clone(), addresses, piece.first, piece.last);
+            }
+        }
+    }
+    let everyone_near = PeerSet::of_pods(everyone_near);
+    let sides = parts(&asked, far.partition);
+    let far = distinct(sides.into_iter().map(|(group, members)| Side {
+        members,
+        region: (far.side)(group, &everyone_near),
+    }));
+    if steps(&near, far.len()) <= steps(&far, near.len()) {
+        walk(&near, &Sides::of(&far), |near, far, first, last| {
+            flows.push(near, PeerSet::of_pods(far), first, last);
+        });
+    } else {
+        walk(&far, &Sides::of(&near), |far, near, first, last| {
+            flows.push(near, PeerSet::of_pods(far), first, last);
+        });
+    }
+    flows.done()
+}
+
+/// How many groups a walk over some sides meets at the most.
+fn steps(sides: &[Side], groups: usize) -> u64 {
+    let pieces = sides.iter().flat_map(|side| side.region.pieces());
+    pieces
+        .map(|piece| piece.peers.pods.len().min(groups as u64))
+        .sum()
+}
+
+/// What both allow: some of the outer pods, some of the inner, and from which place to which.
+fn walk(
+    outer: &[Side],
+    inner: &Sides<'_>,
+    mut found: impl FnMut(RoaringBitmap, RoaringBitmap, u32, u32),
+) {
+    for Side { members, region } in outer {
+        for piece in region.pieces() {
+            // Inner groups that meet the same outer pods on the same ports are told together.
+            let mut met: Vec<Met> = Vec::new();
+            for (group, part) in parts(&piece.peers.pods, inner) {
+                let Some(side) = inner.sides.get(group as usize) else {
+                    continue;
+                };
+                for other in side.region.pieces() {
+                    let (first, last) = (other.first.max(piece.first), other.last.min(piece.last));
+                    if first > last || other.peers.pods.is_disjoint(members) {
+                        continue;
+                    }
+                    let outer = members & &other.peers.pods;
+                    let recent = met.len().saturating_sub(JOIN_LOOK_BACK);
+                    let same = met
+                        .iter_mut()
+                        .skip(recent)
+                        .find(|met| met.first == first && met.last == last && met.outer == outer);
+                    match same {
+                        Some(same) => same.inner |= &part,
+                        None => met.push(Met {
+                            outer,
+                            inner: part.clone(),
+                            first,
+                            last,
+                        }),
+                    }
+                }
+            }
+            for met in met {
+                found(met.outer, met.inner, met.first, met.last);
+            }
+        }
+    }
+}
+
+/// Some outer pods, some inner, and from which place to which.
+struct Met {
+    outer: RoaringBitmap,
+    inner: RoaringBitmap,
+    first: u32,
+    last: u32,
+}
+
+/// How far back a meeting is looked for that the next can join.
+const JOIN_LOOK_BACK: usize = 16;
+
+/// Flows as they are found, joined where they differ in their ports only.
+struct Flows {
+    direction: Direction,
+    found: Vec<(RoaringBitmap, PeerSet, u32, u32)>,
+}
+
+impl Flows {
+    fn new(direction: Direction) -> Self {
+        Flows {
+            direction,
+            found: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, near: RoaringBitmap, far: PeerSet, first: u32, last: u32) {
+        self.found.push((near, far, first, last));
+    }
+
+    fn done(self) -> Vec<Flow> {
+        let mut flows: Vec<Flow> = Vec::new();
+        // Equal ends become one flow with all their ports; what is told of the ends to find
+        // equal ones need not tell all.
+        let mut by_ends: HashMap<_, Vec<usize>> = HashMap::new();
+        for (near, far, first, last) in self.found {
+            let near = PeerSet::of_pods(near);
+            let ports = PortSet::of_places(first, last);
+            let (from, to) = match self.direction {
+                Direction::Ingress => (far, near),
+                Direction::Egress => (near, far),
+            };
+            let key = [&from.pods, &to.pods].map(|pods| {
+                (
+                    pods.len(),
+                    pods.min(),
+                    pods.max(),
+                    pods.select(pods.len() as u32 / 2),
+                )
+            });
+            let candidates = by_ends.entry(key).or_default();
+            let known = candidates.iter().copied().find(|at| {
+                let flow = flows.get(*at);
+                flow.is_some_and(|flow| flow.from == from && flow.to == to)
+            });
+            if let Some(flow) = known.and_then(|at| flows.get_mut(at)) {
+                flow.ports = flow.ports.union(&ports);
+            } else {
+                candidates.push(flows.len());
+                flows.push(Flow { from, to, ports });
+            }
+        }
+        flows.into_iter().filter_map(Flow::without_loop).collect()
+    }
+}
