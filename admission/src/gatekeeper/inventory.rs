@@ -80,10 +80,8 @@ impl Inventory {
                 .map(|(name, objects)| (name, tree(objects)));
             inventory.insert("namespace".to_string(), object(namespaced));
         }
-        let mut data = BTreeMap::new();
-        if !inventory.is_empty() {
-            data.insert("inventory".to_string(), object(inventory));
-        }
+        // It is there also where it is empty.
+        let data = [("inventory".to_string(), object(inventory))];
         Inventory {
             data: Arc::new(object(data)),
             namespaces,

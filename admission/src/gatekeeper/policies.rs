@@ -271,6 +271,13 @@ fn generated_request(object: &Value, from: &Request) -> Result<Request, RequestE
     )
 }
 
+fn member<'a>(violation: &'a Rego, name: &str) -> Option<&'a Rego> {
+    match violation {
+        Rego::Object(members) => members.get(&Rego::from(name)),
+        _ => None,
+    }
+}
+
 fn is_template(document: &Document) -> bool {
     document.group_and_kind() == (template::GROUP, "ConstraintTemplate")
 }
@@ -325,17 +332,21 @@ impl Asking<'_> {
         into.swallowed
             .extend(answer.swallowed.map(|what| format!("{called}: {what}")));
         into.printed.extend(answer.printed);
-        let violations: Vec<&Rego> = match &answer.value {
+        let mut violations: Vec<&Rego> = match &answer.value {
             Rego::Set(violations) => violations.iter().collect(),
             // A rule that is an object has its violations as keys.
             Rego::Object(violations) => violations.iter_sorted().map(|(key, _)| key).collect(),
             _ => Vec::new(),
         };
+        // Gatekeeper's order: by details, which are an empty object where there are none, then by
+        // message.
+        let nothing = Rego::new_object();
+        violations.sort_by_key(|violation| {
+            let details = member(violation, "details").unwrap_or(&nothing);
+            (details, member(violation, "msg"))
+        });
         for violation in violations {
-            let member = |name: &str| match violation {
-                Rego::Object(members) => members.get(&Rego::from(name)),
-                _ => None,
-            };
+            let member = |name: &str| member(violation, name);
             let finding = match member("msg") {
                 // Gatekeeper does not see it either.
                 None => continue,

@@ -150,7 +150,9 @@ impl Request {
     /// What a program is asked with.
     pub fn review(&self) -> Rego {
         let mut review = self.review.clone();
-        let namespace = self.namespace_object.as_ref().map_or(Rego::Null, to_rego);
+        // Where it is not known Gatekeeper gives an object without members.
+        let known = self.namespace_object.as_ref();
+        let namespace = known.map_or_else(Rego::new_object, to_rego);
         if let Ok(members) = review.as_object_mut() {
             members.insert(Rego::from("namespaceObject"), namespace);
         }
