@@ -228,7 +228,7 @@ pub fn write_time(out: &mut String, at: Timestamp) {
         out.push('-');
     }
     let magnitude = millis.unsigned_abs();
-    let _ = write!(out, "{}", magnitude / 1000);
+    out.push_str(itoa::Buffer::new().format(magnitude / 1000));
     if !magnitude.is_multiple_of(1000) {
         let _ = write!(out, ".{:03}", magnitude % 1000);
     }
@@ -284,20 +284,22 @@ pub fn write_float(out: &mut String, value: f64) {
         out.push_str("NaN");
     } else if value.is_infinite() {
         out.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
-    } else if magnitude < 1e15 && value.trunc() == value && value.to_bits() != (-0.0_f64).to_bits()
-    {
+    } else if value.to_bits() == (-0.0_f64).to_bits() {
+        out.push_str("-0");
+    } else if magnitude < 1e15 && value.trunc() == value {
         // Most values are counts, and no search is needed for their shortest text.
-        let _ = write!(out, "{}", value as i64);
+        out.push_str(itoa::Buffer::new().format(value as i64));
     } else if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
-        let text = format!("{value:e}");
-        match text.split_once('e') {
-            Some((mantissa, exponent)) if !exponent.starts_with('-') => {
-                let _ = write!(out, "{mantissa}e+{exponent}");
-            }
-            _ => out.push_str(&text),
-        }
+        Shortest::of(value).write_with_exponent(out, 1);
     } else {
-        let _ = write!(out, "{value}");
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value);
+        // It has an exponent sooner than this format, and a decimal where none is needed.
+        if text.contains('e') || text.ends_with(".0") {
+            Shortest::of(value).write(out);
+        } else {
+            out.push_str(text);
+        }
     }
 }
 
@@ -308,15 +310,80 @@ pub fn format_general(value: f64) -> String {
     if !value.is_finite() || magnitude == 0.0 || (1e-4..1e6).contains(&magnitude) {
         return format_float(value);
     }
-    let text = format!("{value:e}");
-    let Some((mantissa, exponent)) = text.split_once('e') else {
-        return text;
-    };
-    let (sign, digits) = match exponent.strip_prefix('-') {
-        Some(digits) => ('-', digits),
-        None => ('+', exponent),
-    };
-    format!("{mantissa}e{sign}{digits:0>2}")
+    let mut text = String::new();
+    Shortest::of(value).write_with_exponent(&mut text, 2);
+    text
+}
+
+/// The fewest digits that read back to the same float, and of those with as few the closest: of two that are
+/// as close the even one, as in Go, where the standard library's formatting takes the greater.
+struct Shortest {
+    is_negative: bool,
+    /// No zeros at either end, but for zero itself.
+    digits: String,
+    /// How many digits stand before the point; below 0, how many zeros after it.
+    point: i32,
+}
+
+impl Shortest {
+    /// Of a float that is finite.
+    fn of(value: f64) -> Self {
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value);
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let mantissa = mantissa.trim_start_matches('-');
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = [whole, fraction].concat();
+        let zeros = all.len() - all.trim_start_matches('0').len();
+        let digits = all.trim_matches('0');
+        Self {
+            is_negative: value.is_sign_negative(),
+            digits: if digits.is_empty() { "0" } else { digits }.to_owned(),
+            point: whole.len() as i32 - zeros as i32 + exponent.parse().unwrap_or(0),
+        }
+    }
+
+    fn write_sign(&self, out: &mut String) {
+        if self.is_negative {
+            out.push('-');
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        self.write_sign(out);
+        let count = self.digits.len();
+        match usize::try_from(self.point) {
+            Ok(0) | Err(_) => {
+                out.push_str("0.");
+                (self.point..0).for_each(|_| out.push('0'));
+                out.push_str(&self.digits);
+            }
+            Ok(point) if point >= count => {
+                out.push_str(&self.digits);
+                (count..point).for_each(|_| out.push('0'));
+            }
+            Ok(point) => {
+                let (whole, fraction) = self.digits.split_at(point);
+                out.push_str(whole);
+                out.push('.');
+                out.push_str(fraction);
+            }
+        }
+    }
+
+    /// With an exponent that has a sign and so many digits at the least.
+    fn write_with_exponent(&self, out: &mut String, width: usize) {
+        self.write_sign(out);
+        let (first, rest) = self.digits.split_at(1);
+        out.push_str(first);
+        if !rest.is_empty() {
+            out.push('.');
+            out.push_str(rest);
+        }
+        let exponent = self.point - 1;
+        let sign = if exponent < 0 { '-' } else { '+' };
+        let _ = write!(out, "e{sign}{:0width$}", exponent.unsigned_abs());
+    }
 }
 
 #[cfg(test)]
@@ -367,8 +434,9 @@ mod tests {
                     let value = value * 10_f64.powi(exponent);
                     let text = format_float(value);
                     assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(value.to_bits()));
+                    // No shorter than the standard library's, which breaks ties otherwise.
                     if (1e-6..1e21).contains(&value.abs()) {
-                        assert_eq!(text, format!("{value}"));
+                        assert_eq!(text.len(), format!("{value}").len(), "{text}");
                     }
                 }
             }
@@ -400,6 +468,15 @@ mod tests {
             (1.0, "1"),
             (0.1, "0.1"),
             (1e20, "100000000000000000000"),
+            (123_456_789_012_345_680_000.0, "123456789012345680000"),
+            (1e15, "1000000000000000"),
+            (2.5e-5, "0.000025"),
+            (-0.25, "-0.25"),
+            (3_362_716_315_600.781_3, "3362716315600.7812"),
+            (3_362_716_315_600.718_8, "3362716315600.7188"),
+            (-1.25e-300, "-1.25e-300"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (5e-324, "5e-324"),
             (1e21, "1e+21"),
             (1.5e-7, "1.5e-7"),
             (0.000_001, "0.000001"),
