@@ -73,7 +73,8 @@ impl<'a> Pattern<'a> {
     pub(super) fn walk(&self) -> Walk<'_> {
         Walk {
             pattern: self,
-            automaton: Automaton::new(self.matcher.value()),
+            asked: 0,
+            automaton: None,
         }
     }
 }
@@ -120,12 +121,21 @@ fn kind(matcher: &Matcher) -> Kind {
 /// Asks value after value.
 pub(super) struct Walk<'a> {
     pattern: &'a Pattern<'a>,
+    asked: usize,
     automaton: Option<Automaton>,
 }
+
+/// Values that are asked of the pattern itself: making an automaton takes as long as asking some hundred, and
+/// most labels of most parts have few values.
+const ASKED_WITHOUT: usize = if cfg!(test) { 3 } else { 64 };
 
 impl Walk<'_> {
     /// Whether `value` matches, which begins with the same `shared` bytes as the one asked before.
     pub(super) fn matches(&mut self, value: &str, shared: usize) -> bool {
+        self.asked += 1;
+        if self.asked == ASKED_WITHOUT {
+            self.automaton = Automaton::new(self.pattern.matcher.value());
+        }
         let verdict = self
             .automaton
             .as_mut()
