@@ -152,14 +152,24 @@ impl PartFile {
         handle: BlockHandle,
         decode: impl FnOnce(&[u8]) -> Result<(T, usize), PartError>,
     ) -> Result<Arc<T>, PartError> {
+        self.remembered(handle.offset, || decode(&self.inner.block(handle)?))
+    }
+
+    /// What `make` makes of what lies at an offset, or made of it lately; it also says how many bytes
+    /// that takes. At one offset it is always of the same type.
+    pub fn remembered<T: Any + Send + Sync>(
+        &self,
+        offset: u64,
+        make: impl FnOnce() -> Result<(T, usize), PartError>,
+    ) -> Result<Arc<T>, PartError> {
         self.patience.check()?;
         let Inner { cache, number, .. } = &*self.inner;
-        if let Some(held) = cache.get(*number, handle.offset) {
+        if let Some(held) = cache.get(*number, offset) {
             return Ok(held);
         }
-        let (value, bytes) = decode(&self.inner.block(handle)?)?;
+        let (value, bytes) = make()?;
         let value = Arc::new(value);
-        cache.put(*number, handle.offset, &value, bytes);
+        cache.put(*number, offset, &value, bytes);
         Ok(value)
     }
 

@@ -51,6 +51,12 @@ impl std::ops::Deref for SeriesChunks {
 }
 
 impl DirectoryBlock {
+    /// What it takes in memory, roughly.
+    pub(super) const fn bytes(&self) -> usize {
+        self.chunks.capacity() * size_of::<ChunkHeader>()
+            + self.ends.capacity() * size_of::<usize>()
+    }
+
     /// The headers of the series at `position` in the block.
     pub(super) fn series(self: &Arc<Self>, position: usize) -> Option<SeriesChunks> {
         let end = *self.ends.get(position)?;

@@ -145,8 +145,14 @@ impl MetricsPart {
 
     /// A reader of series, best asked in the order of their numbers.
     pub fn scan(&self) -> PartScan<'_> {
+        self.scan_that(Keeping::Nothing)
+    }
+
+    /// The same, which leaves directories and timestamps for the next one or not.
+    pub fn scan_that(&self, keeping: Keeping) -> PartScan<'_> {
         PartScan {
             part: self,
+            keeping,
             directory: None,
             pages: Vec::new(),
             times: HashMap::new(),
@@ -184,17 +190,37 @@ impl MetricsPart {
         block.map_err(|malformed| self.file.corrupt(handle.offset, malformed.to_string()))
     }
 
-    fn corrupt_place(&self, place: Place, malformed: &Malformed) -> PartError {
-        let page = self.pages.get(place.page as usize);
-        let offset = page.map_or(0, |page| page.offset) + u64::from(place.offset);
-        self.file.corrupt(offset, malformed.to_string())
+    fn directory_offset(&self, number: usize) -> Option<u64> {
+        let (_, blocks) = self.directory_blocks();
+        blocks.get(number).map(|handle| handle.offset)
     }
+
+    /// Where a body begins in the file.
+    fn offset_of(&self, place: Place) -> u64 {
+        let page = self.pages.get(place.page as usize);
+        page.map_or(0, |page| page.offset) + u64::from(place.offset)
+    }
+
+    fn corrupt_place(&self, place: Place, malformed: &Malformed) -> PartError {
+        (self.file).corrupt(self.offset_of(place), malformed.to_string())
+    }
+}
+
+/// Whether a scan leaves what it decodes in the store's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// It does not: it reads more than the cache has room for, and only once.
+    Nothing,
+    /// It does: directories and timestamps of a few series are asked for again with every refresh of a
+    /// dashboard, and of a part of which a query needs one block they cost more than that.
+    Directories,
 }
 
 /// Reads series of a part.
 #[derive(Debug)]
 pub struct PartScan<'a> {
     part: &'a MetricsPart,
+    keeping: Keeping,
     directory: Option<(usize, Arc<DirectoryBlock>)>,
     /// Pages that were read, the latest last.
     pages: Vec<(u32, Vec<u8>)>,
@@ -210,7 +236,16 @@ impl PartScan<'_> {
         let block = if let Some((_, block)) = held {
             Arc::clone(block)
         } else {
-            let block = Arc::new(self.part.directory_block(number)?);
+            let block = match (self.keeping, self.part.directory_offset(number)) {
+                (Keeping::Directories, Some(offset)) => {
+                    self.part.file.remembered(offset, || {
+                        let block = self.part.directory_block(number)?;
+                        let bytes = block.bytes();
+                        Ok((block, bytes))
+                    })?
+                }
+                _ => Arc::new(self.part.directory_block(number)?),
+            };
             self.directory = Some((number, Arc::clone(&block)));
             block
         };
@@ -228,10 +263,21 @@ impl PartScan<'_> {
         let all = if let Some(all) = self.times.get(&body) {
             Arc::clone(all)
         } else {
-            let bytes = body_of(self.part, &mut self.pages, body)?;
-            let all: Arc<[i64]> = timestamps::decode(bytes)
-                .map_err(|malformed| self.part.corrupt_place(body, &malformed))?
-                .into();
+            let (part, pages) = (self.part, &mut self.pages);
+            let mut decode = || {
+                let bytes = body_of(part, pages, body)?;
+                let all: Arc<[i64]> = timestamps::decode(bytes)
+                    .map_err(|malformed| part.corrupt_place(body, &malformed))?
+                    .into();
+                let bytes = size_of_val(&*all);
+                Ok((all, bytes))
+            };
+            let all = match self.keeping {
+                Keeping::Nothing => decode()?.0,
+                Keeping::Directories => {
+                    Arc::clone(&*part.file.remembered(part.offset_of(body), decode)?)
+                }
+            };
             if self.times_kept + all.len() > TIMESTAMPS_KEPT_MAX {
                 self.times.clear();
                 self.times_kept = 0;

@@ -30,7 +30,7 @@ use crate::query::{Bounds, Guard, ReadSeries, Samples, SelectError, Selection, S
 use crate::store::Metrics;
 use crate::store::chunk::ChunkKind;
 use crate::store::columns::Columns;
-use crate::store::part_reader::{MetricsPart, PartScan};
+use crate::store::part_reader::{Keeping, MetricsPart, PartScan};
 
 /// Where a series has samples: the place of the part or memtable in the selection's list, and the
 /// number of the series there.
@@ -197,7 +197,19 @@ impl ViewSelection {
         let start = start.copied().unwrap_or_default();
         self.places.get(start..end).unwrap_or_default()
     }
+
+    fn keeping(&self) -> Keeping {
+        if self.ends.len() > KEPT_SERIES_MAX {
+            Keeping::Nothing
+        } else {
+            Keeping::Directories
+        }
+    }
 }
+
+/// Series of a selection of which directories and timestamps are kept. Those of more would push out of the
+/// cache what finds series at all.
+const KEPT_SERIES_MAX: usize = 4096;
 
 /// Reads a [`ViewSelection`], with a scan of each part it has come to.
 struct ViewReader<'s> {
@@ -216,7 +228,8 @@ impl<'s> ViewReader<'s> {
         let source = source as usize;
         let parts = &self.selection.parts;
         if let (Some(part), Some(scan)) = (parts.get(source), self.scans.get_mut(source)) {
-            let scan = scan.get_or_insert_with(|| part.part.scan());
+            let keeping = self.selection.keeping();
+            let scan = scan.get_or_insert_with(|| part.part.scan_that(keeping));
             return Some(Found::Part(part, scan));
         }
         let memory = source.checked_sub(parts.len());
