@@ -113,9 +113,10 @@ pub fn refused(name: &str) -> Option<String> {
     Some(format!("{name} {why}"))
 }
 
-/// Puts ours into an engine, before those of regorus.
-pub(super) fn install(engine: &mut Engine) -> Result<(), String> {
-    for builtin in all() {
+/// Puts those of ours that a text names into an engine, before those of regorus. Only those, for every clone of
+/// an engine copies their names. One that is there already stays.
+pub(super) fn install(engine: &mut Engine, text: &str) {
+    for builtin in all().filter(|builtin| text.contains(builtin.name)) {
         let run = builtin.run;
         let name = builtin.name;
         let extension = move |arguments: Vec<Value>| {
@@ -126,11 +127,9 @@ pub(super) fn install(engine: &mut Engine) -> Result<(), String> {
                 Value::Undefined
             }))
         };
-        engine
-            .add_extension(name.to_string(), builtin.arity, Box::new(extension))
-            .map_err(|error| error.to_string())?;
+        // Its only error is that there is one of this name, which another module has put there.
+        let _ = engine.add_extension(name.to_string(), builtin.arity, Box::new(extension));
     }
-    Ok(())
 }
 
 /// The arguments, as many as the builtin takes.

@@ -41,6 +41,15 @@ struct WithData {
     lenient: Engine,
 }
 
+/// What becomes of a builtin's error.
+#[derive(Clone, Copy)]
+enum Errors {
+    /// It fails the evaluation.
+    Told,
+    /// It makes the call undefined.
+    Swallowed,
+}
+
 /// What a rule answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -92,12 +101,12 @@ impl Program {
         let mut strict = Engine::new();
         strict.set_policy_length_config(LENGTHS);
         strict.set_gather_prints(true);
-        builtins::install(&mut strict).map_err(|problem| refusal(entry, problem))?;
         let mut asks_data = false;
         for (text, mended, module) in &parsed {
             let names = Names::new(module, &functions);
             asks_data |= check(module, &text.name, &names, roots, &mut needs)?;
             let normal = normalise(module, mended, &text.name, &names)?;
+            builtins::install(&mut strict, &normal);
             strict.set_rego_v0(text.edition == Edition::V0);
             strict
                 .add_policy(text.name.clone(), normal)
@@ -153,7 +162,7 @@ impl Program {
         limit: Duration,
     ) -> Result<Answer, ProgramError> {
         let begun = Instant::now();
-        let (strict, lenient) = self.engines(data)?;
+        let strict = self.engine(data, Errors::Told)?;
         builtins::swallowed();
         let first = self.run(strict, input, limit);
         let ours = builtins::swallowed();
@@ -164,6 +173,7 @@ impl Program {
             }
             Err(ProgramError::Failed(problem)) => {
                 let left = limit.saturating_sub(begun.elapsed());
+                let lenient = self.engine(data, Errors::Swallowed)?;
                 let mut answer = self.run(lenient, input, left)?;
                 builtins::swallowed();
                 answer.swallowed = Some(ours.unwrap_or(problem));
@@ -173,14 +183,19 @@ impl Program {
         }
     }
 
-    /// Clones of both engines with the document in them.
-    fn engines(&self, data: &Arc<Value>) -> Result<(Engine, Engine), ProgramError> {
+    /// A clone of an engine with the document in it. Only the one that is asked is cloned: a clone costs as
+    /// much as a small evaluation.
+    fn engine(&self, data: &Arc<Value>, errors: Errors) -> Result<Engine, ProgramError> {
+        let choose = |strict: &Engine, lenient: &Engine| match errors {
+            Errors::Told => strict.clone(),
+            Errors::Swallowed => lenient.clone(),
+        };
         if !self.asks_data {
-            return Ok((self.strict.clone(), self.lenient.clone()));
+            return Ok(choose(&self.strict, &self.lenient));
         }
         let mut kept = self.with_data.lock();
         if let Some(kept) = kept.as_ref().filter(|kept| Arc::ptr_eq(&kept.data, data)) {
-            return Ok((kept.strict.clone(), kept.lenient.clone()));
+            return Ok(choose(&kept.strict, &kept.lenient));
         }
         let with_data = |engine: &Engine| {
             let mut engine = engine.clone();
@@ -195,9 +210,9 @@ impl Program {
             strict: with_data(&self.strict)?,
             lenient: with_data(&self.lenient)?,
         };
-        let clones = (made.strict.clone(), made.lenient.clone());
+        let chosen = choose(&made.strict, &made.lenient);
         *kept = Some(made);
-        Ok(clones)
+        Ok(chosen)
     }
 
     fn run(
