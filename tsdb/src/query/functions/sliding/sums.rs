@@ -13,6 +13,7 @@
 //! precision ([`Twofold`]). Such a sum is the exact one, rounded once; the compensated one is that too but
 //! where the exact one lies within a hair of the middle between two floats. A mean may differ in its last
 //! bit.
+//! A long window alone, of an instant, is added up in quarters for the same reason and with the same result.
 
 use model::histogram::kahan::{Kahan, Mean};
 use model::sample::stale_nan;
@@ -106,11 +107,34 @@ fn in_lanes(
             column.push(match total {
                 _ if window.is_empty() => stale_nan(),
                 Some(total) => of(total, window.len() as f64),
-                None => alone(window),
+                None => match in_quarters(window, &first) {
+                    Some(total) => of(total, window.len() as f64),
+                    None => alone(window),
+                },
             });
         }
     }
     column
+}
+
+/// The total of a long window, whose quarters are added up beside each other: the exact sum, rounded once.
+/// None where it is no number.
+fn in_quarters(window: &[f64], first: impl Fn(f64) -> Kahan) -> Option<Kahan> {
+    if window.len() < LONG {
+        return None;
+    }
+    let (left, right) = window.split_at(window.len() / 2);
+    let (a, b) = left.split_at(left.len() / 2);
+    let (c, d) = right.split_at(right.len() / 2);
+    let add = |total: Twofold, quarter: Kahan| total.plus(quarter.sum).plus(quarter.compensation);
+    let total = totals([a, b, c, d], first)?
+        .into_iter()
+        .fold(Twofold::default(), add);
+    let is_number = total.high.is_finite() && total.low.is_finite();
+    is_number.then_some(Kahan {
+        sum: total.high,
+        compensation: total.low,
+    })
 }
 
 /// The totals of windows, none of which may be empty. What rounding took is found without asking which

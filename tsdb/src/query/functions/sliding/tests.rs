@@ -140,7 +140,6 @@ proptest! {
 #[test]
 fn long_windows_that_share_their_samples_are_added_up_once() {
     let times: Vec<i64> = (0..6000).map(|at| at * 15).collect();
-    let ends: Vec<i64> = (0..200).map(|index| 30_000 + index * 300).collect();
     let value = |at: i64| (at as f64 * 0.7).sin() * 10_f64.powi((at % 5) as i32) + 3.3;
     let smooth: Vec<f64> = (0..6000).map(value).collect();
     // Most of what was added is gone again.
@@ -163,27 +162,31 @@ fn long_windows_that_share_their_samples_are_added_up_once() {
     let special = [f64::NAN, f64::INFINITY, f64::MAX].map(|odd| with(4000, odd));
     let all_special = special.into_iter().chain([smooth.clone(), spiked, opposed]);
     for (number, values) in all_special.enumerate() {
-        for (name, sliding) in [
-            ("sum_over_time", Sliding::Sum),
-            ("avg_over_time", Sliding::Avg),
-        ] {
-            let (_, run) = all()
-                .into_iter()
-                .find(|(one, _)| *one == sliding)
-                .expect(name);
-            let mut scratch = Scratch::default();
-            let ranges = Ranges {
-                ends: ends.iter().copied(),
-                range_millis: 24_000,
-            };
-            scratch.place(&times.clone().into(), ranges);
-            let expected = one_by_one(run, &times, &values, &ends, 24_000);
-            let got = sliding.column(&values, &mut scratch);
-            assert_eq!(got.len(), expected.len());
-            for (got, expected) in got.iter().zip(&expected) {
-                let is_same = got.to_bits() == expected.to_bits()
-                    || (got - expected).abs() <= expected.abs() * f64::EPSILON;
-                assert!(is_same, "{name} of {number}: {got:?} {expected:?}");
+        // Of one window, of some that share little, and of many.
+        for count in [1, 3, 4, 200] {
+            let ends: Vec<i64> = (0..count).map(|index| 80_000 - index * 300).rev().collect();
+            for (name, sliding) in [
+                ("sum_over_time", Sliding::Sum),
+                ("avg_over_time", Sliding::Avg),
+            ] {
+                let (_, run) = all()
+                    .into_iter()
+                    .find(|(one, _)| *one == sliding)
+                    .expect(name);
+                let mut scratch = Scratch::default();
+                let ranges = Ranges {
+                    ends: ends.iter().copied(),
+                    range_millis: 24_000,
+                };
+                scratch.place(&times.clone().into(), ranges);
+                let expected = one_by_one(run, &times, &values, &ends, 24_000);
+                let got = sliding.column(&values, &mut scratch);
+                assert_eq!(got.len(), expected.len());
+                for (got, expected) in got.iter().zip(&expected) {
+                    let is_same = got.to_bits() == expected.to_bits()
+                        || (got - expected).abs() <= expected.abs() * f64::EPSILON;
+                    assert!(is_same, "{name} of {number}: {got:?} {expected:?}");
+                }
             }
         }
     }
