@@ -400,9 +400,7 @@ mod tests {
         let blocks = blocks.filter_map(|rest| rest.split("```").next());
         let mut files = blocks.map(|yaml| parse(yaml).expect("valid"));
         let file = files.next().expect("the README shows a configuration");
-        let tier = files
-            .next()
-            .and_then(|file| file.metrics.tier.check().ok()?);
+        let tier = files.find_map(|file| file.metrics.tier.check().expect("valid"));
         assert_eq!(tier.expect("a tier").url, "s3://my-bucket/taffrail");
         let rules = files.last().expect("rules").rules;
         let rules = rules.check(file.http).expect("valid");
