@@ -202,6 +202,11 @@ fn either(
     retain_present(&mut rhs, guard)?;
     // The same series may be left at one instant and right at another.
     let mut all = lhs;
-    all.append(&mut rhs);
+    if all.is_empty() {
+        // Moving a million of them would be a piece of its own.
+        all = rhs;
+    } else {
+        all.append(&mut rhs);
+    }
     Ok(Value::Vector(merge_same_labels(all, guard)?))
 }
