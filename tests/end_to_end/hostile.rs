@@ -464,7 +464,7 @@ fn start(dir: &Path) -> Taffrail {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes where nothing is optimised"]
+#[ignore = "takes minutes where nothing is optimised: run by .ci/run"]
 async fn hostile_queries_are_refused_by_name_and_good_ones_are_answered() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let server = start(dir.path());

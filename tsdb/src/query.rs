@@ -51,3 +51,5 @@ pub use source::{
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod watched;

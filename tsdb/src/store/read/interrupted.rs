@@ -1,11 +1,8 @@
 //! That nothing asked of a store goes on when nobody waits for it; and, measured, how soon it stops.
 
-use std::cell::Cell;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
 
 use model::labels::Labels;
 use model::matcher::{MatchOp, Matcher};
@@ -16,7 +13,7 @@ use storage::disk::sim::SimDisk;
 
 use super::labels::LabelQuery;
 use crate::database::{Tsdb, TsdbOptions};
-use crate::query::source::ON_CHECK;
+use crate::query::watched::{canceled, measure, measured_series, watched};
 use crate::query::{Guard, Interrupted, Samples, SelectError, Source as _};
 use crate::transfer::export::{ExportError, export};
 
@@ -128,35 +125,18 @@ const QUESTIONS: [(&str, Question); 11] = [
     }),
 ];
 
-/// Asks, and calls `on_check` at each look with its number. Returns how many looks there were.
-fn watched(
-    (tsdb, question): (&Tsdb, Question),
-    on_check: impl Fn(usize, &AtomicBool) + 'static,
-) -> (Result<(), SelectError>, usize) {
-    let cancel = Arc::new(AtomicBool::new(false));
-    let looks = Rc::new(Cell::new(0));
-    let (seen, flag) = (Rc::clone(&looks), Arc::clone(&cancel));
-    let probe = move || {
-        on_check(seen.get(), &flag);
-        seen.set(seen.get() + 1);
-    };
-    let guard = Guard {
-        cancel: Some(cancel),
-        ..Guard::default()
-    };
-    ON_CHECK.replace(Some(Box::new(probe)));
-    let answer = question(tsdb, &guard);
-    ON_CHECK.replace(None);
-    (answer, looks.get())
-}
-
-/// Asks, and cancels at a look.
-fn canceled(asked: (&Tsdb, Question), at: usize) -> (Result<(), SelectError>, usize) {
-    watched(asked, move |look, cancel| {
-        if look == at {
-            cancel.store(true, Ordering::Relaxed);
-        }
-    })
+/// A question as it is watched.
+fn asked(
+    tsdb: &Tsdb,
+    question: Question,
+) -> impl Fn(&Arc<AtomicBool>) -> Result<(), SelectError> + Copy {
+    move |cancel| {
+        let guard = Guard {
+            cancel: Some(Arc::clone(cancel)),
+            ..Guard::default()
+        };
+        question(tsdb, &guard)
+    }
 }
 
 /// What is done between two looks takes no longer than this many series.
@@ -168,7 +148,7 @@ fn what_is_asked_of_a_store_ends_when_nobody_waits() {
     for flush in [false, true] {
         let tsdb = store(count, flush);
         for (name, question) in QUESTIONS {
-            let asked = (&tsdb, question);
+            let asked = asked(&tsdb, question);
             // The first one puts in order what is new in memory.
             question(&tsdb, &Guard::default()).expect("it is read");
             let (answer, all) = watched(asked, |_, _| {});
@@ -198,7 +178,7 @@ fn what_is_new_in_memory_is_put_in_order_by_the_next_one_who_asks() {
     };
     let (_, question) = QUESTIONS[0];
     for at in 0.. {
-        let (answer, _) = canceled((&given_up_on, question), at * 3);
+        let (answer, _) = canceled(asked(&given_up_on, question), at * 3);
         // Once the index is whole a selection gets further than its few looks.
         if answer.is_ok() || at > 60 {
             break;
@@ -208,66 +188,17 @@ fn what_is_new_in_memory_is_put_in_order_by_the_next_one_who_asks() {
     assert!(values(&other).len() > 4000);
 }
 
-/// What this thread has computed, in nanoseconds.
-fn cpu_nanos() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let first = text.split_whitespace().next();
-    first
-        .and_then(|nanos| nanos.parse().ok())
-        .expect("a number")
-}
-
 /// `TAFFRAIL_SERIES=1000000 cargo test --release -p tsdb --lib how_soon -- --ignored --nocapture`
 #[test]
 #[ignore = "measures; fails never"]
 fn how_soon_a_store_stops() {
-    let count = std::env::var("TAFFRAIL_SERIES");
-    let count = count.map_or(100_000, |text| text.parse().expect("a number"));
-    println!("{count} series; milliseconds of CPU time");
-    println!("{:>8} {:>8} {:>8}", "whole", "look", "free");
+    let count = measured_series();
     for flush in [false, true] {
         let tsdb = store(count, flush);
         for (name, question) in QUESTIONS {
-            let begin = cpu_nanos();
-            let (last, longest) = (Rc::new(Cell::new(begin)), Rc::new(Cell::new((0, 0))));
-            let (coarse, gaps) = (Cell::new(Instant::now()), Rc::clone(&longest));
-            let note = Rc::clone(&last);
-            let (answer, all) = watched((&tsdb, question), move |look, _| {
-                let is_long = coarse.replace(Instant::now()).elapsed() > Duration::from_millis(2);
-                if is_long || look.is_multiple_of(64) {
-                    let now = cpu_nanos();
-                    gaps.set(gaps.get().max((now - note.replace(now), look)));
-                }
-            });
-            answer.expect("it is read");
-            let end = cpu_nanos();
-            longest.set(longest.get().max((end - last.get(), all)));
-            let frees = (1..=3).map(|part| {
-                let canceled_at = Rc::new(Cell::new(0));
-                let (at, note) = (part * (all - 1) / 3, Rc::clone(&canceled_at));
-                let (answer, _) = watched((&tsdb, question), move |look, cancel| {
-                    if look == at {
-                        note.set(cpu_nanos());
-                        cancel.store(true, Ordering::Relaxed);
-                    }
-                });
-                // The first one who asked put in order what was new, and looked more often.
-                if answer.is_err() {
-                    cpu_nanos() - canceled_at.get()
-                } else {
-                    0
-                }
-            });
-            let free = frees.max().unwrap_or_default();
-            let millis = |nanos: u64| nanos as f64 / 1e6;
-            let (gap, look) = longest.get();
-            println!(
-                "{:>8.1} {:>8.1} {:>8.1} {name}, in {} (before look {look} of {all})",
-                millis(end - begin),
-                millis(gap),
-                millis(free),
-                if flush { "a part" } else { "memory" }
-            );
+            let place = if flush { "a part" } else { "memory" };
+            // The first one who asks puts in order what is new, and looks more often: it may be answered.
+            measure(&format!("{name}, in {place}"), asked(&tsdb, question));
         }
     }
 }
