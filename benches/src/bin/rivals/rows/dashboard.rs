@@ -2,7 +2,8 @@
 //! behind it (`dashboard`), and a crowd of 100,000 series, looked at for half an hour (`crowd`).
 //!
 //! A query is repeated until the kernel's clock ticks of its process are many; the figure is the median of
-//! a few such batches. What is asked for is half of what VictoriaMetrics needs, which is told not to cache. Then
+//! a few such batches. All systems run side by side, idle but for the one that is asked, and take turns batch by
+//! batch: a machine that is slower for a while is so for all of them. What is asked for is half of what VictoriaMetrics needs, which is told not to cache. Then
 //! eight clients ask all queries at once, each beginning with another one, for as long as each other.
 //!
 //! Answers are held against Prometheus': every point must be there and equal within 1e-9. Version 2.42
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use benches::cluster::{Cluster, ClusterSeries};
 use benches::day::START;
+use tempfile::TempDir;
 
 use crate::client::{Client, Load};
 use crate::report::{Goal, Row, Unit, failed};
@@ -135,21 +137,30 @@ async fn run(bench: &Bench<'_>, scene: &Scene) -> anyhow::Result<Vec<Row>> {
         Unit::Queries,
         Goal::AtLeast(scene.queries.len() as f64),
     );
-    let mut ours = Vec::new();
+    let mut standing = Vec::new();
     for system in bench.systems() {
-        let found = measure(bench, system, scene, &mut rows, &mut together).await;
-        match found {
-            Ok(answers) if system == System::Taffrail => ours = answers,
-            Ok(answers) => {
-                let equal = compare(system, &ours, &answers, &mut rows);
-                if system == System::Prometheus && !ours.is_empty() {
-                    agree.set(System::Taffrail, equal as f64);
-                }
-            }
+        match load(bench, system, scene).await {
+            Ok(loaded) => standing.push(loaded),
             Err(error) => {
                 failed(&mut rows, system, &error);
                 failed(&mut together, system, &error);
             }
+        }
+    }
+    let asked: Arc<[Asked]> = scene.queries.iter().map(|query| scene.ask(query)).collect();
+    let mut equal = 0.0;
+    for (asked, row) in asked.iter().zip(&mut rows) {
+        let answers = in_turns(&standing, asked, row).await;
+        equal += compare(&answers, row);
+    }
+    if bench.systems().any(|system| system == System::Prometheus) {
+        agree.set(System::Taffrail, equal);
+    }
+    for loaded in &standing {
+        let server = &loaded.server;
+        let measured = clients::measure(bench, server, Arc::clone(&asked), &mut together).await;
+        if let Err(error) = measured {
+            failed(&mut together, server.system, &error);
         }
     }
     for row in &mut rows {
@@ -162,13 +173,17 @@ async fn run(bench: &Bench<'_>, scene: &Scene) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Notes how a rival's answers differ from ours. Returns how many do not.
-fn compare(system: System, ours: &[Answer], theirs: &[Answer], rows: &mut [Row]) -> usize {
-    let mut equal = 0;
-    for ((ours, theirs), row) in ours.iter().zip(theirs).zip(rows) {
+/// Notes how the rivals' answers differ from ours. Returns 1 if Prometheus' does not, else 0.
+fn compare(answers: &[(System, Answer)], row: &mut Row) -> f64 {
+    let Some(((System::Taffrail, ours), rivals)) = answers.split_first() else {
+        return 0.0;
+    };
+    let mut equal = 0.0;
+    for (system, theirs) in rivals {
         let difference = ours.difference(theirs);
-        if difference.missing == 0 && difference.relative_max <= TOLERANCE {
-            equal += 1;
+        let is_equal = difference.missing == 0 && difference.relative_max <= TOLERANCE;
+        if is_equal && *system == System::Prometheus {
+            equal = 1.0;
         }
         row.notes.push(format!(
             "{}: {} points as ours within {:.1e}, {} points only one has",
@@ -181,13 +196,14 @@ fn compare(system: System, ours: &[Answer], theirs: &[Answer], rows: &mut [Row])
     equal
 }
 
-async fn measure(
-    bench: &Bench<'_>,
-    system: System,
-    scene: &Scene,
-    rows: &mut [Row],
-    together: &mut [Row],
-) -> anyhow::Result<Vec<Answer>> {
+/// A server that holds the scene.
+struct Loaded {
+    server: Server,
+    /// Its data, which goes with it.
+    _dir: TempDir,
+}
+
+async fn load(bench: &Bench<'_>, system: System, scene: &Scene) -> anyhow::Result<Loaded> {
     let dir = bench.folder()?;
     let server = bench.start(system, dir.path()).await?;
     let mut load = Load {
@@ -202,18 +218,53 @@ async fn measure(
     load.window_ms = WINDOW_MS;
     server.client.load(&scene.scraped, load).await?;
     let settled = settle(bench, server, &dir, series::range(&scene.scraped)).await?;
-    let server = &settled.server;
-    let asked: Vec<Asked> = scene.queries.iter().map(|query| scene.ask(query)).collect();
+    Ok(Loaded {
+        server: settled.server,
+        _dir: dir,
+    })
+}
+
+/// Asks each system in turn, a batch at a time, and writes down the median of its batches. Returns the answers.
+async fn in_turns(standing: &[Loaded], asked: &Asked, row: &mut Row) -> Vec<(System, Answer)> {
     let mut answers = Vec::new();
-    for (asked, row) in asked.iter().zip(rows) {
-        let (answer, mut cpu_seconds) = batches(server, asked).await?;
-        cpu_seconds.sort_by(f64::total_cmp);
-        let median = cpu_seconds.get(cpu_seconds.len() / 2).copied();
-        row.set(system, median.unwrap_or(f64::NAN) * 1e3);
-        answers.push(answer);
+    let mut turns = Vec::new();
+    for Loaded { server, .. } in standing {
+        // The first one reads files and fills what the system keeps in memory by itself.
+        match asked.answer(server).await {
+            Ok(answer) => {
+                answers.push((server.system, answer));
+                turns.push((server, Vec::new()));
+            }
+            Err(error) => failed(std::slice::from_mut(row), server.system, &error),
+        }
     }
-    clients::measure(bench, server, asked, together).await?;
-    Ok(answers)
+    for _ in 0..BATCHES {
+        for (server, cpu_seconds) in &mut turns {
+            match batch(server, asked).await {
+                Ok(used) => cpu_seconds.push(used),
+                Err(error) => failed(std::slice::from_mut(row), server.system, &error),
+            }
+        }
+    }
+    for (server, mut cpu_seconds) in turns {
+        cpu_seconds.sort_by(f64::total_cmp);
+        if let Some(median) = cpu_seconds.get(cpu_seconds.len() / 2) {
+            row.set(server.system, median * 1e3);
+        }
+    }
+    answers
+}
+
+/// The CPU seconds of a query.
+async fn batch(server: &Server, asked: &Asked) -> anyhow::Result<f64> {
+    let before = server.process.cpu_seconds()?;
+    let (mut used, mut count) = (0.0, 0.0);
+    while used < BATCH_CPU_SECONDS && count < BATCH_QUERIES_MAX {
+        asked.get(&server.client).await?;
+        count += 1.0;
+        used = server.process.cpu_seconds()? - before;
+    }
+    Ok(used / count)
 }
 
 impl Scene {
@@ -251,22 +302,8 @@ impl Asked {
         let parameters: Vec<(&str, &str)> = parameters.map(|(k, v)| (*k, v.as_str())).collect();
         client.get(self.path, &parameters).await
     }
-}
 
-/// The answer, and the CPU seconds of a query in each batch.
-async fn batches(server: &Server, asked: &Asked) -> anyhow::Result<(Answer, Vec<f64>)> {
-    // The first one reads files and fills what the system keeps in memory by itself.
-    let answer = Answer::parse(&asked.get(&server.client).await?)?;
-    let mut batches = Vec::new();
-    for _ in 0..BATCHES {
-        let before = server.process.cpu_seconds()?;
-        let (mut used, mut count) = (0.0, 0.0);
-        while used < BATCH_CPU_SECONDS && count < BATCH_QUERIES_MAX {
-            asked.get(&server.client).await?;
-            count += 1.0;
-            used = server.process.cpu_seconds()? - before;
-        }
-        batches.push(used / count);
+    async fn answer(&self, server: &Server) -> anyhow::Result<Answer> {
+        Answer::parse(&self.get(&server.client).await?)
     }
-    Ok((answer, batches))
 }

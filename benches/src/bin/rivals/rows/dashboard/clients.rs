@@ -32,11 +32,10 @@ pub(super) fn rows(scene: &str) -> Vec<Row> {
 pub(super) async fn measure(
     bench: &Bench<'_>,
     server: &Server,
-    asked: Vec<Asked>,
+    asked: Arc<[Asked]>,
     rows: &mut [Row],
 ) -> anyhow::Result<()> {
     let long = Duration::from_secs(bench.arguments.size(20, 1) as u64);
-    let asked = Arc::new(asked);
     let cpu_before = server.process.cpu_seconds()?;
     let began = Instant::now();
     let mut tasks = Vec::new();
