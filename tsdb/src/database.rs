@@ -39,8 +39,7 @@ use crate::rollup::source::RolledSource;
 use crate::rollup::{Rollup, RollupOptions};
 use crate::store::MetricStore;
 use crate::store::memtable::active_registries;
-use crate::store::read::Reader;
-use crate::store::read::cache::BlockCache;
+use crate::store::read::{ReadCaches, Reader};
 
 pub use background::TsdbBackground;
 
@@ -153,7 +152,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     options: TsdbOptions,
     engine: Engine,
-    cache: Arc<BlockCache>,
+    caches: Arc<ReadCaches>,
     metadata: MetadataStore,
     census: Arc<Census>,
     /// Room for writes, as many as were under way at once.
@@ -204,7 +203,7 @@ impl Tsdb {
             rollups: rollups.into(),
             clock,
             engine: Engine::new(options.query.clone()),
-            cache: Arc::new(BlockCache::new(options.read.cache_bytes)),
+            caches: Arc::new(ReadCaches::new(options.read.cache_bytes)),
             metadata: MetadataStore::new(options.ingest.families_max),
             census: Arc::new(Census::new(
                 options.ingest.series_active_max,
@@ -385,7 +384,7 @@ impl Tsdb {
 
     /// What the evaluator and the label API read from.
     pub fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.inner.store)).with_cache(Arc::clone(&self.inner.cache))
+        Reader::new(Arc::clone(&self.inner.store)).with_caches(Arc::clone(&self.inner.caches))
     }
 
     /// Deletes the samples of the series that pass `matchers` within `range`, and what roll-ups tell

@@ -4,7 +4,8 @@
 //! - [`cardinality`]: how many there are, and what makes them so many.
 //! - `selection`: samples, one series at a time; `row` is the common case of that.
 //! - `exemplars`: what stands for samples.
-//! - [`cache`]: blocks that were decoded.
+//! - `findings`: which series matchers find, and where they lie.
+//! - [`cache`]: what was made of parts for the queries before.
 //!
 //! A part whose bytes are wrong fails the one read that meets it: the part goes to quarantine, the
 //! error names its file and offset, and the next read is served from what is left.
@@ -12,6 +13,7 @@
 pub mod cache;
 pub mod cardinality;
 mod exemplars;
+mod findings;
 pub mod labels;
 mod row;
 mod selection;
@@ -25,6 +27,7 @@ use storage::manifest::PartId;
 use storage::part::PartError;
 
 use self::cache::BlockCache;
+use self::findings::FindingsCache;
 use super::MetricStore;
 use crate::query::SelectError;
 
@@ -32,7 +35,33 @@ use crate::query::SelectError;
 #[derive(Clone)]
 pub struct Reader {
     store: Arc<MetricStore>,
-    cache: Option<Arc<BlockCache>>,
+    caches: Option<Arc<ReadCaches>>,
+}
+
+/// What queries keep for the next ones.
+#[derive(Debug)]
+pub struct ReadCaches {
+    pub(super) blocks: BlockCache,
+    findings: FindingsCache,
+}
+
+/// The part of a reader's caches that is for what matchers found.
+const FINDINGS_SHARE: usize = 16;
+
+impl ReadCaches {
+    /// Empty caches of at most so many bytes together.
+    pub fn new(bytes_max: usize) -> Self {
+        let findings = bytes_max / FINDINGS_SHARE;
+        Self {
+            blocks: BlockCache::new(bytes_max - findings),
+            findings: FindingsCache::new(findings),
+        }
+    }
+
+    /// Decoded blocks.
+    pub const fn blocks(&self) -> &BlockCache {
+        &self.blocks
+    }
 }
 
 impl std::fmt::Debug for Reader {
@@ -44,14 +73,17 @@ impl std::fmt::Debug for Reader {
 impl Reader {
     /// A reader of a store.
     pub const fn new(store: Arc<MetricStore>) -> Self {
-        Self { store, cache: None }
+        Self {
+            store,
+            caches: None,
+        }
     }
 
-    /// The same reader with a cache, which must be of this store alone.
+    /// The same reader with caches, which must be of this store alone.
     #[must_use]
-    pub fn with_cache(self, cache: Arc<BlockCache>) -> Self {
-        let cache = Some(cache);
-        Self { cache, ..self }
+    pub fn with_caches(self, caches: Arc<ReadCaches>) -> Self {
+        let caches = Some(caches);
+        Self { caches, ..self }
     }
 
     /// The store it reads.

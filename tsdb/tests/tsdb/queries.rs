@@ -18,8 +18,7 @@ use tsdb::query::{
     Engine, EngineOptions, Guard, HeldSeries, QueryOptions, SelectError, Selection, Source,
 };
 use tsdb::store::MetricStore;
-use tsdb::store::read::Reader;
-use tsdb::store::read::cache::BlockCache;
+use tsdb::store::read::{ReadCaches, Reader};
 
 use crate::support::{any_float, floats, guard, histogram_bits, open};
 
@@ -136,7 +135,7 @@ proptest! {
             }
         }
         let any = Matcher::new(MatchOp::Regex, "__name__", ".*").expect("valid");
-        let cached = reader(&store).with_cache(Arc::new(BlockCache::new(1 << 20)));
+        let cached = reader(&store).with_caches(Arc::new(ReadCaches::new(1 << 20)));
         let engine = |workers| Engine::new(EngineOptions { workers, ..EngineOptions::default() });
         for query in queries(range) {
             let expected = bits(&engine(1), &Plain(reader(&store)), &query, step);
@@ -212,8 +211,9 @@ fn deleted_rows_are_not_read_and_later_ones_are() {
     store.delete(erasure).expect("deletes");
     write(&[(3, 30.0)]);
     let any = Matcher::new(MatchOp::Regex, "__name__", ".*").expect("valid");
+    // What is kept of one state of the store must not be taken for another.
+    let cached = reader(&store).with_caches(Arc::new(ReadCaches::new(1 << 20)));
     let read = || {
-        let cached = reader(&store).with_cache(Arc::new(BlockCache::new(1 << 20)));
         let all = cached.select(TimeRange::ALL, std::slice::from_ref(&any), &guard());
         let all = all.expect("selects").read_all().expect("reads");
         let values = all
@@ -227,5 +227,20 @@ fn deleted_rows_are_not_read_and_later_ones_are() {
     ];
     assert_eq!(read(), expected);
     store.flush().expect("flushes");
+    for _ in 0..2 {
+        assert_eq!(read(), expected);
+    }
+    write(&[(4, 4.0)]);
+    let expected = expected.map(|(mut at, mut values)| {
+        at.push(4);
+        values.push(4.0);
+        (at, values)
+    });
     assert_eq!(read(), expected);
+    store.flush().expect("flushes");
+    assert_eq!(read(), expected);
+    store.merge_once().expect("merges");
+    for _ in 0..2 {
+        assert_eq!(read(), expected);
+    }
 }

@@ -10,6 +10,7 @@ use storage::index::SeriesRef;
 use storage::manifest::PartId;
 use storage::part::PartError;
 
+use super::ReadCaches;
 use super::cache::BlockCache;
 use super::selection::ViewSelection;
 use crate::query::Samples;
@@ -36,7 +37,7 @@ impl<'r> Row<'r> {
         Self {
             samples,
             range: selection.range,
-            cache: selection.reader.cache.as_deref(),
+            cache: selection.reader.caches.as_deref().map(ReadCaches::blocks),
             last: None,
         }
     }
@@ -93,13 +94,13 @@ impl<'r> Row<'r> {
             values.drain(before..before + low);
             return Ok(());
         };
-        let block = if let Some(block) = cache.get(part, header.values) {
+        let block = if let Some(block) = cache.get(&(part, header.values)) {
             block
         } else {
             let mut values = Vec::with_capacity(header.count);
             scan.values(header, &mut values)?;
             let block = values.into();
-            cache.insert(part, header.values, &block);
+            cache.insert(&(part, header.values), &block);
             block
         };
         if is_first {

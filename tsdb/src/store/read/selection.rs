@@ -24,17 +24,13 @@ use storage::store::view::Memory;
 use storage::table::Erasure;
 
 use super::Reader;
+use super::findings::{Asked, Findings, KEPT_PLACES_MAX, List, Place};
 use super::row::Row;
-use crate::query::order::sort_by;
 use crate::query::{Bounds, Guard, ReadSeries, Samples, SelectError, Selection, Source};
 use crate::store::Metrics;
 use crate::store::chunk::ChunkKind;
 use crate::store::columns::Columns;
 use crate::store::part_reader::{Keeping, MetricsPart, PartScan};
-
-/// Where a series has samples: the place of the part or memtable in the selection's list, and the
-/// number of the series there.
-type Place = (u32, SeriesRef);
 
 /// What a view holds of a range for a set of matchers.
 pub(super) struct ViewSelection {
@@ -46,11 +42,7 @@ pub(super) struct ViewSelection {
     /// The parts of the range.
     parts: Vec<SelectedPart>,
     memtables: Vec<Arc<Memory<Metrics>>>,
-    labels: Vec<Labels>,
-    /// The places of all series, one behind another.
-    places: Vec<Place>,
-    /// Where the places of each series end.
-    ends: Vec<usize>,
+    found: Arc<Findings>,
 }
 
 /// A part of a selection.
@@ -70,22 +62,103 @@ impl Source for Reader {
     ) -> Result<Arc<dyn Selection>, SelectError> {
         let reading = self.store.reading();
         let view = self.store.view();
-        let patience = guard.patience();
-        let mut found: Vec<(Labels, Place)> = Vec::new();
         let mut parts = Vec::new();
-        for (source, stored) in (0..).zip(view.parts_in(range)) {
+        for stored in view.parts_in(range) {
             guard.check()?;
-            let failed = |error: PartError| self.failed(Some(stored.record.id), &error);
-            let part = stored.part().map_err(failed)?;
+            let part = stored.part();
+            parts.push(SelectedPart {
+                id: stored.record.id,
+                part: Arc::clone(part.map_err(|e| self.failed(Some(stored.record.id), &e))?),
+                erasures: Arc::clone(&stored.erasures),
+            });
+        }
+        let memtables = view.memtables.clone();
+        let listed =
+            |list: &mut _| self.list_memory(&memtables, parts.len(), matchers, guard, list);
+        let found = match self.find_in_parts(&parts, matchers, guard)? {
+            InParts::Kept(kept) => {
+                let mut in_memory = Vec::new();
+                listed(&mut in_memory)?;
+                if in_memory.is_empty() {
+                    kept
+                } else {
+                    let mut list: List = kept.entries().collect();
+                    guard.memory.take(list.len() * ENTRY_BYTES)?;
+                    list.append(&mut in_memory);
+                    Arc::new(Findings::of(list, guard)?)
+                }
+            }
+            InParts::Listed(mut list) => {
+                listed(&mut list)?;
+                Arc::new(Findings::of(list, guard)?)
+            }
+        };
+        guard.allow_series(found.labels().len())?;
+        Ok(Arc::new(ViewSelection {
+            reader: self.clone(),
+            _reading: reading,
+            range,
+            guard: guard.clone(),
+            parts,
+            memtables,
+            found,
+        }))
+    }
+}
+
+/// What is found in parts.
+enum InParts {
+    Kept(Arc<Findings>),
+    Listed(List),
+}
+
+impl Reader {
+    /// What is found in parts, from what was found before where that is kept.
+    fn find_in_parts(
+        &self,
+        parts: &[SelectedPart],
+        matchers: &[Matcher],
+        guard: &Guard,
+    ) -> Result<InParts, SelectError> {
+        let mut list = List::new();
+        let Some(caches) = self.caches.as_ref().filter(|_| !parts.is_empty()) else {
+            self.list_parts(parts, matchers, guard, &mut list)?;
+            return Ok(InParts::Listed(list));
+        };
+        let asked = Asked::new(parts.iter().map(|part| part.id).collect(), matchers);
+        if let Some(found) = caches.findings.get(&asked) {
+            guard.memory.take(found.bytes())?;
+            return Ok(InParts::Kept(found));
+        }
+        self.list_parts(parts, matchers, guard, &mut list)?;
+        if list.len() > KEPT_PLACES_MAX {
+            return Ok(InParts::Listed(list));
+        }
+        let found = Arc::new(Findings::of(list, guard)?);
+        caches.findings.insert(&asked, &found);
+        Ok(InParts::Kept(found))
+    }
+
+    fn list_parts(
+        &self,
+        parts: &[SelectedPart],
+        matchers: &[Matcher],
+        guard: &Guard,
+        list: &mut List,
+    ) -> Result<(), SelectError> {
+        let patience = guard.patience();
+        for (source, SelectedPart { id, part, .. }) in (0..).zip(parts) {
+            guard.check()?;
+            let failed = |error: PartError| self.failed(Some(*id), &error);
             let index = part.index().patient(&patience);
             let series = select(&index, matchers).map_err(failed)?;
             guard.allow_series(usize::try_from(series.len()).unwrap_or(usize::MAX))?;
             // A list that moves because it grows cannot be interrupted.
-            found.reserve(usize::try_from(series.len()).unwrap_or(0));
+            list.reserve(usize::try_from(series.len()).unwrap_or(0));
             let mut refused = Ok(());
             let note = |number, labels| {
-                refused = take(&labels, guard, found.len());
-                found.push((labels, (source, number)));
+                refused = take(&labels, guard, list.len());
+                list.push((labels, (source, number)));
                 match refused {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
@@ -93,14 +166,20 @@ impl Source for Reader {
             };
             index.labels_until(&series, note).map_err(failed)?;
             refused?;
-            parts.push(SelectedPart {
-                id: stored.record.id,
-                part: Arc::clone(part),
-                erasures: Arc::clone(&stored.erasures),
-            });
         }
-        let memtables = view.memtables.clone();
-        for (source, memory) in (parts.len() as u32..).zip(&memtables) {
+        Ok(())
+    }
+
+    /// Adds what is found in memtables, which stand behind so many parts.
+    fn list_memory(
+        &self,
+        memtables: &[Arc<Memory<Metrics>>],
+        parts: usize,
+        matchers: &[Matcher],
+        guard: &Guard,
+        list: &mut List,
+    ) -> Result<(), SelectError> {
+        for (source, memory) in (parts as u32..).zip(memtables) {
             guard.check()?;
             let table = memory.table.read();
             let index = table.index(guard)?;
@@ -112,37 +191,11 @@ impl Source for Reader {
                     && let Some(labels) = index.labels(number)
                 {
                     guard.memory.take(ENTRY_BYTES + labels.as_encoded().len())?;
-                    found.push((labels, (source, number)));
+                    list.push((labels, (source, number)));
                 }
             }
         }
-        // Stable, so that the places of a series stay in the order of writing; and a merge of what
-        // is sorted already.
-        sort_by(&mut found, guard, |(a, _), (b, _)| a.cmp(b))?;
-        let mut selection = ViewSelection {
-            reader: self.clone(),
-            _reading: reading,
-            range,
-            guard: guard.clone(),
-            parts,
-            memtables,
-            labels: Vec::new(),
-            places: Vec::with_capacity(found.len()),
-            ends: Vec::new(),
-        };
-        for (at, (labels, place)) in found.into_iter().enumerate() {
-            guard.check_at(at)?;
-            if selection.labels.last() != Some(&labels) {
-                selection.labels.push(labels);
-                selection.ends.push(selection.places.len());
-            }
-            selection.places.push(place);
-            if let Some(end) = selection.ends.last_mut() {
-                *end = selection.places.len();
-            }
-        }
-        guard.allow_series(selection.labels.len())?;
-        Ok(Arc::new(selection))
+        Ok(())
     }
 }
 
@@ -163,7 +216,7 @@ fn take(labels: &Labels, guard: &Guard, listed: usize) -> Result<(), SelectError
 
 impl Selection for ViewSelection {
     fn labels(&self) -> &[Labels] {
-        &self.labels
+        self.found.labels()
     }
 
     fn reader(&self) -> Box<dyn ReadSeries + '_> {
@@ -177,7 +230,7 @@ impl Selection for ViewSelection {
 impl ViewSelection {
     fn labels_of(&self, series: usize) -> &Labels {
         static NONE: LazyLock<Labels> = LazyLock::new(Labels::empty);
-        self.labels.get(series).unwrap_or(&NONE)
+        self.found.labels().get(series).unwrap_or(&NONE)
     }
 
     /// Whether something was deleted of what a part holds of a series in the range.
@@ -189,17 +242,8 @@ impl ViewSelection {
         })
     }
 
-    fn places_of(&self, series: usize) -> &[Place] {
-        let start = series
-            .checked_sub(1)
-            .and_then(|before| self.ends.get(before));
-        let end = self.ends.get(series).copied().unwrap_or_default();
-        let start = start.copied().unwrap_or_default();
-        self.places.get(start..end).unwrap_or_default()
-    }
-
     fn keeping(&self) -> Keeping {
-        if self.ends.len() > KEPT_SERIES_MAX {
+        if self.found.labels().len() > KEPT_SERIES_MAX {
             Keeping::Nothing
         } else {
             Keeping::Directories
@@ -241,7 +285,7 @@ impl<'s> ViewReader<'s> {
     fn read_overlaid(&mut self, series: usize, samples: &mut Samples) -> Result<(), SelectError> {
         let selection = self.selection;
         let mut columns = Columns::default();
-        for (source, number) in selection.places_of(series) {
+        for (source, number) in selection.found.places_of(series) {
             let newer = match self.source(*source) {
                 Some(Found::Part(part, scan)) => {
                     let read = scan.read(*number, selection.range);
@@ -278,7 +322,7 @@ impl<'s> ViewReader<'s> {
         samples: &mut Samples,
     ) -> Result<Option<()>, SelectError> {
         let selection = self.selection;
-        let places = selection.places_of(series);
+        let places = selection.found.places_of(series);
         let mut row = Row::new(samples, selection);
         for (source, number) in places {
             let went_on = match self.source(*source) {
@@ -320,7 +364,7 @@ impl ReadSeries for ViewReader<'_> {
         let selection = self.selection;
         selection.guard.check()?;
         let mut bounds = NO_BOUNDS;
-        for (source, number) in selection.places_of(series) {
+        for (source, number) in selection.found.places_of(series) {
             let told = match self.source(*source) {
                 Some(Found::Part(part, scan)) => {
                     bounds_of_chunks(scan, *number, selection.range)
