@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use network_policy::{DeniedDirection, NetworkPolicyConfig, NeverOpen, Refused};
 
 use crate::bundle::{LoadError, Sources};
+pub use crate::cluster::connect::KubernetesConfig;
 use crate::network_policy::Malformed;
 use crate::pod_security::{Level, LevelVersion, Policy, Version};
 
@@ -32,6 +33,8 @@ pub struct AdmissionConfig {
     pub listen: SocketAddr,
     /// A folder of Rego to use in place of the embedded policies.
     pub policies: Option<PathBuf>,
+    /// The cluster that is watched.
+    pub kubernetes: KubernetesConfig,
     /// Pod Security: defaults and exemptions.
     pub pod_security: PodSecurityConfig,
     /// Rules about who may reach whom; none unless chosen.
@@ -51,6 +54,7 @@ impl Default for AdmissionConfig {
         AdmissionConfig {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9443),
             policies: None,
+            kubernetes: KubernetesConfig::default(),
             pod_security: PodSecurityConfig::default(),
             network_policy: NetworkPolicyConfig::default(),
             gatekeeper: GatekeeperConfig::default(),
@@ -233,10 +237,10 @@ pub enum ConfigError {
         "admission.network_policy.separate: [{0:?}, {1:?}] must be the names of two namespaces"
     )]
     Separate(String, String),
-    /// A rule about the whole cluster, which nobody here knows yet.
+    /// A rule about the whole cluster, and no cluster.
     #[error(
-        "admission.network_policy.{0} needs the state of the cluster, which the webhook does not watch yet: \
-         leave it out"
+        "admission.network_policy.{0} needs the state of the cluster: run in a pod, name a kubeconfig in \
+         admission.kubernetes.kubeconfig, or leave it out"
     )]
     NeedsState(&'static str),
     /// Ends that cannot be meant.
@@ -259,6 +263,7 @@ pub enum ConfigError {
 pub struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) policies: Option<PathBuf>,
+    pub(crate) kubernetes: KubernetesConfig,
     pub(crate) gatekeeper: GatekeeperConfig,
     pub(crate) defaults: Policy,
     pub(crate) exemptions: Exemptions,
@@ -346,6 +351,7 @@ impl AdmissionConfig {
             },
             listen: self.listen,
             policies: self.policies,
+            kubernetes: self.kubernetes,
             gatekeeper: self.gatekeeper,
             exemptions: self.pod_security.exemptions,
             network_policy: self.network_policy,
@@ -410,10 +416,8 @@ mod tests {
             "network_policy: {refuse: [anything]}",
             Err("unknown variant `anything`"),
         );
-        check(
-            "network_policy: {default_deny: [ingress]}",
-            Err("default_deny needs the state of the cluster"),
-        );
+        check("network_policy: {default_deny: [ingress]}", Ok(()));
+        check("kubernetes: {kubeconfig: a, namespace: b}", Ok(()));
         check(
             "network_policy: {separate: [[a, a]]}",
             Err("must be the names of two namespaces"),

@@ -8,6 +8,7 @@
 //! There is no path on which an error becomes consent by itself.
 
 mod constraints;
+mod namespace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::bundle::network::{NetworkChange, NetworkError};
 use crate::bundle::{Bundle, EvaluateError};
 use crate::config::{Exemptions, FailMode, NetworkPolicyConfig};
 use crate::gatekeeper::{Inventory, InventorySource};
-use crate::network_policy::builtins::ClusterState;
+use crate::network_policy::World;
+use crate::network_policy::builtins::{ClusterState, StateUnknown};
 use crate::pod_security::{LevelVersion, Policy};
 use crate::review::pod::Pod;
 use crate::review::{Operation, Review, Target, update};
@@ -25,8 +27,8 @@ use crate::verdict::{Allowance, Denial, Exemption, Hit, Mode, Verdict, Violation
 
 /// Where the labels of a namespace come from.
 ///
-/// The seam for an informer over the API server's namespaces. Called off the async threads, for
-/// every pod and workload: it must answer from memory.
+/// Called off the async threads, for every pod and workload: it must answer from memory, or, where a namespace
+/// is too new for that, soon.
 pub trait NamespaceLabels: Send + Sync + 'static {
     /// The labels of a namespace. An error refuses a pod, whatever the fail mode of the
     /// webhook: a namespace nobody can look up may be the most restricted one.
@@ -38,6 +40,8 @@ pub trait NamespaceLabels: Send + Sync + 'static {
         None
     }
 }
+
+pub use namespace::{RunningPod, RunningPods};
 
 /// A namespace's labels cannot be told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +72,12 @@ pub enum Unjudged {
     /// The rules about who may reach whom failed.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// They are about the whole cluster, which is not known.
+    #[error(transparent)]
+    State(#[from] StateUnknown),
+    /// The webhook has just started.
+    #[error("the webhook does not know the cluster and its policies yet")]
+    NotReady,
     /// The API server's patience, or our own, ran out.
     #[error("the deadline passed")]
     Deadline,
@@ -84,6 +94,7 @@ pub struct Evaluator {
     namespaces: Arc<dyn NamespaceLabels>,
     network: Option<(NetworkPolicyConfig, Arc<dyn ClusterState>)>,
     inventory: Arc<dyn InventorySource>,
+    running: Option<Arc<dyn RunningPods>>,
 }
 
 /// The parts of a pod that were judged at a level, kept so that a level asked for in several
@@ -139,7 +150,15 @@ impl Evaluator {
             namespaces,
             network: None,
             inventory: Arc::new(Arc::new(Inventory::unknown())),
+            running: None,
         }
+    }
+
+    /// Tells whoever makes a namespace's level stricter which of its pods break it.
+    #[must_use]
+    pub fn with_running_pods(mut self, running: Arc<dyn RunningPods>) -> Self {
+        self.running = Some(running);
+        self
     }
 
     /// Gives Gatekeeper's templates what they may know beside the object.
@@ -203,7 +222,12 @@ impl Evaluator {
             object: &review.object,
             old_object: &review.old_object,
         };
-        let found = bundle.network_violations(&state.world(), change, rules, limit)?;
+        let world = if rules.needs_state() {
+            state.world()?
+        } else {
+            Arc::new(World::new())
+        };
+        let found = bundle.network_violations(&world, change, rules, limit)?;
         Ok(Violations::from_list(found).map(|violations| Denial::opens(&violations)))
     }
 
@@ -225,7 +249,7 @@ impl Evaluator {
             return Ok(Verdict::not_judged());
         }
         if review.target == Target::Namespace {
-            return Ok(self.namespace(review));
+            return Ok(self.namespace(review, bundle, deadline));
         }
         if self.exemptions.namespaces.contains(&review.namespace) {
             return Ok(Verdict::exempt(Exemption::Namespace));
@@ -288,37 +312,6 @@ impl Evaluator {
             known: Vec::new(),
         };
         modes(judge, policy, review.target == Target::Pod, annotations)
-    }
-
-    /// A namespace is refused where its labels cannot be read, unless they could not be read
-    /// before either: what is already broken must stay editable.
-    fn namespace(&self, review: &Review) -> Verdict {
-        let problems = |object: &serde_json::Value| {
-            let labels = object.pointer("/metadata/labels").cloned();
-            let labels = labels.unwrap_or_default();
-            serde_json::from_value::<Option<BTreeMap<String, String>>>(labels)
-                .map(|labels| Policy::from_labels(&labels.unwrap_or_default(), self.defaults).1)
-        };
-        let Ok(new) = problems(&review.object) else {
-            return Verdict::Denied(Denial::malformed(
-                "object.metadata.labels",
-                "failed to decode namespace: its labels are not strings",
-            ));
-        };
-        let unchanged = review.operation == Operation::Update
-            && problems(&review.old_object).is_ok_and(|old| old == new);
-        if new.is_empty() || unchanged {
-            return Verdict::Allowed(Allowance::default());
-        }
-        let list: Vec<_> = new.iter().map(ToString::to_string).collect();
-        let list = match list.as_slice() {
-            [one] => one.clone(),
-            many => format!("[{}]", many.join(", ")),
-        };
-        Verdict::Denied(Denial::invalid(
-            "metadata.labels",
-            format!("Namespace \"{}\" is invalid: {list}", review.name),
-        ))
     }
 
     /// The verdict on what could not be judged.

@@ -4,6 +4,7 @@
 //! every look, and leaves in force what was.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -12,6 +13,7 @@ use tracing::{info, warn};
 
 use crate::bundle::{Bundle, Bundles, LoadError, Sources};
 use crate::certificate::{Certificate, inject};
+use crate::cluster::{Caches, Cluster};
 use crate::config::Config;
 use crate::metrics::Metrics;
 
@@ -29,6 +31,8 @@ pub(crate) struct Keeper {
     injected: Option<Instant>,
     metrics: Metrics,
     complaints: Vec<(&'static str, String)>,
+    cluster: Option<Arc<Cluster>>,
+    ready: Arc<AtomicBool>,
 }
 
 impl Keeper {
@@ -57,22 +61,45 @@ impl Keeper {
             injected: None,
             metrics,
             complaints: Vec::new(),
+            cluster: None,
+            ready: Arc::default(),
         }
+    }
+
+    /// Also keeps the policies that are objects of a cluster, and tells once it has all of them.
+    pub(crate) fn with_cluster(
+        mut self,
+        cluster: Option<Arc<Cluster>>,
+        ready: Arc<AtomicBool>,
+    ) -> Self {
+        self.cluster = cluster;
+        self.ready = ready;
+        self
     }
 
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut ticks = interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let caches = self
+            .cluster
+            .as_ref()
+            .map(|cluster| cluster.caches().clone());
+        let news = caches.map(|caches| caches.news()).unwrap_or_default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
+                () = news.notified() => {}
             }
             // Reading small files, and now and then issuing a certificate: work for a thread
             // that may block, which takes the keeper along and gives it back.
             let Ok(back) = tokio::task::spawn_blocking(move || {
                 self.refresh_certificate();
+                let waiting = self.waiting();
                 self.refresh_policies();
+                if waiting.is_empty() && !self.ready.swap(true, Ordering::AcqRel) {
+                    info!("the webhook knows the cluster and its policies, and is ready");
+                }
                 self
             })
             .await
@@ -86,6 +113,12 @@ impl Keeper {
                 () = self.inject() => {}
             }
         }
+    }
+
+    /// What is not listed yet.
+    fn waiting(&self) -> Vec<String> {
+        let caches = self.cluster.as_ref().map(|cluster| cluster.caches());
+        caches.map(Caches::waiting).unwrap_or_default()
     }
 
     fn refresh_certificate(&mut self) {

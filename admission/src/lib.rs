@@ -10,6 +10,7 @@
 //!
 //! - [`config`]: what the user says, checked once
 //! - [`certificate`]: whom the API server talks to, made and renewed by ourselves
+//! - [`cluster`]: the API server's objects, watched
 //! - `server`: HTTPS, limits, deadlines, drain
 //! - [`review`]: AdmissionReview in, and out again
 //! - [`pod_security`]: levels, versions, and the labels that choose them
@@ -31,6 +32,8 @@
 pub mod config;
 
 pub mod certificate;
+
+pub mod cluster;
 
 mod server;
 

@@ -46,6 +46,47 @@ struct ReloadLabels {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    cache: String,
+}
+
+/// How the caches of the cluster fare. There are as many as kinds are watched.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CacheMetrics {
+    contact: Family<CacheLabels, Gauge<f64, AtomicU64>>,
+    failures: Family<CacheLabels, Counter>,
+}
+
+impl CacheMetrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = CacheMetrics::default();
+        let registry = registry.sub_registry_with_prefix("taffrail_admission_cache");
+        registry.register(
+            "last_contact_timestamp_seconds",
+            "When the API server was last heard on the watch of a cache; 0 if never",
+            metrics.contact.clone(),
+        );
+        registry.register(
+            "watch_failures",
+            "Attempts to list or watch that failed, by cache",
+            metrics.failures.clone(),
+        );
+        metrics
+    }
+
+    /// When the API server was heard, and how many attempts failed.
+    pub(crate) fn of(&self, cache: &str) -> (Gauge<f64, AtomicU64>, Counter) {
+        let labels = CacheLabels {
+            cache: cache.to_string(),
+        };
+        (
+            self.contact.get_or_create(&labels).clone(),
+            self.failures.get_or_create(&labels).clone(),
+        )
+    }
+}
+
 /// The webhook's own series.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {

@@ -210,6 +210,12 @@ impl Policy {
         (policy, invalid)
     }
 
+    /// Whether labels choose the level or the version of a mode.
+    pub(crate) fn is_said(labels: &BTreeMap<String, String>, mode: &str) -> bool {
+        let has = |suffix| labels.contains_key(&format!("{LABEL_PREFIX}{mode}{suffix}"));
+        has("") || has("-version")
+    }
+
     /// Whether nothing is asked in any mode.
     pub fn asks_nothing(&self) -> bool {
         self.enforce.level == Level::Privileged

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -13,11 +14,13 @@ use tracing::info;
 
 use crate::bundle::{Bundle, Bundles, LoadError};
 use crate::certificate::{Certificate, CertificateError};
+use crate::cluster::Cluster;
+use crate::cluster::connect::ConnectError;
 use crate::config::{AdmissionConfig, Config, ConfigError};
 use crate::evaluate::{DefaultsEverywhere, Evaluator, NamespaceLabels};
 use crate::keeper::Keeper;
-use crate::metrics::Metrics;
-use crate::network_policy::builtins::UnknownCluster;
+use crate::metrics::{CacheMetrics, Metrics};
+use crate::network_policy::builtins::{ClusterState, UnknownCluster};
 use crate::server::{Server, Webhook};
 use crate::verdict::DecisionSink;
 
@@ -33,6 +36,9 @@ pub enum StartError {
     /// There is no certificate to serve.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The cluster cannot be watched.
+    #[error(transparent)]
+    Cluster(#[from] ConnectError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}: set admission.listen to another address")]
     Listen {
@@ -52,29 +58,23 @@ pub struct Admission {
     server: Server,
     keeper: JoinHandle<()>,
     stop_keeper: CancellationToken,
+    cluster: Option<Arc<Cluster>>,
     ca_path: Option<PathBuf>,
 }
 
 impl Admission {
     /// Starts the webhook; when this returns it answers. Decisions go to `sink`, series into
-    /// `registry`. The configured defaults hold in every namespace.
+    /// `registry`. Where there is a cluster it is ready once it knows it; without one the configured defaults hold in
+    /// every namespace.
     pub async fn start(
         config: AdmissionConfig,
         sink: Arc<dyn DecisionSink>,
         registry: &mut Registry,
     ) -> Result<Self, StartError> {
-        let namespaces = Arc::new(DefaultsEverywhere);
-        Self::start_with_namespaces(config, sink, registry, namespaces).await
-    }
-
-    /// Starts the webhook with the labels of namespaces at hand.
-    pub async fn start_with_namespaces(
-        config: AdmissionConfig,
-        sink: Arc<dyn DecisionSink>,
-        registry: &mut Registry,
-        namespaces: Arc<dyn NamespaceLabels>,
-    ) -> Result<Self, StartError> {
         let config = config.validate()?;
+        if !config.kubernetes.is_on() {
+            config.network_policy.check_without_state()?;
+        }
         // Bound first: a taken address should be told before anything is written to disk.
         let address = config.listen;
         let listen_failed = |source| StartError::Listen { address, source };
@@ -94,22 +94,17 @@ impl Admission {
             .ca_pem()
             .map(|_| config.certificate.directory().join("ca.crt"));
         let bundles = Arc::new(Bundles::new(bundle));
-        let evaluator = Evaluator::new(
-            config.defaults,
-            config.exemptions.clone(),
-            config.fail_mode,
-            namespaces,
-        )
-        .with_network(
-            config.network_policy.clone(),
-            Arc::new(UnknownCluster::default()),
-        );
+        let caches = CacheMetrics::register(registry);
+        let cluster = Cluster::start(&config.kubernetes, caches).await?;
+        let cluster = cluster.map(Arc::new);
+        let ready = Arc::new(AtomicBool::new(cluster.is_none()));
         let webhook = Webhook::new(
             bundles.clone(),
-            evaluator,
+            evaluator(&config, cluster.as_deref()),
             sink,
             metrics.clone(),
             config.limits,
+            ready.clone(),
         );
         let server = Server::start(
             listener,
@@ -119,11 +114,13 @@ impl Admission {
         )
         .map_err(listen_failed)?;
         let stop_keeper = CancellationToken::new();
-        let keeper = Keeper::new(&config, bundles, certificate, metrics);
+        let keeper = Keeper::new(&config, bundles, certificate, metrics)
+            .with_cluster(cluster.clone(), ready);
         Ok(Admission {
             server,
             keeper: tokio::spawn(keeper.run(stop_keeper.clone())),
             stop_keeper,
+            cluster,
             ca_path,
         })
     }
@@ -150,6 +147,27 @@ impl Admission {
         self.server.drain(deadline).await;
         // Its only errors are a panic, which was reported where it happened, and being aborted.
         let _ = self.keeper.await;
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await;
+        }
+    }
+}
+
+fn evaluator(config: &Config, cluster: Option<&Cluster>) -> Evaluator {
+    let namespaces: Arc<dyn NamespaceLabels> = match cluster {
+        Some(cluster) => cluster.namespaces.clone(),
+        None => Arc::new(DefaultsEverywhere),
+    };
+    let network: Arc<dyn ClusterState> = match cluster {
+        Some(cluster) => cluster.network.clone(),
+        None => Arc::new(UnknownCluster::default()),
+    };
+    let (defaults, exemptions) = (config.defaults, config.exemptions.clone());
+    let evaluator = Evaluator::new(defaults, exemptions, config.fail_mode, namespaces)
+        .with_network(config.network_policy.clone(), network);
+    match cluster {
+        Some(cluster) => evaluator.with_running_pods(cluster.pods.clone()),
+        None => evaluator,
     }
 }
 

@@ -72,6 +72,21 @@ impl NetworkPolicyConfig {
         !self.default_deny.is_empty() || !self.separate.is_empty() || !self.never_open.is_empty()
     }
 
+    /// The rules that are about the whole cluster cannot hold where nobody knows it: judged against an empty one
+    /// they would let everything pass.
+    pub(crate) fn check_without_state(&self) -> Result<(), ConfigError> {
+        for (key, is_chosen) in [
+            ("default_deny", !self.default_deny.is_empty()),
+            ("separate", !self.separate.is_empty()),
+            ("never_open", !self.never_open.is_empty()),
+        ] {
+            if is_chosen {
+                return Err(ConfigError::NeedsState(key));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         for [one, other] in &self.separate {
             if one.is_empty() || other.is_empty() || one == other {
@@ -85,16 +100,6 @@ impl NetworkPolicyConfig {
                     end,
                     problem,
                 })?;
-            }
-        }
-        // Judged against an empty cluster these would let everything pass.
-        for (key, is_chosen) in [
-            ("default_deny", !self.default_deny.is_empty()),
-            ("separate", !self.separate.is_empty()),
-            ("never_open", !self.never_open.is_empty()),
-        ] {
-            if is_chosen {
-                return Err(ConfigError::NeedsState(key));
             }
         }
         Ok(())

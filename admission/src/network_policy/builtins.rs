@@ -43,20 +43,26 @@ const NAMES_MAX: usize = 100;
 /// How many flows an answer holds.
 const FLOWS_MAX: usize = 1000;
 
-/// Where the state of the cluster comes from: the seam for informers. It must answer from
+/// Where the state of the cluster comes from. It must answer from
 /// memory; an evaluation asks once, and is about that state to its end.
 pub trait ClusterState: Send + Sync + 'static {
-    /// The state now.
-    fn world(&self) -> Arc<World>;
+    /// The state now. An error where it is not known: judged against less than there is, much would pass that
+    /// must not.
+    fn world(&self) -> Result<Arc<World>, StateUnknown>;
 }
+
+/// Why nobody knows the state of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the state of the cluster is not known: {0}")]
+pub struct StateUnknown(pub String);
 
 /// A cluster of which nothing is known, for rules about objects alone.
 #[derive(Debug, Default)]
 pub struct UnknownCluster(Arc<World>);
 
 impl ClusterState for UnknownCluster {
-    fn world(&self) -> Arc<World> {
-        self.0.clone()
+    fn world(&self) -> Result<Arc<World>, StateUnknown> {
+        Ok(self.0.clone())
     }
 }
 

@@ -135,6 +135,9 @@ impl World {
     /// Applies a change and says whom it touches. A number that is freed is given away by later
     /// changes only to this world: whoever compares worlds adds pods before removing others.
     pub(super) fn change(&mut self, change: Change) -> Touched {
+        if self.is_so(&change) {
+            return Touched::default();
+        }
         self.grouping = OnceLock::new();
         match change {
             Change::Is(Object::Pod(pod)) => self.set_pod(pod),
@@ -163,6 +166,26 @@ impl World {
                 }
                 touched
             }
+        }
+    }
+
+    /// Whether the change changes nothing, as most that a watch tells do.
+    fn is_so(&self, change: &Change) -> bool {
+        match change {
+            Change::Is(Object::Pod(pod)) => {
+                let key = (pod.namespace.clone(), pod.name.clone());
+                let known = self.numbers.get(&key).and_then(|number| self.pod(*number));
+                known == Some(pod)
+            }
+            Change::Is(Object::Node(node)) => self.nodes.get(&node.name) == Some(node),
+            Change::Is(Object::Ended { namespace, name }) | Change::PodGone { namespace, name } => {
+                !(self.numbers).contains_key(&(namespace.clone(), name.clone()))
+            }
+            Change::Is(Object::Policy(policy)) => {
+                let known = self.policies.get(&policy.name);
+                known.is_some_and(|compiled| compiled.policy == *policy)
+            }
+            _ => false,
         }
     }
 
@@ -331,6 +354,11 @@ impl World {
     /// The names of all namespaces, in order.
     pub fn namespaces(&self) -> impl Iterator<Item = &str> {
         self.namespaces.keys().map(|name| &**name)
+    }
+
+    /// The names of all nodes, in order.
+    pub fn node_names(&self) -> impl Iterator<Item = &str> {
+        self.nodes.keys().map(|name| &**name)
     }
 
     /// The pods of a namespace.

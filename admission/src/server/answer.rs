@@ -7,6 +7,7 @@
 //! and the client gets a plain failure, which its failurePolicy decides about.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -47,6 +48,7 @@ struct Inner {
     reviews: Semaphore,
     evaluations: Arc<Semaphore>,
     draining: CancellationToken,
+    ready: Arc<AtomicBool>,
 }
 
 impl Webhook {
@@ -56,6 +58,7 @@ impl Webhook {
         sink: Arc<dyn DecisionSink>,
         metrics: Metrics,
         limits: Limits,
+        ready: Arc<AtomicBool>,
     ) -> Self {
         Webhook {
             inner: Arc::new(Inner {
@@ -67,6 +70,7 @@ impl Webhook {
                 reviews: Semaphore::new(limits.reviews_max),
                 evaluations: Arc::new(Semaphore::new(limits.evaluations_max)),
                 draining: CancellationToken::new(),
+                ready,
             }),
         }
     }
@@ -90,6 +94,10 @@ pub(super) fn router(webhook: Webhook) -> Router {
 async fn ready(State(webhook): State<Webhook>) -> Response {
     if webhook.inner.draining.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();
+    }
+    if !webhook.inner.ready.load(Ordering::Acquire) {
+        let reason = "the cluster and its policies are not known yet";
+        return (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
     }
     "ok".into_response()
 }
@@ -188,6 +196,10 @@ impl Inner {
 
     /// The verdict of the bundle that is in force now, even if another one is when it comes.
     async fn judge(&self, review: &Arc<Review>, deadline: Instant) -> Result<Verdict, Unjudged> {
+        // Whoever asks now did not wait until we are ready: policies may be missing yet.
+        if !self.ready.load(Ordering::Acquire) {
+            return Err(Unjudged::NotReady);
+        }
         let until = tokio::time::Instant::from_std(deadline);
         let permit = tokio::time::timeout_at(until, self.evaluations.clone().acquire_owned())
             .await
