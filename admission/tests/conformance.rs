@@ -3,14 +3,19 @@
 //! Reads `pod-security/LEVEL/vX.Y/{pass,fail}/*.yaml` below `TAFFRAIL_CONFORMANCE` or
 //! `../shared/conformance` beside the project, and skips, saying so, where there is none. A pod
 //! under `pass` must be allowed; one under `fail` must be refused, and by the check its file is
-//! named after, so that a pod refused for another reason does not count. The score may only
+//! named after, so that a pod refused for another reason does not count. What is answered, of the pod and of a
+//! Deployment of it, is held against upstream's words too ([`answers`]). The score may only
 //! rise above `conformance/floor.txt`, and the latest version must pass whole.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a helper of a test may fail the test"
 )]
+
+#[path = "conformance/answers.rs"]
+mod answers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,6 +94,7 @@ fn check_of(path: &Path) -> String {
 fn judge(bundle: &Bundle, case: &Case) -> Result<(), String> {
     let text = fs::read_to_string(&case.path).map_err(|error| error.to_string())?;
     let object = serde_yaml_ng::from_str(&text).map_err(|error| error.to_string())?;
+    answers::judge(bundle, case, &object)?;
     let pod = Pod::of(Target::Pod, &object)
         .map_err(|error| error.to_string())?
         .ok_or("no pod")?;
