@@ -5,12 +5,14 @@
 //! certificate authority ([`authority`]): at its first start it makes one, keeps it in a folder
 //! and issues itself a certificate, which it renews long before its end; in a cluster it writes
 //! the CA into the webhook configuration itself ([`inject`]). Where somebody else renews
-//! certificates, as cert-manager does, the files are read again when they change.
+//! certificates, as cert-manager does, the files are read again when they change. Whether clients need a
+//! certificate too is [`clients`]'.
 //!
 //! A new certificate takes the place of the old one between two handshakes, for connections are
 //! resolved through an `ArcSwap`. What cannot be read never takes the place of what works.
 
 pub mod authority;
+pub mod clients;
 pub mod inject;
 mod keep;
 
@@ -26,6 +28,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::CertificateConfig;
 use authority::Authority;
+use clients::Clients;
 
 /// What can be wrong with a certificate. Those in use stay in use.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,14 @@ pub enum CertificateError {
     /// A file holds something else than a key and its certificates.
     #[error("{} holds no usable key and certificate: {problem}", path.display())]
     Contents {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file holds something else than certificates of authorities.
+    #[error("{} holds no certificates of authorities of clients: {problem}", path.display())]
+    ClientAuthorities {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -80,6 +91,7 @@ pub enum Source {
 pub struct Certificate {
     source: Source,
     resolver: Arc<Resolver>,
+    clients: Option<Arc<Clients>>,
 }
 
 /// Answers each handshake with the certificate in force.
@@ -112,8 +124,10 @@ impl Certificate {
             let key = authority.certified_key()?;
             (Source::Own(authority), key)
         };
+        let clients = config.client_ca_file.as_deref().map(Clients::open);
         Ok(Certificate {
             source,
+            clients: clients.transpose()?.map(Arc::new),
             resolver: Arc::new(Resolver {
                 current: ArcSwap::from_pointee(key),
             }),
@@ -123,6 +137,11 @@ impl Certificate {
     /// What a TLS server asks for its certificate.
     pub fn resolver(&self) -> Arc<Resolver> {
         self.resolver.clone()
+    }
+
+    /// Who judges the certificates of clients, where they need one.
+    pub fn clients(&self) -> Option<Arc<Clients>> {
+        self.clients.clone()
     }
 
     /// The certificates a client must trust, where we are who issues them.
@@ -144,6 +163,9 @@ impl Certificate {
     /// Renews what is near its end, or takes up what was changed. True where there is a new
     /// certificate. Blocks on the disk.
     pub fn refresh(&mut self) -> Result<bool, CertificateError> {
+        if let Some(clients) = &self.clients {
+            clients.refresh()?;
+        }
         let key = match &mut self.source {
             Source::Own(authority) => {
                 if !authority.renew()? {

@@ -156,6 +156,8 @@ pub struct CertificateConfig {
     pub cert_file: Option<PathBuf>,
     /// The key to `cert_file`.
     pub key_file: Option<PathBuf>,
+    /// Authorities of clients: with it, nobody has a review judged without a certificate of one of them.
+    pub client_ca_file: Option<PathBuf>,
     /// The ValidatingWebhookConfiguration whose caBundle is to hold our CA; in a cluster only.
     pub webhook_configuration: Option<String>,
     /// How often files are looked at for changes: the certificate's, and the policies'.
@@ -180,6 +182,7 @@ impl Default for CertificateConfig {
             names: BTreeSet::new(),
             cert_file: None,
             key_file: None,
+            client_ca_file: None,
             webhook_configuration: None,
             reload_seconds: 10,
         }

@@ -108,7 +108,7 @@ impl Admission {
         );
         let server = Server::start(
             listener,
-            certificate.resolver(),
+            &certificate,
             webhook,
             config.limits.connections_max,
         )

@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 
 pub(crate) use answer::Webhook;
 
-use crate::certificate::Resolver;
+use crate::certificate::Certificate;
 
 /// Who has not shaken hands by then is no API server.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,20 +53,23 @@ pub(crate) struct Server {
 struct Shared {
     acceptor: TlsAcceptor,
     router: Router,
+    /// What clients get that need a certificate and have none.
+    strangers: Router,
+    needs_certificate: bool,
     draining: CancellationToken,
     cut: CancellationToken,
 }
 
 impl Server {
-    /// Serves `webhook` on a listener, as whoever `resolver` says.
+    /// Serves `webhook` on a listener, as whom and to whom `certificate` says.
     pub(crate) fn start(
         listener: TcpListener,
-        resolver: Arc<Resolver>,
+        certificate: &Certificate,
         webhook: Webhook,
         connections_max: usize,
     ) -> Result<Self, std::io::Error> {
         let local_addr = listener.local_addr()?;
-        let tls = tls(resolver).map_err(std::io::Error::other)?;
+        let tls = tls(certificate).map_err(std::io::Error::other)?;
         let draining = webhook.draining();
         let server = Server {
             local_addr,
@@ -76,7 +79,9 @@ impl Server {
         };
         let shared = Shared {
             acceptor: TlsAcceptor::from(Arc::new(tls)),
+            strangers: answer::strangers(webhook.clone()),
             router: answer::router(webhook),
+            needs_certificate: certificate.clients().is_some(),
             draining,
             cut: server.cut.clone(),
         };
@@ -115,13 +120,16 @@ impl Server {
     }
 }
 
-fn tls(resolver: Arc<Resolver>) -> Result<ServerConfig, rustls::Error> {
+fn tls(certificate: &Certificate) -> Result<ServerConfig, rustls::Error> {
     // The provider is named, not the process' default one: a library must not depend on who
     // installed which.
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?;
+    let builder = match certificate.clients() {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(certificate.resolver());
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -164,7 +172,14 @@ async fn serve(stream: TcpStream, peer: SocketAddr, shared: Shared, _permit: Own
             Err(_) => return debug!(%peer, "no TLS handshake in time"),
         },
     };
-    let service = TowerToHyperService::new(shared.router);
+    // One that was shown was verified, or there would be no handshake.
+    let has_certificate = stream.get_ref().1.peer_certificates().is_some();
+    let router = if shared.needs_certificate && !has_certificate {
+        shared.strangers
+    } else {
+        shared.router
+    };
+    let service = TowerToHyperService::new(router);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -91,6 +91,25 @@ pub(super) fn router(webhook: Webhook) -> Router {
         .with_state(webhook)
 }
 
+/// What a client gets that should have shown a certificate: how we are, and why no review is judged.
+pub(super) fn strangers(webhook: Webhook) -> Router {
+    let refused = |State(webhook): State<Webhook>| async move {
+        let failure = Failure::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "a client certificate is needed: name one for this webhook in the API server's \
+             AdmissionConfiguration; admission.certificate.client_ca_file says whose",
+        );
+        webhook.inner.metrics.refuse(failure.reason);
+        failure
+    };
+    Router::new()
+        .route("/validate", post(refused))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .with_state(webhook)
+}
+
 async fn ready(State(webhook): State<Webhook>) -> Response {
     if webhook.inner.draining.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();

@@ -1,5 +1,6 @@
 //! The whole role behind a real TLS client, on a port of its own.
 
+mod clients;
 mod limits;
 
 use std::path::Path;
@@ -45,17 +46,22 @@ struct Running {
 
 /// TLS that trusts one CA and speaks one protocol.
 fn trusting(ca_path: &Path, protocol: &str) -> rustls::ClientConfig {
+    let mut tls = trusting_alone(ca_path).with_no_client_auth();
+    tls.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    tls
+}
+
+fn trusting_alone(
+    ca_path: &Path,
+) -> rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca_path).unwrap() {
         roots.add(certificate.unwrap()).unwrap();
     }
-    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-    tls
 }
 
 fn client(ca_path: &Path, protocol: &str) -> Client {
