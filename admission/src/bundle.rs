@@ -29,8 +29,8 @@ use serde::Deserialize;
 pub(crate) use load::Sources;
 pub use load::{LoadError, Module};
 
-use crate::gatekeeper::Policies;
-
+use crate::cluster::Snapshot;
+use crate::gatekeeper::{Policies, Refused};
 use crate::pod_security::{Level, LevelVersion};
 use crate::verdict::{Incomplete, Violation};
 use input::PodInput;
@@ -128,6 +128,55 @@ impl Bundle {
         let mut bundle = Bundle::compile(sources.modules)?;
         bundle.constraints = Policies::read(&sources.documents)?;
         Ok(bundle)
+    }
+
+    /// From what was read, and the policies that are objects of a cluster. Those that are refused are told, and what they
+    /// said in `before` stays.
+    pub(crate) fn with_objects(
+        sources: Sources,
+        objects: &Snapshot,
+        before: &Bundle,
+    ) -> Result<(Self, Vec<Refused>), LoadError> {
+        let mut refused = objects.refused.clone();
+        let Sources { modules, documents } = sources;
+        let mut bundle = Bundle::with_modules(&modules, &objects.modules, &mut refused)?;
+        bundle.constraints = Policies::read(&documents)?;
+        refused.extend(
+            bundle
+                .constraints
+                .add(&objects.documents, &before.constraints),
+        );
+        Ok((bundle, refused))
+    }
+
+    /// With the modules of ConfigMaps, each of them whole or not at all.
+    fn with_modules(
+        own: &[Module],
+        others: &[(String, Vec<Module>)],
+        refused: &mut Vec<Refused>,
+    ) -> Result<Self, LoadError> {
+        let with = |others: &[&(String, Vec<Module>)]| {
+            let others = others.iter().flat_map(|(_, modules)| modules.clone());
+            Bundle::compile(own.iter().cloned().chain(others).collect())
+        };
+        let mut good = Vec::new();
+        let all: Vec<_> = others.iter().collect();
+        if let Ok(bundle) = with(&all) {
+            return Ok(bundle);
+        }
+        for one in others {
+            match with(&[one]) {
+                Ok(_) => good.push(one),
+                Err(error) => refused.push(Refused::config_map(&one.0, error.to_string())),
+            }
+        }
+        with(&good).or_else(|error| {
+            for (name, _) in good {
+                let problem = format!("it does not fit together with others: {error}");
+                refused.push(Refused::config_map(name, problem));
+            }
+            with(&[])
+        })
     }
 
     /// Gatekeeper's policies in it.

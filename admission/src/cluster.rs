@@ -14,6 +14,8 @@ pub mod connect;
 mod namespaces;
 mod network;
 mod pods;
+mod policies;
+mod referential;
 mod watch;
 mod watched;
 
@@ -34,7 +36,10 @@ use connect::{ConnectError, KubernetesConfig};
 use namespaces::Namespaces;
 use network::{NetworkState, Part};
 use pods::{PodFields, Pods};
-use watch::{Keep, Pauses, Presence};
+use policies::PolicyObjects;
+pub(crate) use policies::Snapshot;
+use referential::Referential;
+use watch::{Keep, Need, Pauses, Presence};
 use watched::{All, Fields, Key};
 
 /// Nodes without what changes all the time.
@@ -60,6 +65,8 @@ pub(crate) struct Cluster {
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) network: Arc<NetworkState>,
     pub(crate) pods: Arc<Pods>,
+    pub(crate) policies: Arc<PolicyObjects>,
+    pub(crate) referential: Arc<Referential>,
     caches: Caches,
     /// The thread, and what it waits for.
     running: Mutex<Option<(thread::JoinHandle<()>, oneshot::Sender<()>)>>,
@@ -92,15 +99,20 @@ impl Cluster {
         metrics: CacheMetrics,
         pauses: Pauses,
     ) -> Result<Self, ConnectError> {
+        let namespace = connection.default_namespace.clone();
         let (thread, client, runtime, ended) = run_thread(connection).await?;
         let caches = Caches::new(client.clone(), runtime.clone(), pauses, metrics);
         let namespaces = Namespaces::new(client, runtime);
         let pods = Arc::new(Pods::default());
         let network = watch_state(&caches, &namespaces, &pods);
+        let policies = PolicyObjects::watch(&caches, &namespace);
+        let referential = Referential::watch(&caches);
         Ok(Cluster {
             namespaces,
             network,
             pods,
+            policies,
+            referential,
             caches,
             running: Mutex::new(Some((thread, ended))),
         })
@@ -169,50 +181,54 @@ fn watch_state(
     namespaces: &Arc<Namespaces>,
     pods: &Arc<Pods>,
 ) -> Arc<NetworkState> {
-    let announce = |name| caches.announce(name);
-    let statuses = [
-        announce("namespaces"),
-        announce("nodes"),
-        announce("pods"),
-        announce("networkpolicies"),
-        announce("clusternetworkpolicies"),
-    ];
-    let statuses: Vec<_> = statuses.into_iter().flatten().collect();
-    let network = NetworkState::new(statuses.clone());
-    let both =
-        |part, other: Arc<dyn Keep>| -> Arc<dyn Keep> { Arc::new(Both(other, network.keep(part))) };
-    let keeps: [Arc<dyn Keep>; 5] = [
-        both(Part::Namespaces, namespaces.clone()),
-        network.keep(Part::Nodes),
-        both(Part::Pods, pods.clone()),
-        network.keep(Part::NetworkPolicies),
-        network.keep(Part::ClusterNetworkPolicies),
-    ];
-    let resources = [
-        resource("", "v1", "Namespace"),
-        resource("", "v1", "Node"),
-        resource("", "v1", "Pod"),
-        resource("networking.k8s.io", "v1", "NetworkPolicy"),
-        resource(
-            "policy.networking.k8s.io",
-            "v1alpha2",
-            "ClusterNetworkPolicy",
+    let parts = [
+        (
+            "namespaces",
+            Part::Namespaces,
+            resource("", "v1", "Namespace"),
+        ),
+        ("nodes", Part::Nodes, resource("", "v1", "Node")),
+        ("pods", Part::Pods, resource("", "v1", "Pod")),
+        (
+            "networkpolicies",
+            Part::NetworkPolicies,
+            resource("networking.k8s.io", "v1", "NetworkPolicy"),
+        ),
+        (
+            "clusternetworkpolicies",
+            Part::ClusterNetworkPolicies,
+            resource(
+                "policy.networking.k8s.io",
+                "v1alpha2",
+                "ClusterNetworkPolicy",
+            ),
         ),
     ];
-    for ((status, keep), resource) in statuses.into_iter().zip(keeps).zip(resources) {
-        let presence = match resource.kind.as_str() {
-            "ClusterNetworkPolicy" => Presence::Optional,
+    let caches_of = parts
+        .map(|(name, part, resource)| (caches.announce(name, Need::Readiness), part, resource));
+    let announced = caches_of.iter().filter_map(|(cache, ..)| cache.as_ref());
+    let network = NetworkState::new(announced.map(|cache| cache.status.clone()).collect());
+    for (cache, part, resource) in caches_of {
+        let Some(cache) = cache else { continue };
+        let presence = match part {
+            Part::ClusterNetworkPolicies => Presence::Optional,
             _ => Presence::Always,
         };
-        let is = |kind: &str| resource.kind == kind;
-        let (pods, nodes) = (is("Pod"), is("Node"));
         let watch = watch::Watch::all(resource, presence, caches.pauses());
-        if pods {
-            caches.start::<PodFields>(status, watch, keep);
-        } else if nodes {
-            caches.start::<NodeFields>(status, watch, keep);
-        } else {
-            caches.start::<All>(status, watch, keep);
+        let keep = network.keep(part);
+        match part {
+            Part::Namespaces => {
+                let keep = Arc::new(Both(namespaces.clone(), keep));
+                caches.start::<All>(&cache, watch, keep);
+            }
+            Part::Pods => {
+                let keep = Arc::new(Both(pods.clone(), keep));
+                caches.start::<PodFields>(&cache, watch, keep);
+            }
+            Part::Nodes => caches.start::<NodeFields>(&cache, watch, keep),
+            Part::NetworkPolicies | Part::ClusterNetworkPolicies => {
+                caches.start::<All>(&cache, watch, keep);
+            }
         }
     }
     network

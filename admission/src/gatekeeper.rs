@@ -34,7 +34,7 @@ pub mod template;
 
 pub use constraint::{Action, EnforcementPoint};
 pub use inventory::{Inventory, InventorySource};
-pub use policies::{Finding, Policies, PoliciesError};
+pub use policies::{Finding, Policies, PoliciesError, Refused};
 pub use request::Request;
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use tracing::{info, warn};
 
 use crate::bundle::{Bundle, Bundles, LoadError, Sources};
 use crate::certificate::{Certificate, inject};
-use crate::cluster::{Caches, Cluster};
+use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::gatekeeper::Refused;
 use crate::metrics::Metrics;
 
 /// How often the caBundle is looked at once it is right.
@@ -33,6 +34,9 @@ pub(crate) struct Keeper {
     complaints: Vec<(&'static str, String)>,
     cluster: Option<Arc<Cluster>>,
     ready: Arc<AtomicBool>,
+    /// Which policies of the cluster are in force.
+    generation: u64,
+    refused: Vec<Refused>,
 }
 
 impl Keeper {
@@ -63,6 +67,8 @@ impl Keeper {
             complaints: Vec::new(),
             cluster: None,
             ready: Arc::default(),
+            generation: 0,
+            refused: Vec::new(),
         }
     }
 
@@ -95,11 +101,7 @@ impl Keeper {
             // that may block, which takes the keeper along and gives it back.
             let Ok(back) = tokio::task::spawn_blocking(move || {
                 self.refresh_certificate();
-                let waiting = self.waiting();
                 self.refresh_policies();
-                if waiting.is_empty() && !self.ready.swap(true, Ordering::AcqRel) {
-                    info!("the webhook knows the cluster and its policies, and is ready");
-                }
                 self
             })
             .await
@@ -115,10 +117,11 @@ impl Keeper {
         }
     }
 
-    /// What is not listed yet.
-    fn waiting(&self) -> Vec<String> {
-        let caches = self.cluster.as_ref().map(|cluster| cluster.caches());
-        caches.map(Caches::waiting).unwrap_or_default()
+    /// Whether everything was listed once; the policies among it are taken up from then on.
+    fn is_listed(&self) -> bool {
+        let is_ready = self.ready.load(Ordering::Acquire);
+        let is_listed = |cluster: &Arc<Cluster>| cluster.caches().waiting().is_empty();
+        is_ready || self.cluster.as_ref().is_none_or(is_listed)
     }
 
     fn refresh_certificate(&mut self) {
@@ -137,7 +140,15 @@ impl Keeper {
     }
 
     fn refresh_policies(&mut self) {
-        match self.changed_policies() {
+        let is_listed = self.is_listed();
+        self.take_up_policies(is_listed);
+        if is_listed && !self.ready.swap(true, Ordering::AcqRel) {
+            info!("the webhook knows the cluster and its policies, and is ready");
+        }
+    }
+
+    fn take_up_policies(&mut self, is_listed: bool) {
+        match self.changed_policies(is_listed) {
             Ok(None) => {}
             Ok(Some(bundle)) => {
                 info!(
@@ -156,16 +167,35 @@ impl Keeper {
 
     /// The first look finds what the webhook was started with, or what was written since: it
     /// loads once more rather than miss a change.
-    fn changed_policies(&mut self) -> Result<Option<Bundle>, LoadError> {
-        if self.config.policies.is_none() && self.config.gatekeeper.directory.is_none() {
+    fn changed_policies(&mut self, is_listed: bool) -> Result<Option<Bundle>, LoadError> {
+        let cluster = self.cluster.as_ref().filter(|_| is_listed);
+        let generation = cluster.map_or(0, |cluster| cluster.policies.generation());
+        let is_other = generation != self.generation;
+        let has_folders =
+            self.config.policies.is_some() || self.config.gatekeeper.directory.is_some();
+        if !has_folders && !is_other {
             return Ok(None);
         }
         let sources = self.config.sources()?;
-        if self.sources.as_ref() == Some(&sources) {
+        if self.sources.as_ref() == Some(&sources) && !is_other {
             return Ok(None);
         }
         self.sources = Some(sources.clone());
-        Bundle::of(sources).map(Some)
+        let objects = cluster.map(|cluster| cluster.policies.snapshot());
+        let objects = objects.unwrap_or_default();
+        self.generation = objects.generation;
+        let (bundle, refused) = Bundle::with_objects(sources, &objects, &self.bundles.current())?;
+        self.metrics.refuse_policies(&refused);
+        for refused in refused.iter().filter(|one| !self.refused.contains(one)) {
+            let Refused {
+                kind,
+                name,
+                problem,
+            } = refused;
+            warn!(kind, name, problem, "a policy is refused; the others hold");
+        }
+        self.refused = refused;
+        Ok(Some(bundle))
     }
 
     async fn inject(&mut self) {

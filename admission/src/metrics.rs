@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::gatekeeper::Refused;
 use crate::review::Review;
 use crate::verdict::Decision;
 
@@ -51,6 +52,15 @@ struct CacheLabels {
     cache: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLabels {
+    kind: String,
+    name: String,
+}
+
+/// How many policies that are refused have a series of their own; the log names all.
+const REFUSED_MAX: usize = 100;
+
 /// How the caches of the cluster fare. There are as many as kinds are watched.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CacheMetrics {
@@ -85,6 +95,15 @@ impl CacheMetrics {
             self.failures.get_or_create(&labels).clone(),
         )
     }
+
+    /// A cache is no more.
+    pub(crate) fn forget(&self, cache: &str) {
+        let labels = CacheLabels {
+            cache: cache.to_string(),
+        };
+        self.contact.remove(&labels);
+        self.failures.remove(&labels);
+    }
 }
 
 /// The webhook's own series.
@@ -95,6 +114,7 @@ pub(crate) struct Metrics {
     rules: Family<RuleLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
+    refused_policies: Family<PolicyLabels, Gauge>,
     pub(crate) in_flight: Gauge,
     pub(crate) certificate_expiry: Gauge<f64, AtomicU64>,
 }
@@ -108,6 +128,7 @@ impl Metrics {
             rules: Family::default(),
             refusals: Family::default(),
             reloads: Family::default(),
+            refused_policies: Family::default(),
             in_flight: Gauge::default(),
             certificate_expiry: Gauge::default(),
         };
@@ -136,6 +157,11 @@ impl Metrics {
             "reloads",
             "Policies and certificates taken up anew",
             metrics.reloads.clone(),
+        );
+        registry.register(
+            "refused_policies",
+            "Policies among the cluster's objects that do not hold as they stand, 1 each",
+            metrics.refused_policies.clone(),
         );
         registry.register(
             "reviews_in_flight",
@@ -171,6 +197,18 @@ impl Metrics {
 
     pub(crate) fn refuse(&self, reason: &'static str) {
         self.refusals.get_or_create(&RefusalLabels { reason }).inc();
+    }
+
+    /// These and no others are refused.
+    pub(crate) fn refuse_policies(&self, refused: &[Refused]) {
+        self.refused_policies.clear();
+        for one in refused.iter().take(REFUSED_MAX) {
+            let labels = PolicyLabels {
+                kind: one.kind.clone(),
+                name: one.name.clone(),
+            };
+            self.refused_policies.get_or_create(&labels).set(1);
+        }
     }
 
     pub(crate) fn reload(&self, what: &'static str, succeeded: bool) {

@@ -166,7 +166,9 @@ fn evaluator(config: &Config, cluster: Option<&Cluster>) -> Evaluator {
     let evaluator = Evaluator::new(defaults, exemptions, config.fail_mode, namespaces)
         .with_network(config.network_policy.clone(), network);
     match cluster {
-        Some(cluster) => evaluator.with_running_pods(cluster.pods.clone()),
+        Some(cluster) => evaluator
+            .with_running_pods(cluster.pods.clone())
+            .with_inventory(cluster.referential.clone()),
         None => evaluator,
     }
 }

@@ -2,18 +2,20 @@
 //!
 //! Watches are tasks of one thread with a runtime of its own, named `cluster`: taking up ten thousand pods is work,
 //! and must not hold up answers. Some caches come and go while it runs, for a template brings
-//! a kind of constraints; whoever starts one does so here, so that "everything is listed" counts it from that
+//! a kind of constraints; whoever starts one announces it here, so that "everything is listed" counts it from that
 //! moment on.
 
 use std::sync::Arc;
 
+use kube::core::ApiResource;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::error;
 
-use super::watch::{Keep, Pauses, Status, Watch};
+use super::watch::{Keep, Need, Pauses, Presence, Status, Watch};
 use super::watched::Fields;
 use crate::metrics::CacheMetrics;
 
@@ -35,6 +37,13 @@ struct Shared {
     news: Arc<Notify>,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// A cache that was announced.
+#[derive(Clone)]
+pub(crate) struct Cache {
+    pub(crate) status: Arc<Status>,
+    stop: CancellationToken,
 }
 
 impl Caches {
@@ -59,6 +68,11 @@ impl Caches {
         }
     }
 
+    /// The client.
+    pub(crate) fn client(&self) -> &kube::Client {
+        &self.shared.client
+    }
+
     /// How long is waited between attempts.
     pub(crate) fn pauses(&self) -> Pauses {
         self.shared.pauses
@@ -70,26 +84,45 @@ impl Caches {
     }
 
     /// A cache that counts from now on; None where there are too many.
-    pub(crate) fn announce(&self, name: &str) -> Option<Arc<Status>> {
-        let status = Status::new(name, &self.shared.metrics, Arc::clone(&self.shared.news));
+    pub(crate) fn announce(&self, name: &str, need: Need) -> Option<Cache> {
         let mut statuses = self.shared.statuses.lock();
         if statuses.len() >= CACHES_MAX {
-            tracing::error!(cache = name, "too many kinds are watched: this one is not");
+            error!(cache = name, "too many kinds are watched: this one is not");
             return None;
         }
+        let news = Arc::clone(&self.shared.news);
+        let status = Status::new(name, need, &self.shared.metrics, news);
         statuses.push(Arc::clone(&status));
-        Some(status)
+        Some(Cache {
+            status,
+            stop: self.shared.stop.child_token(),
+        })
     }
 
-    /// Starts to watch what was announced.
-    pub(crate) fn start<F: Fields>(&self, status: Arc<Status>, watch: Watch, keep: Arc<dyn Keep>) {
-        let stop = self.shared.stop.child_token();
-        self.spawn(watch.run::<F>(self.shared.client.clone(), keep, status, stop));
+    /// Starts to watch for a cache.
+    pub(crate) fn start<F: Fields>(&self, cache: &Cache, watch: Watch, keep: Arc<dyn Keep>) {
+        let (status, stop) = (Arc::clone(&cache.status), cache.stop.clone());
+        let run = watch.run::<F>(self.shared.client.clone(), keep, status, stop);
+        self.spawn(cache, run);
     }
 
-    /// Runs a task of the cluster's; it ends when all of them must.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.shared.stop.clone();
+    /// Announces and starts at once.
+    pub(crate) fn watch<F: Fields>(
+        &self,
+        name: &str,
+        resource: ApiResource,
+        presence: Presence,
+        keep: Arc<dyn Keep>,
+    ) -> Option<Cache> {
+        let cache = self.announce(name, Need::Readiness)?;
+        let watch = Watch::all(resource, presence, self.shared.pauses);
+        self.start::<F>(&cache, watch, keep);
+        Some(cache)
+    }
+
+    /// Runs a task of a cache's; it ends with it.
+    pub(crate) fn spawn(&self, cache: &Cache, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = cache.stop.clone();
         self.shared.tasks.spawn_on(
             async move {
                 tokio::select! {
@@ -101,10 +134,20 @@ impl Caches {
         );
     }
 
-    /// The caches that do not have everything yet, by name.
+    /// Ends a cache, which counts no more.
+    pub(crate) fn end(&self, cache: &Cache) {
+        cache.stop.cancel();
+        let mut statuses = self.shared.statuses.lock();
+        statuses.retain(|known| !Arc::ptr_eq(known, &cache.status));
+        self.shared.metrics.forget(cache.status.name());
+        drop(statuses);
+        self.shared.news.notify_one();
+    }
+
+    /// The caches that readiness waits for, by name.
     pub(crate) fn waiting(&self) -> Vec<String> {
         let statuses = self.shared.statuses.lock();
-        let waiting = statuses.iter().filter(|status| !status.is_synced());
+        let waiting = statuses.iter().filter(|status| status.is_awaited());
         waiting.map(|status| status.name().to_string()).collect()
     }
 

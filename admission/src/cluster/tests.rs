@@ -56,7 +56,12 @@ impl Watching {
     fn start(fake: &Fake, presence: Presence) -> Self {
         let (told, receiver) = mpsc::unbounded_channel();
         let client = kube::Client::try_from(fake.config()).unwrap();
-        let status = watch::Status::new("pods", &CacheMetrics::default(), Arc::default());
+        let status = watch::Status::new(
+            "pods",
+            Need::Readiness,
+            &CacheMetrics::default(),
+            Arc::default(),
+        );
         let watch = Watch::all(resource("", "v1", "Pod"), presence, PAUSES);
         let stop = tokio_util::sync::CancellationToken::new();
         tokio::spawn(watch.run::<All>(client, Arc::new(Told(told)), status.clone(), stop.clone()));

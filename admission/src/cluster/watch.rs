@@ -74,10 +74,20 @@ impl Default for Pauses {
     }
 }
 
+/// Who waits for a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Readiness does.
+    Readiness,
+    /// Readiness does until it has failed once: whoever asks it is told that it is not known.
+    Attempt,
+}
+
 /// How a cache fares.
 #[derive(Debug)]
 pub(crate) struct Status {
     name: String,
+    need: Need,
     synced: AtomicBool,
     contact: Gauge<f64, AtomicU64>,
     failures: Counter,
@@ -86,10 +96,16 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) fn new(name: &str, metrics: &CacheMetrics, news: Arc<Notify>) -> Arc<Self> {
+    pub(crate) fn new(
+        name: &str,
+        need: Need,
+        metrics: &CacheMetrics,
+        news: Arc<Notify>,
+    ) -> Arc<Self> {
         let (contact, failures) = metrics.of(name);
         Arc::new(Status {
             name: name.to_string(),
+            need,
             synced: AtomicBool::new(false),
             contact,
             failures,
@@ -106,6 +122,11 @@ impl Status {
     /// Whether it held everything at least once.
     pub(crate) fn is_synced(&self) -> bool {
         self.synced.load(Ordering::Acquire)
+    }
+
+    /// Whether readiness waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.is_synced() && (self.need == Need::Readiness || self.failures.get() == 0)
     }
 
     /// It holds everything now; or there is nothing to hold.
@@ -129,6 +150,9 @@ impl Status {
     /// Says once what is wrong.
     pub(crate) fn complain(&self, problem: String) {
         self.failures.inc();
+        if self.need == Need::Attempt {
+            self.news.notify_one();
+        }
         let mut complaint = self.complaint.lock();
         if complaint.as_ref() != Some(&problem) {
             warn!(cache = self.name, problem, "cannot watch; trying again");
@@ -224,6 +248,18 @@ impl Watch {
         }
     }
 
+    /// With version and kind, which the items of a list do not say.
+    fn named(&self, mut object: Value) -> Value {
+        if let Some(members) = object.as_object_mut() {
+            members.insert(
+                "apiVersion".into(),
+                self.resource.api_version.clone().into(),
+            );
+            members.insert("kind".into(), self.resource.kind.clone().into());
+        }
+        object
+    }
+
     async fn follow<F: Fields>(
         &self,
         client: kube::Client,
@@ -248,7 +284,7 @@ impl Watch {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(watched)) => {
                     let key = watched.key();
-                    keep.apply(&key, watched.object);
+                    keep.apply(&key, self.named(watched.object));
                     listed.insert(key);
                 }
                 Ok(Event::InitDone) => {
@@ -258,7 +294,7 @@ impl Watch {
                     *pause = self.pauses.first;
                 }
                 Ok(Event::Apply(watched)) => {
-                    keep.apply(&watched.key(), watched.object);
+                    keep.apply(&watched.key(), self.named(watched.object));
                     status.content();
                     *pause = self.pauses.first;
                 }

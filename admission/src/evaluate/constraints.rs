@@ -24,10 +24,18 @@ impl Evaluator {
     pub(super) fn constraints(
         &self,
         review: &Review,
-        allowance: Allowance,
+        mut allowance: Allowance,
         bundle: &Bundle,
         deadline: Instant,
     ) -> Verdict {
+        if matches!(review.operation, Operation::Create | Operation::Update)
+            && let Some(problem) = bundle.constraints().problem_of(&review.object)
+        {
+            // Not a refusal: it may hold for another program that shares the kind.
+            let warning = format!("this policy does not hold in taffrail: {problem}");
+            allowance.warnings.push(warning);
+            allowance.warnings = cut_warnings(allowance.warnings);
+        }
         if bundle.constraints().is_empty() {
             return Verdict::Allowed(allowance);
         }

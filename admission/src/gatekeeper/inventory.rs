@@ -34,6 +34,19 @@ impl Default for Inventory {
     }
 }
 
+/// Where an object is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// Empty for what is in none.
+    pub(crate) namespace: String,
+    /// `apiVersion`.
+    pub(crate) group_version: String,
+    /// Its kind.
+    pub(crate) kind: String,
+    /// Its name.
+    pub(crate) name: String,
+}
+
 /// An inventory that never changes.
 impl InventorySource for Arc<Inventory> {
     fn current(&self) -> Arc<Inventory> {
@@ -70,6 +83,14 @@ impl Inventory {
                 .or_default()
                 .insert(name, to_rego(object));
         }
+        Inventory::of_trees(cluster, namespaced, namespaces)
+    }
+
+    fn of_trees(
+        cluster: Tree,
+        namespaced: BTreeMap<String, Tree>,
+        namespaces: BTreeMap<String, Value>,
+    ) -> Self {
         let mut inventory = BTreeMap::new();
         if !cluster.is_empty() {
             inventory.insert("cluster".to_string(), tree(cluster));
@@ -87,6 +108,25 @@ impl Inventory {
             namespaces,
             known: true,
         }
+    }
+
+    /// Of objects as Rego has them, by where they are.
+    pub(crate) fn of(objects: impl IntoIterator<Item = (Place, Rego)>) -> Self {
+        let mut cluster = Tree::new();
+        let mut namespaced = BTreeMap::<String, Tree>::new();
+        for (place, object) in objects {
+            let tree = if place.namespace.is_empty() {
+                &mut cluster
+            } else {
+                namespaced.entry(place.namespace).or_default()
+            };
+            tree.entry(place.group_version)
+                .or_default()
+                .entry(place.kind)
+                .or_default()
+                .insert(place.name, object);
+        }
+        Inventory::of_trees(cluster, namespaced, BTreeMap::new())
     }
 
     /// Nobody knows what there is: a template that asks for it cannot judge.

@@ -1,6 +1,9 @@
 //! Templates, constraints and expansions together, and what they say of a request.
 
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use regorus::Value as Rego;
@@ -15,10 +18,12 @@ use super::request::{Request, RequestError, input};
 use super::template::{self, Template, TemplateError};
 use crate::config::FailMode;
 
+pub use objects::Refused;
+
 /// All policies, in the order of their constraints' kinds and names.
 #[derive(Debug, Default)]
 pub struct Policies {
-    templates: BTreeMap<String, Template>,
+    templates: BTreeMap<String, Arc<Template>>,
     constraints: Vec<Constraint>,
     expansions: Vec<Expansion>,
 }
@@ -121,6 +126,7 @@ impl Policies {
                 place: place.clone(),
                 source,
             })?;
+            let template = Arc::new(template);
             let kind = template.kind.clone();
             if policies.templates.insert(kind.clone(), template).is_some() {
                 return Err(PoliciesError::Twice {
@@ -141,10 +147,13 @@ impl Policies {
                 _ => {}
             }
         }
-        policies
-            .constraints
-            .sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
+        policies.sort();
         Ok(policies)
+    }
+
+    fn sort(&mut self) {
+        self.constraints
+            .sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
     }
 
     fn add_constraint(&mut self, place: String, object: &Value) -> Result<(), PoliciesError> {

@@ -1,5 +1,7 @@
 //! A ConstraintTemplate: a program, the schema of its parameters, and the kind of its constraints.
 
+use std::hash::{Hash, Hasher};
+
 use serde_json::Value;
 
 use super::schema::Schema;
@@ -27,6 +29,8 @@ pub struct Template {
     /// What becomes of a review it could not judge, where it says so itself.
     pub fail_mode: Option<FailMode>,
     operations: Vec<String>,
+    /// What it was read from, as a number.
+    print: u64,
 }
 
 /// Why a template is refused.
@@ -133,13 +137,33 @@ impl Template {
             program,
             fail_mode,
             operations,
+            print: print(object),
         })
+    }
+
+    /// Whether it was read from an object that says the same.
+    pub(crate) fn is_of(&self, object: &Value) -> bool {
+        self.print == print(object)
     }
 
     /// Whether the template is asked about an operation.
     pub fn judges(&self, operation: &str) -> bool {
         self.operations.is_empty() || self.operations.iter().any(|o| o == "*" || o == operation)
     }
+}
+
+/// What a template is made from: not its status, and not who wrote it when.
+fn print(object: &Value) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    for path in [
+        "/apiVersion",
+        "/metadata/name",
+        "/metadata/annotations",
+        "/spec",
+    ] {
+        object.pointer(path).map(Value::to_string).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn strings(value: Option<&Value>) -> Result<Vec<String>, String> {

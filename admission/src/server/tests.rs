@@ -1,6 +1,7 @@
 //! The whole role behind a real TLS client, on a port of its own.
 
 mod clients;
+mod cluster;
 mod limits;
 
 use std::path::Path;

@@ -25,6 +25,7 @@ pub(crate) struct Fake {
 struct Inner {
     version: u64,
     collections: HashMap<String, Collection>,
+    discovery: HashMap<String, Value>,
     /// `list PATH?QUERY` and `watch PATH?QUERY`, in order.
     requests: Vec<String>,
 }
@@ -166,6 +167,20 @@ impl Fake {
         collection.pages_left = Some(pages);
     }
 
+    /// Says which kinds there are in a group and version, for who looks a kind up.
+    pub(crate) fn know(&self, path: &str, group_version: &str, kinds: &[(&str, &str)]) {
+        let resources: Vec<Value> = kinds
+            .iter()
+            .map(|(kind, plural)| {
+                json!({"name": plural, "singularName": "", "namespaced": true, "kind": kind,
+                       "verbs": ["get", "list", "watch"]})
+            })
+            .collect();
+        let list = json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version,
+                          "resources": resources});
+        self.inner.lock().discovery.insert(path.to_string(), list);
+    }
+
     /// What was asked for, and forgets it.
     pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.inner.lock().requests)
@@ -188,6 +203,9 @@ async fn answer(
     let mut guard = fake.inner.lock();
     let inner = &mut *guard;
     let version = inner.version;
+    if let Some(list) = inner.discovery.get(&path) {
+        return axum::Json(list.clone()).into_response();
+    }
     if let Some((collection, name)) = path.rsplit_once('/')
         && let Some(known) = inner.collections.get(collection)
     {
@@ -254,6 +272,15 @@ async fn answer(
 }
 
 fn list_of(version: u64, items: &[Value], more: Option<String>) -> Response {
+    // As in a real one, where the list says what its items are.
+    let items: Vec<Value> = (items.iter().cloned())
+        .map(|mut item| {
+            let members = item.as_object_mut().unwrap();
+            members.remove("apiVersion");
+            members.remove("kind");
+            item
+        })
+        .collect();
     let metadata = json!({"resourceVersion": version.max(1).to_string(), "continue": more.unwrap_or_default()});
     let list = json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items});
     axum::Json(list).into_response()
