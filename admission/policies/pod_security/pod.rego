@@ -1,9 +1,14 @@
 # The pod as the checks see it. Places are where a setting may stand: the pod itself, and each
 # container with its name, its object path and its security context, so that a check asks once
 # and gets the names for the message and the paths for the decision from the same answer.
-package pod_security.pod
+package pod_security
 
 spec := object.get(input.pod, "spec", {})
+
+# The pod as text. What is set nowhere is what most pods have in common, and that a name stands nowhere in the text is one
+# search, where looking for the field itself is a walk over all containers. So most checks begin with it. A name that does
+# stand there may mean anything: then the check looks.
+text := json.marshal(input.pod)
 
 annotations := object.get(input.pod, ["metadata", "annotations"], {})
 
@@ -14,6 +19,15 @@ containers := array.concat(
 	array.concat(in_field("initContainers"), in_field("containers")),
 	in_field("ephemeralContainers"),
 )
+
+# The security contexts of containers, each once: those of one pod are alike more often than not.
+contexts := {object.get(container, "securityContext", {}) |
+	some field in ["initContainers", "containers", "ephemeralContainers"]
+	some container in spec[field]
+}
+
+# And the pod's own.
+all_contexts := contexts | {itself.security}
 
 in_field(field) := [place |
 	some i, container in object.get(spec, field, [])

@@ -1,39 +1,37 @@
 # AppArmor profiles may be the runtime's or the node's own, neither lifted nor replaced; since
 # 1.0, in the fields and in the annotations they grew out of.
-package pod_security.baseline
-
-import data.pod_security.pod
-import data.pod_security.words
+package pod_security
 
 app_armor_prefix := "container.apparmor.security.beta.kubernetes.io/"
 
-checks["appArmorProfile"] := violation if {
-	in_pod := [pod.itself | lifts_app_armor(pod.itself.security)]
-	in_containers := [c | some c in pod.containers; lifts_app_armor(c.security)]
-	annotations := sort([written |
-		some key, value in pod.annotations
+baseline["appArmorProfile"] := violation if {
+	regex.match(`appArmorProfile|container\.apparmor`, text)
+	in_pod := [itself | lifts_app_armor(itself.security)]
+	in_containers := [c | some c in containers; lifts_app_armor(c.security)]
+	written := sort([entry |
+		some key, value in annotations
 		startswith(key, app_armor_prefix)
 		not app_armor_annotation_allowed(value)
-		written := sprintf("%s=%s", [key, json.marshal(value)])
+		entry := sprintf("%s=%s", [key, json.marshal(value)])
 	])
 	places := array.concat(in_pod, in_containers)
-	count(places) + count(annotations) > 0
+	count(places) + count(written) > 0
 
 	types := {object.get(p.security.appArmorProfile, "type", "") | some p in places}
-	values := array.concat(sort(types), annotations)
+	values := array.concat(sort(types), written)
 	setters := array.concat(
-		[words.setters(in_pod, in_containers) | count(places) > 0],
-		[words.plural("annotation", "annotations", annotations) | count(annotations) > 0],
+		[who_set(in_pod, in_containers) | count(places) > 0],
+		[plural("annotation", "annotations", written) | count(written) > 0],
 	)
 	violation := {
-		"reason": words.plural("forbidden AppArmor profile", "forbidden AppArmor profiles", values),
+		"reason": plural("forbidden AppArmor profile", "forbidden AppArmor profiles", values),
 		"detail": sprintf("%s must not set AppArmor profile type to %s", [
 			concat(" and ", setters),
-			words.quoted(values),
+			quoted(values),
 		]),
 		"fields": array.concat(
-			words.at(places, "securityContext.appArmorProfile.type"),
-			["metadata.annotations" | count(annotations) > 0],
+			fields_at(places, "securityContext.appArmorProfile.type"),
+			["metadata.annotations" | count(written) > 0],
 		),
 	}
 }

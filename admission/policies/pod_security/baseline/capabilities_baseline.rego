@@ -1,25 +1,23 @@
 # Capabilities beyond a container's usual set must not be added, since 1.0.
-package pod_security.baseline
-
-import data.pod_security.pod
-import data.pod_security.words
+package pod_security
 
 usual_capabilities := {
 	"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD",
 	"NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
 }
 
-checks["capabilities_baseline"] := violation if {
-	bad := [c | some c in pod.containers; count(unusual_capabilities(c)) > 0]
+baseline["capabilities_baseline"] := violation if {
+	contains(text, `"add":`)
+	bad := [c | some c in containers; count(unusual_capabilities(c)) > 0]
 	count(bad) > 0
 	added := {capability | some c in bad; some capability in unusual_capabilities(c)}
 	violation := {
 		"reason": "non-default capabilities",
 		"detail": sprintf("%s must not include %s in securityContext.capabilities.add", [
-			words.containers(bad),
-			words.quoted(sort(added)),
+			named_containers(bad),
+			quoted(sort(added)),
 		]),
-		"fields": words.at(bad, "securityContext.capabilities.add"),
+		"fields": fields_at(bad, "securityContext.capabilities.add"),
 	}
 }
 

@@ -1,10 +1,9 @@
 # The node's network, process and IPC namespaces must not be shared, since 1.0.
-package pod_security.baseline
+package pod_security
 
-import data.pod_security.pod
-
-checks["hostNamespaces"] := violation if {
-	shared := [field | some field in ["hostNetwork", "hostPID", "hostIPC"]; pod.spec[field] == true]
+baseline["hostNamespaces"] := violation if {
+	count(object.keys(spec) & {"hostNetwork", "hostPID", "hostIPC"}) > 0
+	shared := [field | some field in ["hostNetwork", "hostPID", "hostIPC"]; spec[field] == true]
 	count(shared) > 0
 	violation := {
 		"reason": "host namespaces",

@@ -1,11 +1,9 @@
 # Ports of the node must not be taken, since 1.0.
-package pod_security.baseline
+package pod_security
 
-import data.pod_security.pod
-import data.pod_security.words
-
-checks["hostPorts"] := violation if {
-	bad := [c | some c in pod.containers; count(host_ports(c)) > 0]
+baseline["hostPorts"] := violation if {
+	contains(text, `"hostPort":`)
+	bad := [c | some c in containers; count(host_ports(c)) > 0]
 	count(bad) > 0
 
 	# Sorted as words, as upstream does: 12346 stands before 80.
@@ -13,9 +11,9 @@ checks["hostPorts"] := violation if {
 	violation := {
 		"reason": "hostPort",
 		"detail": sprintf("%s %s %s %s", [
-			words.containers(bad),
-			words.plural("uses", "use", bad),
-			words.plural("hostPort", "hostPorts", ports),
+			named_containers(bad),
+			plural("uses", "use", bad),
+			plural("hostPort", "hostPorts", ports),
 			concat(", ", ports),
 		]),
 		"fields": [port.at | some c in bad; some port in host_ports(c)],

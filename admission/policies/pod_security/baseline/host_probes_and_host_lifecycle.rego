@@ -1,19 +1,17 @@
 # Probes and lifecycle hooks are sent by the kubelet, so one that names a host lets a pod send
 # requests from the node's network; forbidden since 1.34.
-package pod_security.baseline
-
-import data.pod_security.pod
-import data.pod_security.words
+package pod_security
 
 handler_fields := [
 	"livenessProbe", "readinessProbe", "startupProbe",
 	"lifecycle.postStart", "lifecycle.preStop",
 ]
 
-checks["hostProbesAndHostLifecycle"] := violation if {
+baseline["hostProbesAndHostLifecycle"] := violation if {
 	input.version >= 34
+	contains(text, `"host":`)
 	used := [found |
-		some c in pod.containers
+		some c in containers
 		count(object.keys(c.fields) & {"livenessProbe", "readinessProbe", "startupProbe", "lifecycle"}) > 0
 		some field in handler_fields
 		some action in ["httpGet", "tcpSocket"]
@@ -24,16 +22,16 @@ checks["hostProbesAndHostLifecycle"] := violation if {
 	count(used) > 0
 
 	# Here, unlike elsewhere, containers are a sorted set.
-	containers := sort({u.name | some u in used})
+	users := sort({u.name | some u in used})
 	hosts := sort({u.host | some u in used})
 	violation := {
 		"reason": "probe or lifecycle host",
 		"detail": sprintf("%s %s %s %s %s", [
-			words.plural("container", "containers", containers),
-			words.quoted(containers),
-			words.plural("uses", "use", containers),
-			words.plural("probe or lifecycle host", "probe or lifecycle hosts", hosts),
-			words.quoted(hosts),
+			plural("container", "containers", users),
+			quoted(users),
+			plural("uses", "use", users),
+			plural("probe or lifecycle host", "probe or lifecycle hosts", hosts),
+			quoted(hosts),
 		]),
 		"fields": [u.at | some u in used],
 	}

@@ -1,17 +1,15 @@
 # SELinux types are those of containers, users and roles are not set, since 1.0; 1.31 added the
 # type container engines run under.
-package pod_security.baseline
-
-import data.pod_security.pod
-import data.pod_security.words
+package pod_security
 
 se_linux_types contains kind if some kind in ["", "container_t", "container_init_t", "container_kvm_t"]
 
 se_linux_types contains "container_engine_t" if input.version >= 31
 
-checks["seLinuxOptions"] := violation if {
-	in_pod := [pod.itself | forbidden_se_linux(pod.itself.security)]
-	in_containers := [c | some c in pod.containers; forbidden_se_linux(c.security)]
+baseline["seLinuxOptions"] := violation if {
+	contains(text, `"seLinuxOptions":`)
+	in_pod := [itself | forbidden_se_linux(itself.security)]
+	in_containers := [c | some c in containers; forbidden_se_linux(c.security)]
 	places := array.concat(in_pod, in_containers)
 	count(places) > 0
 
@@ -19,7 +17,7 @@ checks["seLinuxOptions"] := violation if {
 	users := [p | some p in places; p.security.seLinuxOptions.user != ""]
 	roles := [p | some p in places; p.security.seLinuxOptions.role != ""]
 	values := array.concat(
-		[sprintf("%s %s", [words.plural("type", "types", types), words.quoted(types)]) | count(types) > 0],
+		[sprintf("%s %s", [plural("type", "types", types), quoted(types)]) | count(types) > 0],
 		array.concat(
 			["user may not be set" | count(users) > 0],
 			["role may not be set" | count(roles) > 0],
@@ -28,10 +26,10 @@ checks["seLinuxOptions"] := violation if {
 	violation := {
 		"reason": "seLinuxOptions",
 		"detail": sprintf("%s set forbidden securityContext.seLinuxOptions: %s", [
-			words.setters(in_pod, in_containers),
+			who_set(in_pod, in_containers),
 			concat("; ", values),
 		]),
-		"fields": words.at(places, "securityContext.seLinuxOptions"),
+		"fields": fields_at(places, "securityContext.seLinuxOptions"),
 	}
 }
 

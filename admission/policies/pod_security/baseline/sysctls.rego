@@ -1,8 +1,6 @@
 # Kernel parameters are those that stay inside the pod: a short list since 1.0, longer since
 # 1.27, 1.29, 1.32 and 1.37.
-package pod_security.baseline
-
-import data.pod_security.pod
+package pod_security
 
 safe_sysctls contains name if {
 	some added in [
@@ -22,9 +20,10 @@ safe_sysctls contains name if {
 	some name in added.names
 }
 
-checks["sysctls"] := violation if {
+baseline["sysctls"] := violation if {
+	contains(text, `"sysctls":`)
 	bad := [{"name": name, "at": sprintf("spec.securityContext.sysctls[%d].name", [i])} |
-		some i, sysctl in pod.itself.security.sysctls
+		some i, sysctl in itself.security.sysctls
 		name := object.get(sysctl, "name", "")
 		not name in safe_sysctls
 	]

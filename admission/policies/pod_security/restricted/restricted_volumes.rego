@@ -1,9 +1,6 @@
 # Volumes are of the kinds that hold no door to the node or to storage beside the cluster's
 # claims, since 1.0. Stands in the place of the baseline's check on hostPath.
-package pod_security.restricted
-
-import data.pod_security.pod
-import data.pod_security.words
+package pod_security
 
 overrides contains "hostPathVolumes"
 
@@ -11,6 +8,9 @@ allowed_volume_types := {
 	"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image",
 	"persistentVolumeClaim", "projected", "secret",
 }
+
+# Of a volume; one that has no others cannot violate.
+unremarkable_members := allowed_volume_types | {"name"}
 
 # In the order in which a volume with several is named after one.
 restricted_volume_types := [
@@ -20,9 +20,10 @@ restricted_volume_types := [
 	"scaleIO", "storageos",
 ]
 
-checks["restrictedVolumes"] := violation if {
+restricted["restrictedVolumes"] := violation if {
+	count(union({object.keys(volume) | some volume in spec.volumes}) - unremarkable_members) > 0
 	bad := [{"name": object.get(volume, "name", ""), "type": volume_type(volume), "at": sprintf("spec.volumes[%d]", [i])} |
-		some i, volume in pod.spec.volumes
+		some i, volume in spec.volumes
 		sources := object.keys(volume) - {"name"}
 
 		# A volume without a source becomes an emptyDir.
@@ -34,11 +35,11 @@ checks["restrictedVolumes"] := violation if {
 	violation := {
 		"reason": "restricted volume types",
 		"detail": sprintf("%s %s %s %s %s", [
-			words.plural("volume", "volumes", bad),
-			words.quoted(words.names(bad)),
-			words.plural("uses", "use", bad),
-			words.plural("restricted volume type", "restricted volume types", types),
-			words.quoted(types),
+			plural("volume", "volumes", bad),
+			quoted(names_of(bad)),
+			plural("uses", "use", bad),
+			plural("restricted volume type", "restricted volume types", types),
+			quoted(types),
 		]),
 		"fields": [sprintf("%s.%s", [b.at, b.type]) | some b in bad],
 	}

@@ -1,27 +1,23 @@
 # A seccomp profile is set, by the pod or by every container, since 1.19; Windows is left out
 # from 1.25. Says more than the baseline's check, and stands in its place.
-package pod_security.restricted
-
-import data.pod_security.baseline.forbidden_seccomp
-import data.pod_security.pod
-import data.pod_security.words
+package pod_security
 
 overrides contains "seccompProfile_baseline" if input.version >= 19
 
-checks["seccompProfile_restricted"] := forbidden_seccomp if seccomp_is_asked
+restricted["seccompProfile_restricted"] := forbidden_seccomp if seccomp_is_asked
 
-checks["seccompProfile_restricted"] := violation if {
+restricted["seccompProfile_restricted"] := violation if {
 	seccomp_is_asked
+	not itself.security.seccompProfile
 	not forbidden_seccomp
-	not pod.itself.security.seccompProfile
-	bad := [c | some c in pod.containers; not c.security.seccompProfile]
+	bad := [c | some c in containers; not c.security.seccompProfile]
 	count(bad) > 0
 	violation := {
 		"reason": "seccompProfile",
 		"detail": sprintf(`pod or %s must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"`, [
-			words.containers(bad),
+			named_containers(bad),
 		]),
-		"fields": words.at(bad, "securityContext.seccompProfile.type"),
+		"fields": fields_at(bad, "securityContext.seccompProfile.type"),
 	}
 }
 
