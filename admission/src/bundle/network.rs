@@ -138,6 +138,34 @@ mod tests {
         );
     }
 
+    /// What is stored may say what nobody here can judge, and must be removable all the same.
+    #[test]
+    fn a_deletion_is_judged_by_the_name() {
+        let bundle = Bundle::embedded().unwrap();
+        let rules = NetworkPolicyConfig {
+            separate: [["shop".to_string(), "payments".to_string()]].into(),
+            ..NetworkPolicyConfig::default()
+        };
+        let deleted = |object: &Json| {
+            let change = NetworkChange {
+                operation: "DELETE",
+                namespace: "shop",
+                object: &Json::Null,
+                old_object: object,
+            };
+            let limit = Duration::from_secs(30);
+            bundle.network_violations(&Arc::new(World::new()), change, &rules, limit)
+        };
+        let newer = policy(&json!({"ingress": [{"since": "a later version"}]}));
+        assert_eq!(deleted(&newer).unwrap(), []);
+        let nameless = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {}});
+        let found = deleted(&nameless).unwrap();
+        assert_eq!(
+            (found[0].rule(), found[0].fields()),
+            ("malformed", &["metadata.name".to_string()][..])
+        );
+    }
+
     #[test]
     fn what_cannot_be_judged_is_no_consent() {
         let never = |from: Ends| NetworkPolicyConfig {

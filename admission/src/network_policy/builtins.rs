@@ -26,7 +26,7 @@ use regorus::{Engine, Value};
 use serde_json::{Value as Json, json};
 
 use super::connectivity::{Connectivity, Endpoint};
-use super::decode::{Malformed, Object, object};
+use super::decode::{Malformed, Object, gone, object};
 use super::difference::Difference;
 use super::endpoint::EndpointError;
 use super::ends::Ends;
@@ -163,15 +163,21 @@ fn text(value: &Json) -> &str {
 fn policy(arguments: &[Json]) -> Result<Json, BuiltinError> {
     let change = argument(arguments, 0)?;
     let namespace = text(change.get("namespace").unwrap_or(&Json::Null));
-    Ok(
-        match object(change.get("object").unwrap_or(&Json::Null), namespace) {
-            Ok(Some(Object::Policy(policy))) => reading(&policy),
-            Ok(_) => Json::Null,
-            Err(malformed) => {
-                json!({"malformed": {"path": malformed.path, "problem": malformed.problem}})
-            }
-        },
-    )
+    let stored = change.get("object").filter(|value| !value.is_null());
+    let read = if let Some(value) = stored {
+        object(value, namespace)
+    } else {
+        // Of what is gone only the name matters, but without it nobody knows what is gone.
+        let old = change.get("oldObject").unwrap_or(&Json::Null);
+        gone(old, namespace).map(|_| None)
+    };
+    Ok(match read {
+        Ok(Some(Object::Policy(policy))) => reading(&policy),
+        Ok(_) => Json::Null,
+        Err(malformed) => {
+            json!({"malformed": {"path": malformed.path, "problem": malformed.problem}})
+        }
+    })
 }
 
 fn connectivity(arguments: &[Json]) -> Result<Json, BuiltinError> {
@@ -278,11 +284,12 @@ fn told_flow(world: &World, flow: &Flow) -> Json {
 /// The change; None where it is of a kind that does not matter.
 fn read_change(change: &Json) -> Result<Option<Change>, BuiltinError> {
     let namespace = text(change.get("namespace").unwrap_or(&Json::Null));
-    let read = |name: &str| object(change.get(name).unwrap_or(&Json::Null), namespace);
-    if let Some(object) = read("object")? {
-        return Ok(Some(Change::Is(object)));
+    let member = |name: &str| change.get(name).filter(|value| !value.is_null());
+    if let Some(value) = member("object") {
+        return Ok(object(value, namespace)?.map(Change::Is));
     }
-    Ok(read("oldObject")?.map(Change::gone))
+    let old = member("oldObject").map(|value| gone(value, namespace));
+    Ok(old.transpose()?.flatten())
 }
 
 fn difference(change: &Json) -> Result<Option<Rc<Difference>>, BuiltinError> {

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::selector::Selector;
 
+pub(super) use object::gone;
 pub use object::{Object, object};
 
 /// A label selector that stands alone, at `path`.

@@ -13,9 +13,10 @@ use super::cluster_network_policy::cluster_network_policy;
 use super::network_policy::network_policy;
 use super::{Field, ITEMS_MAX, Malformed, Read};
 use crate::network_policy::pod::{NamedPort, Network, Node, Pod};
-use crate::network_policy::policy::Policy;
+use crate::network_policy::policy::{Policy, PolicyName};
 use crate::network_policy::port::Protocol;
 use crate::network_policy::selector::Labels;
+use crate::network_policy::world::Change;
 
 /// An object that matters to who may reach whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +102,48 @@ pub fn object(value: &Value, namespace: &str) -> Result<Option<Object>, Malforme
         }
         _ => return Ok(None),
     }))
+}
+
+/// That an object is gone; None where its kind does not matter here. Only its name is read: what is stored may say what nobody
+/// here can judge, as of a newer version, and must be removable all the same.
+pub(in crate::network_policy) fn gone(value: &Value, namespace: &str) -> Read<Option<Change>> {
+    let items_left = Cell::new(ITEMS_MAX);
+    let root = Field::root(value, &items_left);
+    let api_version = root.member("apiVersion")?.text()?.unwrap_or_default();
+    let kind = root.member("kind")?.text()?.unwrap_or_default();
+    let metadata = root.member("metadata")?;
+    let name = || metadata.member("name")?.required_text();
+    let said = metadata.member("namespace")?.text()?;
+    let namespace = said.filter(|said| !said.is_empty()).unwrap_or(namespace);
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    Ok(Some(match (group, kind) {
+        ("networking.k8s.io", "NetworkPolicy") => Change::PolicyGone(PolicyName::NetworkPolicy {
+            namespace: namespace.into(),
+            name: name()?.into(),
+        }),
+        ("policy.networking.k8s.io", "ClusterNetworkPolicy") => {
+            Change::PolicyGone(PolicyName::ClusterNetworkPolicy {
+                name: name()?.into(),
+            })
+        }
+        ("", "Namespace") => Change::NamespaceGone(name()?.into()),
+        ("", "Node") => Change::NodeGone(name()?.into()),
+        ("", "Pod") => Change::PodGone {
+            namespace: namespace.into(),
+            name: name()?.into(),
+        },
+        ("" | "apps" | "batch", _) if makes_pods(group, kind) => Change::PodGone {
+            namespace: namespace.into(),
+            name: format!("{}/{}", kind.to_ascii_lowercase(), name()?).into(),
+        },
+        _ => return Ok(None),
+    }))
+}
+
+fn makes_pods(group: &str, kind: &str) -> bool {
+    let empty = Value::Null;
+    let items_left = Cell::new(0);
+    template(group, kind, &Field::root(&empty, &items_left)).is_ok_and(|found| found.is_some())
 }
 
 /// The template of a kind that makes pods.
