@@ -32,6 +32,7 @@ pub use load::{LoadError, Module};
 use crate::cluster::Snapshot;
 use crate::gatekeeper::{Policies, Refused};
 use crate::pod_security::{Level, LevelVersion};
+use crate::rego::bounds;
 use crate::verdict::{Incomplete, Violation};
 use input::PodInput;
 
@@ -96,6 +97,7 @@ impl Bundle {
         crate::network_policy::builtins::register(&mut engine);
         let count = modules.len();
         for module in modules {
+            bounds::install(&mut engine, &module.text, bounds::Errors::Told);
             engine
                 .add_policy(module.path.clone(), module.text)
                 .map_err(|error| LoadError::parse(&module.path, &error))?;
@@ -206,6 +208,7 @@ impl Bundle {
             check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
         });
         engine.set_input(pod.at(policy));
+        bounds::begin();
         let value = engine
             .eval_rule(POD_SECURITY.to_string())
             .map_err(|error| EvaluateError::Failed(error.to_string()))?;

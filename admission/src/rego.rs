@@ -5,7 +5,7 @@
 //! is loaded ([`source`] for what its parser would read otherwise, [`normalise`] for what it would
 //! evaluate otherwise), or a builtin is replaced by one of ours ([`builtins`]); what neither can
 //! mend is refused at load with its line ([`check`]). A [`Program`] is the result: it answers one
-//! rule, within a time limit.
+//! rule, within a limit on time, and one on what it builds (`bounds`).
 //!
 //! In OPA a builtin that fails makes its expression undefined, and a template relies on that;
 //! here it does the same, but what was swallowed is told beside the answer. An error that OPA
@@ -14,6 +14,7 @@
 //! Lines are kept: whatever is inserted is inserted within a line, so that an error names the
 //! line of the text as its author knows it.
 
+pub(crate) mod bounds;
 pub mod builtins;
 pub mod check;
 mod extent;

@@ -14,6 +14,7 @@ use super::{Answer, Bundle, STEPS_BETWEEN_CLOCK_LOOKS};
 use crate::config::NetworkPolicyConfig;
 use crate::network_policy::World;
 use crate::network_policy::builtins::with_world;
+use crate::rego::bounds;
 use crate::verdict::{Incomplete, Violation};
 
 /// The rule that answers.
@@ -73,6 +74,7 @@ impl Bundle {
             },
             "rules": rules.input(),
         })));
+        bounds::begin();
         let evaluated = with_world(world, || engine.eval_rule(NETWORK_POLICY.to_string()));
         let value = evaluated.map_err(|error| NetworkError::Failed(error.to_string()))?;
         if value == Value::Undefined {

@@ -49,6 +49,13 @@ thread_local! {
     static SWALLOWED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
+/// Remembers an error that was swallowed, if it is the first.
+pub(super) fn remember(name: &str, problem: &str) {
+    SWALLOWED.with_borrow_mut(|first| {
+        first.get_or_insert_with(|| format!("{name}: {problem}"));
+    });
+}
+
 /// The first error that a builtin of ours swallowed since this was last asked.
 pub(super) fn swallowed() -> Option<String> {
     SWALLOWED.with_borrow_mut(Option::take)
@@ -121,9 +128,7 @@ pub(super) fn install(engine: &mut Engine, text: &str) {
         let name = builtin.name;
         let extension = move |arguments: Vec<Value>| {
             Ok(run(&arguments).unwrap_or_else(|problem| {
-                SWALLOWED.with_borrow_mut(|first| {
-                    first.get_or_insert_with(|| format!("{name}: {problem}"));
-                });
+                remember(name, &problem);
                 Value::Undefined
             }))
         };

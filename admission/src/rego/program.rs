@@ -20,7 +20,7 @@ use regorus::{Engine, Source, Value};
 use super::check::{Needs, check, check_needs};
 use super::names::{Functions, Names, package_of, rule_name};
 use super::normalise::normalise;
-use super::{Edition, LENGTHS, Refusal, Text, builtins, message, source};
+use super::{Edition, LENGTHS, Refusal, Text, bounds, builtins, message, source};
 
 /// How many steps the interpreter takes between two looks at the clock.
 const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
@@ -107,6 +107,7 @@ impl Program {
             asks_data |= check(module, &text.name, &names, roots, &mut needs)?;
             let normal = normalise(module, mended, &text.name, &names)?;
             builtins::install(&mut strict, &normal);
+            bounds::install(&mut strict, &normal, bounds::Errors::Swallowed);
             strict.set_rego_v0(text.edition == Edition::V0);
             strict
                 .add_policy(text.name.clone(), normal)
@@ -223,6 +224,7 @@ impl Program {
     ) -> Result<Answer, ProgramError> {
         set_limit(&mut engine, limit);
         engine.set_input(input.clone());
+        bounds::begin();
         let value = engine
             .eval_rule(self.rule.clone())
             .map_err(|error| match error.downcast_ref::<regorus::LimitError>() {
