@@ -158,19 +158,25 @@ impl Verdict {
     }
 }
 
+/// Cuts a text that is longer than `bytes_max` between two characters.
+pub(crate) fn cut(text: &mut String, bytes_max: usize) {
+    if text.len() <= bytes_max {
+        return;
+    }
+    let mut end = bytes_max.saturating_sub('…'.len_utf8());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text.push('…');
+}
+
 /// Cuts warnings so that together they stay within [`WARNING_BYTES_MAX`].
 pub(crate) fn cut_warnings(warnings: Vec<String>) -> Vec<String> {
     let mut left = WARNING_BYTES_MAX;
     let mut kept = Vec::with_capacity(warnings.len());
     for mut warning in warnings {
-        if warning.len() > left {
-            let mut end = left.saturating_sub('…'.len_utf8());
-            while !warning.is_char_boundary(end) {
-                end -= 1;
-            }
-            warning.truncate(end);
-            warning.push('…');
-        }
+        cut(&mut warning, left);
         left = left.saturating_sub(warning.len());
         kept.push(warning);
         if left < '…'.len_utf8() {

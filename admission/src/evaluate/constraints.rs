@@ -15,7 +15,13 @@ use crate::gatekeeper::policies::{Findings, Judged};
 use crate::gatekeeper::request::RequestError;
 use crate::gatekeeper::{Action, EnforcementPoint, Finding, Request};
 use crate::review::{Operation, Review};
-use crate::verdict::{Allowance, Denial, Exemption, Hit, Mode, Verdict, cut_warnings};
+use crate::verdict::{Allowance, Denial, Exemption, Hit, Mode, Verdict, cut, cut_warnings};
+
+/// What one finding says at the most.
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+
+/// How many findings of one review are told; one that denies is told before others.
+const HITS_MAX: usize = 256;
 
 /// What an audit annotation holds at the most; the API server keeps the whole review beside it.
 const ANNOTATION_BYTES_MAX: usize = 8 << 10;
@@ -83,7 +89,10 @@ fn verdict(findings: &Findings, mut allowance: Allowance) -> Verdict {
     }
     let with = |mode: Mode, wanted: &dyn Fn(&Finding) -> bool| -> Vec<Hit> {
         let wanted = findings.findings.iter().filter(|finding| wanted(finding));
-        wanted.map(|finding| hit(mode, finding)).collect()
+        wanted
+            .take(HITS_MAX)
+            .map(|finding| hit(mode, finding))
+            .collect()
     };
     let open = |finding: &Finding| finding.judged == Judged::FailedOpen;
     let denied = with(Mode::Enforce, &|f| {
@@ -118,7 +127,7 @@ fn verdict(findings: &Findings, mut allowance: Allowance) -> Verdict {
 
 /// A template says nothing of fields: what a finding is about is the object.
 fn hit(mode: Mode, finding: &Finding) -> Hit {
-    let message = match finding.judged {
+    let mut message = match finding.judged {
         Judged::Violation => format!("[{}] {}", finding.constraint, finding.message),
         Judged::FailedClosed => format!(
             "[{}] the request could not be judged: {}; it is refused because the fail mode is closed",
@@ -129,6 +138,7 @@ fn hit(mode: Mode, finding: &Finding) -> Hit {
             finding.constraint, finding.message
         ),
     };
+    cut(&mut message, MESSAGE_BYTES_MAX);
     Hit {
         mode,
         rule: format!("{}/{}", finding.kind, finding.constraint),

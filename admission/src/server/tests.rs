@@ -2,6 +2,7 @@
 
 mod clients;
 mod cluster;
+mod hostile;
 mod limits;
 
 use std::path::Path;

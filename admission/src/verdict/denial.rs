@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Hit, Mode, Violations};
+use super::{Hit, Mode, Violations, cut};
 use crate::pod_security::LevelVersion;
+
+/// What many constraints say together at the most.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// A refusal: a status, a message, and at least one rule with an object path.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,13 +80,15 @@ impl Denial {
     /// violation, and did not merely fail.
     pub fn constrained(hits: Vec<Hit>, judged: bool) -> Self {
         let messages: Vec<_> = hits.iter().map(|hit| hit.message.as_str()).collect();
+        let mut message = messages.join("\n");
+        cut(&mut message, MESSAGE_BYTES_MAX);
         Denial {
             cause: if judged {
                 Cause::Forbidden
             } else {
                 Cause::FailedClosed
             },
-            message: messages.join("\n"),
+            message,
             hits,
             enforced: None,
             audit_annotations: BTreeMap::new(),

@@ -4,7 +4,14 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Hit, Mode};
+use super::{Hit, Mode, cut};
+
+/// What a rule says of one object at the most: the names of some hundred containers. Longer ones are cut, as the answer and
+/// the log line of a refusal would otherwise be as large as what somebody sent.
+const DETAIL_BYTES_MAX: usize = 16 << 10;
+
+/// How many object paths it names.
+const FIELDS_MAX: usize = 256;
 
 /// One rule's word against an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,9 +36,11 @@ impl Violation {
     pub fn new(
         rule: String,
         reason: String,
-        detail: String,
-        fields: Vec<String>,
+        mut detail: String,
+        mut fields: Vec<String>,
     ) -> Result<Self, Incomplete> {
+        cut(&mut detail, DETAIL_BYTES_MAX);
+        fields.truncate(FIELDS_MAX);
         let missing = if rule.is_empty() {
             Some("a rule")
         } else if reason.is_empty() {
@@ -145,6 +154,16 @@ mod tests {
         check("r", "", "who", &["spec"], None);
         check("r", "why", "who", &[], None);
         check("r", "why", "who", &[""], None);
+    }
+
+    #[test]
+    fn what_nobody_would_read_is_cut() {
+        let fields = vec!["spec".to_string(); FIELDS_MAX + 1];
+        let detail = "é".repeat(DETAIL_BYTES_MAX);
+        let violation = Violation::new("r".into(), "why".into(), detail, fields).unwrap();
+        assert!(violation.detail().len() <= DETAIL_BYTES_MAX);
+        assert!(violation.detail().ends_with('…'));
+        assert_eq!(violation.fields().len(), FIELDS_MAX);
     }
 
     #[test]

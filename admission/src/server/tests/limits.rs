@@ -38,7 +38,7 @@ async fn a_passed_deadline_is_answered_by_the_fail_mode() {
 }
 
 /// A connection whose request can be sent in parts.
-async fn connect(running: &Running) -> TlsStream<TcpStream> {
+pub(super) async fn connect(running: &Running) -> TlsStream<TcpStream> {
     let tls = trusting(running.admission.ca_path().unwrap(), "http/1.1");
     let stream = TcpStream::connect(running.admission.local_addr())
         .await
@@ -50,7 +50,7 @@ async fn connect(running: &Running) -> TlsStream<TcpStream> {
 }
 
 /// Sends the head of a review and half of its body, and waits until it is under way.
-async fn begin(running: &Running, timeout: &str, body: &str) -> TlsStream<TcpStream> {
+pub(super) async fn begin(running: &Running, timeout: &str, body: &str) -> TlsStream<TcpStream> {
     let mut stream = connect(running).await;
     let head = format!(
         "POST /validate?timeout={timeout} HTTP/1.1\r\nhost: localhost\r\n\
