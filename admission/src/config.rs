@@ -158,7 +158,8 @@ pub struct CertificateConfig {
     pub key_file: Option<PathBuf>,
     /// Authorities of clients: with it, nobody has a review judged without a certificate of one of them.
     pub client_ca_file: Option<PathBuf>,
-    /// The ValidatingWebhookConfiguration whose caBundle is to hold our CA; in a cluster only.
+    /// The ValidatingWebhookConfiguration whose caBundle is to hold our CA; in a cluster, or with a
+    /// kubeconfig.
     pub webhook_configuration: Option<String>,
     /// How often files are looked at for changes: the certificate's, and the policies'.
     pub reload_seconds: u64,

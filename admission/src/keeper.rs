@@ -51,9 +51,12 @@ impl Keeper {
             .webhook_configuration
             .clone()
             .filter(|_| certificate.ca_pem().is_some());
-        let in_cluster = inject::in_cluster();
+        let in_cluster = config.kubernetes.is_on();
         if webhook_configuration.is_some() && !in_cluster {
-            warn!("admission.certificate.webhook_configuration has no effect outside a cluster");
+            warn!(
+                "admission.certificate.webhook_configuration has no effect outside a cluster: \
+                 set admission.kubernetes.kubeconfig"
+            );
         }
         Keeper {
             every: config.reload_interval,
@@ -209,7 +212,7 @@ impl Keeper {
         {
             return;
         }
-        match inject::inject(name, ca_pem).await {
+        match inject::inject(&self.config.kubernetes, name, ca_pem).await {
             Ok(changed) => {
                 if changed {
                     info!(webhook_configuration = name, "the caBundle holds our CA");

@@ -16,6 +16,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
 use super::pem_certificates;
+use crate::cluster::connect::{ConnectError, KubernetesConfig};
 
 /// More CAs than there are replicas, so that those of former ones fall out in the end.
 const CERTIFICATES_MAX: usize = 8;
@@ -23,9 +24,9 @@ const CERTIFICATES_MAX: usize = 8;
 /// Why the API server does not know our CA yet.
 #[derive(Debug, thiserror::Error)]
 pub enum InjectError {
-    /// The cluster's own settings are not where a pod finds them.
-    #[error("cannot reach the API server from this pod: {0}")]
-    Cluster(#[from] kube::config::InClusterError),
+    /// There is no way to it.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The API server refused.
     #[error(
         "cannot write the caBundle of ValidatingWebhookConfiguration {name}: {source}: \
@@ -46,8 +47,15 @@ pub fn in_cluster() -> bool {
 
 /// Writes `ca_pem` into every webhook of the configuration `name`; false where it is there
 /// already.
-pub async fn inject(name: &str, ca_pem: &str) -> Result<bool, InjectError> {
-    inject_at(kube::Config::incluster()?, name, ca_pem).await
+pub async fn inject(
+    cluster: &KubernetesConfig,
+    name: &str,
+    ca_pem: &str,
+) -> Result<bool, InjectError> {
+    match cluster.connection().await? {
+        Some(config) => inject_at(config, name, ca_pem).await,
+        None => Ok(false),
+    }
 }
 
 async fn inject_at(config: kube::Config, name: &str, ca_pem: &str) -> Result<bool, InjectError> {
