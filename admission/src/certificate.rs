@@ -4,8 +4,8 @@
 //! caBundle says. So that nobody has to run openssl to begin, the program is its own
 //! certificate authority ([`authority`]): at its first start it makes one, keeps it in a folder
 //! and issues itself a certificate, which it renews long before its end; in a cluster it writes
-//! the CA into the webhook configuration itself ([`inject`]). Where somebody else renews
-//! certificates, as cert-manager does, the files are read again when they change. Whether clients need a
+//! the CA into the webhook configuration itself ([`inject`]), and follows a new CA only when it is there. Where somebody
+//! else renews certificates, as cert-manager does, the files are read again when they change. Whether clients need a
 //! certificate too is [`clients`]'.
 //!
 //! A new certificate takes the place of the old one between two handshakes, for connections are
@@ -27,7 +27,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::CertificateConfig;
-use authority::Authority;
+use authority::{Authority, Trust};
 use clients::Clients;
 
 /// What can be wrong with a certificate. Those in use stay in use.
@@ -161,14 +161,14 @@ impl Certificate {
     }
 
     /// Renews what is near its end, or takes up what was changed. True where there is a new
-    /// certificate. Blocks on the disk.
-    pub fn refresh(&mut self) -> Result<bool, CertificateError> {
+    /// certificate or a new authority; `trust` is about the one there was. Blocks on the disk.
+    pub fn refresh(&mut self, trust: Trust) -> Result<bool, CertificateError> {
         if let Some(clients) = &self.clients {
             clients.refresh()?;
         }
         let key = match &mut self.source {
             Source::Own(authority) => {
-                if !authority.renew()? {
+                if !authority.renew(trust)? {
                     return Ok(false);
                 }
                 authority.certified_key()?

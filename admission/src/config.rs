@@ -47,6 +47,9 @@ pub struct AdmissionConfig {
     pub certificate: CertificateConfig,
     /// What a client may ask of us.
     pub limits: LimitsConfig,
+    /// How long a webhook that was told to stop goes on answering new connections while it says that it is not
+    /// ready. Behind a Service: longer than it takes until the last node knows.
+    pub drain_seconds: u64,
 }
 
 impl Default for AdmissionConfig {
@@ -61,6 +64,7 @@ impl Default for AdmissionConfig {
             fail_mode: FailMode::default(),
             certificate: CertificateConfig::default(),
             limits: LimitsConfig::default(),
+            drain_seconds: 0,
         }
     }
 }
@@ -276,6 +280,7 @@ pub struct Config {
     pub(crate) certificate: CertificateConfig,
     pub(crate) reload_interval: Duration,
     pub(crate) limits: Limits,
+    pub(crate) drain_delay: Duration,
 }
 
 impl Config {
@@ -353,6 +358,7 @@ impl AdmissionConfig {
                 timeout_default: Duration::from_millis(limits.timeout_default_milliseconds),
                 timeout_max: Duration::from_millis(limits.timeout_max_milliseconds),
             },
+            drain_delay: Duration::from_secs(self.drain_seconds),
             listen: self.listen,
             policies: self.policies,
             kubernetes: self.kubernetes,

@@ -2,6 +2,11 @@
 //!
 //! One task looks at all three every few seconds. What it finds broken it says once, not at
 //! every look, and leaves in force what was.
+//!
+//! Whether the API server trusts us cannot be asked of it, only whether the webhook configuration holds our
+//! authorities, and its watch may be a little behind. So trust is counted in looks that found them there, a second
+//! apart: after a few the webhook is ready, after some more a new authority issues. What was found at the first look has
+//! been there for longer than this process and counts as all of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,14 +17,24 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::bundle::{Bundle, Bundles, LoadError, Sources};
+use crate::certificate::authority::Trust;
 use crate::certificate::{Certificate, inject};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::gatekeeper::Refused;
 use crate::metrics::Metrics;
 
-/// How often the caBundle is looked at once it is right.
-const INJECT_INTERVAL: Duration = Duration::from_mins(1);
+/// How often the caBundle is looked at once it is right: applying the manifest anew may empty it.
+const INJECT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often it is looked at until then.
+const TRUST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// So many looks in a row must find our authorities before the API server is told to ask us.
+const LOOKS_READY: u32 = 3;
+
+/// So many before anything is issued by the newest of them. There is no hurry.
+const LOOKS_SETTLED: u32 = 8;
 
 /// The background of the webhook.
 pub(crate) struct Keeper {
@@ -30,6 +45,8 @@ pub(crate) struct Keeper {
     certificate: Certificate,
     webhook_configuration: Option<String>,
     injected: Option<Instant>,
+    looks: u32,
+    trusted: Arc<AtomicBool>,
     metrics: Metrics,
     complaints: Vec<(&'static str, String)>,
     cluster: Option<Arc<Cluster>>,
@@ -44,6 +61,7 @@ impl Keeper {
         config: &Config,
         bundles: Arc<Bundles>,
         certificate: Certificate,
+        trusted: Arc<AtomicBool>,
         metrics: Metrics,
     ) -> Self {
         let webhook_configuration = config
@@ -58,14 +76,21 @@ impl Keeper {
                  set admission.kubernetes.kubeconfig"
             );
         }
+        let webhook_configuration = webhook_configuration.filter(|_| in_cluster);
+        if webhook_configuration.is_none() {
+            // Whoever put our authority, or another's, where it belongs did so without us.
+            trusted.store(true, Ordering::Release);
+        }
         Keeper {
             every: config.reload_interval,
             bundles,
             config: config.clone(),
             sources: None,
             certificate,
-            webhook_configuration: webhook_configuration.filter(|_| in_cluster),
+            webhook_configuration,
             injected: None,
+            looks: 0,
+            trusted,
             metrics,
             complaints: Vec::new(),
             cluster: None,
@@ -99,6 +124,13 @@ impl Keeper {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
                 () = news.notified() => {}
+                () = tokio::time::sleep(TRUST_INTERVAL), if self.awaits_trust() => {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = self.inject() => {}
+                    }
+                    continue;
+                }
             }
             // Reading small files, and now and then issuing a certificate: work for a thread
             // that may block, which takes the keeper along and gives it back.
@@ -128,11 +160,17 @@ impl Keeper {
     }
 
     fn refresh_certificate(&mut self) {
-        match self.certificate.refresh() {
+        let trust = if self.looks >= LOOKS_SETTLED {
+            Trust::Settled
+        } else {
+            Trust::Awaited
+        };
+        match self.certificate.refresh(trust) {
             Ok(true) => {
-                info!("the webhook serves a new certificate");
+                info!("there is a new certificate, or an authority that will issue one");
                 self.metrics.reload("certificate", true);
                 self.injected = None;
+                self.looks = 0;
                 self.content("certificate");
             }
             Ok(false) => self.content("certificate"),
@@ -201,15 +239,21 @@ impl Keeper {
         Ok(Some(bundle))
     }
 
+    fn awaits_trust(&self) -> bool {
+        self.webhook_configuration.is_some() && self.looks < LOOKS_SETTLED
+    }
+
     async fn inject(&mut self) {
         let (Some(name), Some(ca_pem)) = (&self.webhook_configuration, self.certificate.ca_pem())
         else {
             return;
         };
-        if self
-            .injected
-            .is_some_and(|at| at.elapsed() < INJECT_INTERVAL)
-        {
+        let interval = if self.awaits_trust() {
+            TRUST_INTERVAL
+        } else {
+            INJECT_INTERVAL
+        };
+        if self.injected.is_some_and(|at| at.elapsed() < interval) {
             return;
         }
         match inject::inject(&self.config.kubernetes, name, ca_pem).await {
@@ -217,11 +261,23 @@ impl Keeper {
                 if changed {
                     info!(webhook_configuration = name, "the caBundle holds our CA");
                     self.metrics.reload("ca_bundle", true);
+                    self.looks = 1;
+                } else if self.injected.is_none() && self.looks == 0 {
+                    self.looks = LOOKS_SETTLED;
+                } else {
+                    self.looks = self.looks.saturating_add(1);
+                }
+                if self.looks >= LOOKS_READY {
+                    self.trusted.store(true, Ordering::Release);
                 }
                 self.injected = Some(Instant::now());
                 self.content("ca_bundle");
             }
-            Err(error) => self.complain("ca_bundle", error.to_string()),
+            Err(error) => {
+                // It may have been written all the same: what the next look finds is new.
+                self.injected = Some(Instant::now());
+                self.complain("ca_bundle", error.to_string());
+            }
         }
     }
 

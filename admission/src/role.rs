@@ -59,6 +59,7 @@ pub struct Admission {
     keeper: JoinHandle<()>,
     stop_keeper: CancellationToken,
     cluster: Option<Arc<Cluster>>,
+    drain_delay: Duration,
     ca_path: Option<PathBuf>,
 }
 
@@ -98,6 +99,7 @@ impl Admission {
         let cluster = Cluster::start(&config.kubernetes, caches).await?;
         let cluster = cluster.map(Arc::new);
         let ready = Arc::new(AtomicBool::new(cluster.is_none()));
+        let trusted = Arc::new(AtomicBool::new(false));
         let webhook = Webhook::new(
             bundles.clone(),
             evaluator(&config, cluster.as_deref()),
@@ -105,6 +107,7 @@ impl Admission {
             metrics.clone(),
             config.limits,
             ready.clone(),
+            trusted.clone(),
         );
         let server = Server::start(
             listener,
@@ -114,13 +117,14 @@ impl Admission {
         )
         .map_err(listen_failed)?;
         let stop_keeper = CancellationToken::new();
-        let keeper = Keeper::new(&config, bundles, certificate, metrics)
+        let keeper = Keeper::new(&config, bundles, certificate, trusted, metrics)
             .with_cluster(cluster.clone(), ready);
         Ok(Admission {
             server,
             keeper: tokio::spawn(keeper.run(stop_keeper.clone())),
             stop_keeper,
             cluster,
+            drain_delay: config.drain_delay,
             ca_path,
         })
     }
@@ -141,10 +145,11 @@ impl Admission {
         self.server.draining()
     }
 
-    /// Stops listening, answers what was begun, and cuts what is left after `deadline`.
+    /// Says that it is not ready, goes on for the configured while, stops listening, answers what was begun, and
+    /// cuts what is left after `deadline`.
     pub async fn shutdown(self, deadline: Duration) {
         self.stop_keeper.cancel();
-        self.server.drain(deadline).await;
+        self.server.drain(self.drain_delay, deadline).await;
         // Its only errors are a panic, which was reported where it happened, and being aborted.
         let _ = self.keeper.await;
         if let Some(cluster) = self.cluster {

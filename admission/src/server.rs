@@ -1,8 +1,9 @@
 //! HTTPS in front of the evaluator.
 //!
 //! A connection is accepted, shaken hands with and served by a task of its own; how many there
-//! are is bounded, and so is the time each step may take. Draining stops the listener first,
-//! then lets every connection answer what it has begun, and cuts what is left at a deadline.
+//! are is bounded, and so is the time each step may take. Draining says first that we are not ready, and goes on
+//! answering, for whoever sends connections here learns of it late; then it stops the listener, lets every
+//! connection answer what it has begun, and cuts what is left at a deadline.
 //!
 //! What a request is and how it is answered is [`answer`]'s; here is only who may ask.
 
@@ -33,8 +34,9 @@ use crate::certificate::Certificate;
 /// Who has not shaken hands by then is no API server.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may wait for the head of its next request.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long a connection may wait for the head of its next request. Longer than the API server keeps one (90 s):
+/// who closes first loses nothing, but a request that meets our closing would be lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// After a failed accept, which is a lack of file descriptors more often than not.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -44,6 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Server {
     local_addr: SocketAddr,
     draining: CancellationToken,
+    closing: CancellationToken,
     cut: CancellationToken,
     tasks: TaskTracker,
 }
@@ -56,7 +59,7 @@ struct Shared {
     /// What clients get that need a certificate and have none.
     strangers: Router,
     needs_certificate: bool,
-    draining: CancellationToken,
+    closing: CancellationToken,
     cut: CancellationToken,
 }
 
@@ -70,10 +73,10 @@ impl Server {
     ) -> Result<Self, std::io::Error> {
         let local_addr = listener.local_addr()?;
         let tls = tls(certificate).map_err(std::io::Error::other)?;
-        let draining = webhook.draining();
         let server = Server {
             local_addr,
-            draining: draining.clone(),
+            draining: webhook.draining(),
+            closing: CancellationToken::new(),
             cut: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -82,7 +85,7 @@ impl Server {
             strangers: answer::strangers(webhook.clone()),
             router: answer::router(webhook),
             needs_certificate: certificate.clients().is_some(),
-            draining,
+            closing: server.closing.clone(),
             cut: server.cut.clone(),
         };
         let tasks = server.tasks.clone();
@@ -102,11 +105,15 @@ impl Server {
         self.draining.clone()
     }
 
-    /// Stops listening, waits for what was begun, and cuts what is left after `deadline`.
-    pub(crate) async fn drain(self, deadline: Duration) {
+    /// Goes on for `delay` (half of `deadline` at the most) while it says that it is not ready, stops listening, waits
+    /// for what was begun, and cuts what is left after `deadline`.
+    pub(crate) async fn drain(self, delay: Duration, deadline: Duration) {
         self.draining.cancel();
+        let delay = delay.min(deadline / 2);
+        tokio::time::sleep(delay).await;
+        self.closing.cancel();
         self.tasks.close();
-        if tokio::time::timeout(deadline, self.tasks.wait())
+        if tokio::time::timeout(deadline.saturating_sub(delay), self.tasks.wait())
             .await
             .is_err()
         {
@@ -146,7 +153,7 @@ async fn accept(
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
-            () = shared.draining.cancelled() => return,
+            () = shared.closing.cancelled() => return,
             next = next => next,
         };
         match (permit, accepted) {
@@ -165,7 +172,7 @@ async fn accept(
 async fn serve(stream: TcpStream, peer: SocketAddr, shared: Shared, _permit: OwnedSemaphorePermit) {
     let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, shared.acceptor.accept(stream));
     let stream = tokio::select! {
-        () = shared.draining.cancelled() => return,
+        () = shared.closing.cancelled() => return,
         done = handshake => match done {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return debug!(%peer, %error, "no TLS handshake"),
@@ -188,7 +195,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, shared: Shared, _permit: Own
     builder.http2().timer(TokioTimer::new());
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    let mut draining = false;
+    let mut closing = false;
     loop {
         tokio::select! {
             result = connection.as_mut() => {
@@ -197,8 +204,8 @@ async fn serve(stream: TcpStream, peer: SocketAddr, shared: Shared, _permit: Own
                 }
                 return;
             }
-            () = shared.draining.cancelled(), if !draining => {
-                draining = true;
+            () = shared.closing.cancelled(), if !closing => {
+                closing = true;
                 connection.as_mut().graceful_shutdown();
             }
             () = shared.cut.cancelled() => return,

@@ -9,11 +9,16 @@
 //!
 //! The first two begin with lines that say until when they hold and for which names, in the
 //! free text PEM allows, so that a key, its certificate and what is known of them are one file
-//! and change in one rename. An authority is renewed a year before its end, and the one before
-//! it stays trusted beside it, so that an API server that has yet to learn of the new one
-//! is never left without.
+//! and change in one rename. An authority is renewed a year before its end, or when `ca.pem` is removed under
+//! the running program, and the one before it stays trusted beside it.
+//!
+//! Nothing is issued by a new authority before who calls us trusts it ([`Trust`]): until then the certificate of the one
+//! before it serves on, as long as it holds. `serving.pem` names its authority by the public key, in a third line
+//! (`issuer:`, hexadecimal); where there is none, the file is older than this rule, and the authority in force is
+//! its.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
@@ -42,12 +47,23 @@ macro_rules! midnight {
     }};
 }
 
+/// Whether those who call us trust the authority in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// They may not have heard of it yet.
+    Awaited,
+    /// They do.
+    Settled,
+}
+
 /// A key with its certificates, as one text.
 #[derive(Debug, Clone)]
 struct Held {
     text: String,
     until: Date,
     names: BTreeSet<String>,
+    /// Who issued it, by public key.
+    issuer: Option<String>,
 }
 
 /// The authority and the certificate it issued.
@@ -61,17 +77,25 @@ pub struct Authority {
 }
 
 impl Held {
-    fn write(until: Date, names: &BTreeSet<String>, parts: &[&str]) -> Self {
+    fn write(
+        until: Date,
+        names: &BTreeSet<String>,
+        issuer: Option<String>,
+        parts: &[&str],
+    ) -> Self {
         let names_line: Vec<_> = names.iter().map(String::as_str).collect();
+        let issuer_line = issuer.as_ref().map(|key| format!("issuer: {key}\n"));
         let text = format!(
-            "until: {until}\nnames: {}\n{}",
+            "until: {until}\nnames: {}\n{}{}",
             names_line.join(" "),
+            issuer_line.unwrap_or_default(),
             parts.concat()
         );
         Held {
             text,
             until,
             names: names.clone(),
+            issuer,
         }
     }
 
@@ -94,9 +118,33 @@ impl Held {
             .split_whitespace()
             .map(str::to_string)
             .collect();
+        let issuer = line("issuer: ").map(str::to_string);
         // A key that does not belong to its certificate is found here, not at a handshake.
         certified_key(path, text.as_bytes(), text.as_bytes())?;
-        Ok(Some(Held { text, until, names }))
+        Ok(Some(Held {
+            text,
+            until,
+            names,
+            issuer,
+        }))
+    }
+
+    /// The public key, in hexadecimal.
+    fn public_key(&self) -> Result<String, CertificateError> {
+        let key = KeyPair::from_pem(&self.text)?;
+        let mut digits = String::new();
+        for byte in key.public_key_raw() {
+            // Writing to a text does not fail.
+            let _ = write!(digits, "{byte:02x}");
+        }
+        Ok(digits)
+    }
+
+    fn is_issued_by(&self, authority: &Held) -> Result<bool, CertificateError> {
+        match &self.issuer {
+            Some(issuer) => Ok(*issuer == authority.public_key()?),
+            None => Ok(true),
+        }
     }
 
     fn certificates(&self) -> Vec<&str> {
@@ -122,12 +170,13 @@ impl Authority {
     ) -> Result<Self, CertificateError> {
         let mut names = names.clone();
         names.extend(["localhost", "127.0.0.1"].map(str::to_string));
-        let ca = match Held::read(&directory.join("ca.pem"))? {
-            Some(ca) => ca,
-            None => make_ca(directory, today, None)?,
+        let (ca, kept) = match Held::read(&directory.join("ca.pem"))? {
+            Some(ca) => (ca, true),
+            None => (make_ca(directory, today, None)?, false),
         };
+        // Nobody vouches any more for what an authority issued that is gone.
         let serving = match Held::read(&directory.join("serving.pem"))? {
-            Some(serving) if serving.names == names => serving,
+            Some(serving) if serving.names == names && kept => serving,
             _ => issue(directory, &ca, &names, today)?,
         };
         let ca_pem = write_trust(directory, &ca)?;
@@ -138,7 +187,7 @@ impl Authority {
             ca_pem,
             serving,
         };
-        match authority.renew_at(today) {
+        match authority.renew_at(today, Trust::Awaited) {
             // What still holds serves on a disk that takes nothing; the next renewal tries again.
             Err(error) if today < authority.serving.until => {
                 tracing::warn!(%error, "the webhook's certificate could not be renewed yet");
@@ -150,24 +199,41 @@ impl Authority {
         Ok(authority)
     }
 
-    /// Renews what is near its end; true where something was.
-    pub fn renew(&mut self) -> Result<bool, CertificateError> {
-        self.renew_at(today())
+    /// Renews what is near its end or was removed; true where something was. `trust` is about the authority as
+    /// [`Self::ca_pem`] tells it now.
+    pub fn renew(&mut self, trust: Trust) -> Result<bool, CertificateError> {
+        self.renew_at(today(), trust)
     }
 
-    pub(super) fn renew_at(&mut self, today: Date) -> Result<bool, CertificateError> {
+    pub(super) fn renew_at(
+        &mut self,
+        today: Date,
+        mut trust: Trust,
+    ) -> Result<bool, CertificateError> {
+        let gone = |name: &str| !self.directory.join(name).exists();
+        let (ca_gone, serving_gone) = (gone("ca.pem"), gone("serving.pem"));
         let ca_ends = self.ca.until.saturating_sub(CA_RENEWED_DAYS_BEFORE.days());
         let serving_ends = self
             .serving
             .until
             .saturating_sub(SERVING_RENEWED_DAYS_BEFORE.days());
-        if today >= ca_ends {
-            // The client is told to trust the new one before anything is issued by it.
+        let mut renewed = false;
+        if today >= ca_ends || ca_gone {
+            if self.serving.issuer.is_none() {
+                // Its authority is not in force any more, and must not be taken for the next one.
+                self.serving.issuer = Some(self.ca.public_key()?);
+            }
             let ca = make_ca(&self.directory, today, Some(&self.ca))?;
             self.ca_pem = write_trust(&self.directory, &ca)?;
             self.ca = ca;
-        } else if today < serving_ends {
-            return Ok(false);
+            trust = Trust::Awaited;
+            renewed = true;
+        }
+        let issued_by_former = !self.serving.is_issued_by(&self.ca)?;
+        let due = today >= serving_ends || serving_gone || issued_by_former;
+        let waits = issued_by_former && trust == Trust::Awaited && today < self.serving.until;
+        if !due || waits {
+            return Ok(renewed);
         }
         self.serving = issue(&self.directory, &self.ca, &self.names, today)?;
         Ok(true)
@@ -230,6 +296,7 @@ fn make_ca(directory: &Path, today: Date, before: Option<&Held>) -> Result<Held,
     let held = Held::write(
         until,
         &BTreeSet::new(),
+        None,
         &[&key.serialize_pem(), &certificate, &before],
     );
     write(&directory.join("ca.pem"), &held.text, Readers::Owner)?;
@@ -256,7 +323,8 @@ fn issue(
     params.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, &issuer)?.pem();
-    let held = Held::write(until, names, &[&key.serialize_pem(), &certificate]);
+    let parts = [&*key.serialize_pem(), &certificate];
+    let held = Held::write(until, names, Some(ca.public_key()?), &parts);
     write(&directory.join("serving.pem"), &held.text, Readers::Owner)?;
     Ok(held)
 }

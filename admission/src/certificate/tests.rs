@@ -62,9 +62,17 @@ fn certificates_are_renewed_before_their_end() {
     let mut authority = open(directory.path(), &[], DAY_ONE);
     let (ca, first) = (authority.ca_pem().to_string(), serving(directory.path()));
 
-    assert!(!authority.renew_at(DAY_ONE + 59.days()).unwrap());
+    assert!(
+        !authority
+            .renew_at(DAY_ONE + 59.days(), Trust::Settled)
+            .unwrap()
+    );
     assert_eq!(serving(directory.path()), first);
-    assert!(authority.renew_at(DAY_ONE + 60.days()).unwrap());
+    assert!(
+        authority
+            .renew_at(DAY_ONE + 60.days(), Trust::Awaited)
+            .unwrap()
+    );
     assert_ne!(serving(directory.path()), first);
     assert_eq!(authority.ca_pem(), ca);
 
@@ -100,12 +108,20 @@ fn an_authority_is_renewed_beside_the_one_before_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut authority = open(directory.path(), &[], DAY_ONE);
     let ca = authority.ca_pem().to_string();
-    assert!(authority.renew_at(DAY_ONE + 9.years()).unwrap());
+    assert!(
+        authority
+            .renew_at(DAY_ONE + 9.years(), Trust::Settled)
+            .unwrap()
+    );
     let both = authority.ca_pem().to_string();
     assert_eq!(both.matches("BEGIN CERTIFICATE").count(), 2);
     assert!(both.ends_with(&ca), "the former authority stays trusted");
 
-    assert!(authority.renew_at(DAY_ONE + 19.years()).unwrap());
+    assert!(
+        authority
+            .renew_at(DAY_ONE + 19.years(), Trust::Settled)
+            .unwrap()
+    );
     assert_eq!(authority.ca_pem().matches("BEGIN CERTIFICATE").count(), 2);
     assert!(
         !authority.ca_pem().contains(ca.trim()),
@@ -113,6 +129,71 @@ fn an_authority_is_renewed_beside_the_one_before_it() {
     );
     let trusted = fs::read_to_string(directory.path().join("ca.crt")).unwrap();
     assert_eq!(trusted, authority.ca_pem());
+}
+
+#[test]
+fn nothing_is_issued_by_an_authority_that_nobody_trusts_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut authority = open(directory.path(), &[], DAY_ONE);
+    let (ca, first) = (authority.ca_pem().to_string(), serving(directory.path()));
+    // Who wants a new one removes it.
+    fs::remove_file(directory.path().join("ca.pem")).unwrap();
+    assert!(authority.renew_at(DAY_ONE, Trust::Settled).unwrap());
+    assert!(authority.ca_pem().len() > ca.len() && authority.ca_pem().ends_with(&ca));
+    for day in [0, 1, 70, 89] {
+        let renewed = authority.renew_at(DAY_ONE + day.days(), Trust::Awaited);
+        assert!(!renewed.unwrap(), "{day}");
+        assert_eq!(serving(directory.path()), first, "{day}");
+    }
+    // A restart in between changes nothing of it.
+    let mut authority = open(directory.path(), &[], DAY_ONE);
+    assert_eq!(serving(directory.path()), first);
+    assert!(authority.renew_at(DAY_ONE, Trust::Settled).unwrap());
+    let second = serving(directory.path());
+    assert_ne!(second, first);
+    assert!(!authority.renew_at(DAY_ONE, Trust::Settled).unwrap());
+
+    // What does not hold any more is of no use to anybody.
+    fs::remove_file(directory.path().join("ca.pem")).unwrap();
+    let end = DAY_ONE + 90.days();
+    assert!(authority.renew_at(end, Trust::Awaited).unwrap());
+    assert!(serving(directory.path()).starts_with(&format!("until: {}\n", end + 90.days())));
+}
+
+#[test]
+fn a_certificate_of_an_authority_that_is_gone_is_issued_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut authority = open(directory.path(), &[], DAY_ONE);
+    let first = serving(directory.path());
+    fs::remove_file(directory.path().join("serving.pem")).unwrap();
+    assert!(authority.renew_at(DAY_ONE, Trust::Awaited).unwrap());
+    let second = serving(directory.path());
+    assert_ne!(second, first);
+    fs::remove_file(directory.path().join("ca.pem")).unwrap();
+    open(directory.path(), &[], DAY_ONE);
+    assert_ne!(serving(directory.path()), second);
+}
+
+/// What earlier versions wrote names no issuer.
+#[test]
+fn a_file_without_an_issuer_is_of_the_authority_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    open(directory.path(), &[], DAY_ONE);
+    let text = serving(directory.path());
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| !line.starts_with("issuer: "))
+        .collect();
+    let without = lines.join("\n") + "\n";
+    fs::write(directory.path().join("serving.pem"), &without).unwrap();
+    let mut authority = open(directory.path(), &[], DAY_ONE);
+    assert!(!authority.renew_at(DAY_ONE, Trust::Settled).unwrap());
+    assert_eq!(serving(directory.path()), without);
+    fs::remove_file(directory.path().join("ca.pem")).unwrap();
+    assert!(authority.renew_at(DAY_ONE, Trust::Settled).unwrap());
+    assert_eq!(serving(directory.path()), without);
+    assert!(authority.renew_at(DAY_ONE, Trust::Settled).unwrap());
+    assert_ne!(serving(directory.path()), without);
 }
 
 #[test]
@@ -146,11 +227,11 @@ fn given_files_are_taken_up_when_they_change_and_only_when_they_fit() {
     let current = |certificate: &Certificate| certificate.resolver().current.load().cert.clone();
     let first = current(&certificate);
 
-    assert!(!certificate.refresh().unwrap());
+    assert!(!certificate.refresh(Trust::Settled).unwrap());
     fs::write(&path, "half a file").unwrap();
-    assert!(certificate.refresh().is_err());
+    assert!(certificate.refresh(Trust::Settled).is_err());
     assert_eq!(current(&certificate), first);
     fs::copy(two.path().join("serving.pem"), &path).unwrap();
-    assert!(certificate.refresh().unwrap());
+    assert!(certificate.refresh(Trust::Settled).unwrap());
     assert_ne!(current(&certificate), first);
 }

@@ -30,7 +30,8 @@ fn keeper_of(mut config: AdmissionConfig, directory: &Path, registry: &mut Regis
     let bundle = Bundle::of(config.sources().unwrap()).unwrap();
     let certificate = Certificate::open(&config.certificate).unwrap();
     let bundles = Arc::new(Bundles::new(bundle));
-    Keeper::new(&config, bundles, certificate, Metrics::register(registry))
+    let metrics = Metrics::register(registry);
+    Keeper::new(&config, bundles, certificate, Arc::default(), metrics)
 }
 
 fn violations(keeper: &Keeper) -> usize {
@@ -114,4 +115,18 @@ fn a_changed_template_comes_into_force_and_a_broken_one_leaves_all_as_it_was() {
     fs::remove_file(folder.join("t.yaml")).unwrap();
     keeper.refresh_policies();
     assert_eq!(keeper.bundles.current().constraints().templates(), 0);
+}
+
+#[test]
+fn nobody_waits_for_trust_where_somebody_else_gives_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = AdmissionConfig::default();
+    let keeper = keeper_of(config.clone(), directory.path(), &mut Registry::default());
+    assert!(keeper.trusted.load(Ordering::Acquire));
+    assert!(!keeper.awaits_trust());
+    config.certificate.webhook_configuration = Some("taffrail".into());
+    config.kubernetes.kubeconfig = Some(directory.path().join("kubeconfig"));
+    let keeper = keeper_of(config, directory.path(), &mut Registry::default());
+    assert!(!keeper.trusted.load(Ordering::Acquire));
+    assert!(keeper.awaits_trust());
 }

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -49,6 +50,7 @@ struct Inner {
     evaluations: Arc<Semaphore>,
     draining: CancellationToken,
     ready: Arc<AtomicBool>,
+    trusted: Arc<AtomicBool>,
 }
 
 impl Webhook {
@@ -59,6 +61,7 @@ impl Webhook {
         metrics: Metrics,
         limits: Limits,
         ready: Arc<AtomicBool>,
+        trusted: Arc<AtomicBool>,
     ) -> Self {
         Webhook {
             inner: Arc::new(Inner {
@@ -71,6 +74,7 @@ impl Webhook {
                 evaluations: Arc::new(Semaphore::new(limits.evaluations_max)),
                 draining: CancellationToken::new(),
                 ready,
+                trusted,
             }),
         }
     }
@@ -88,6 +92,7 @@ pub(super) fn router(webhook: Webhook) -> Router {
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(from_fn_with_state(webhook.clone(), last_of_connection))
         .with_state(webhook)
 }
 
@@ -110,6 +115,23 @@ pub(super) fn strangers(webhook: Webhook) -> Router {
         .with_state(webhook)
 }
 
+/// A connection of HTTP/1 that is used while we drain ends with the answer, so that the next request
+/// looks for a replica that stays. Closing it between two requests instead would lose the one that is on
+/// its way, which a client may not repeat.
+async fn last_of_connection(
+    State(webhook): State<Webhook>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let version = request.version();
+    let mut response = next.run(request).await;
+    if version < Version::HTTP_2 && webhook.inner.draining.is_cancelled() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}
+
 async fn ready(State(webhook): State<Webhook>) -> Response {
     if webhook.inner.draining.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();
@@ -117,6 +139,10 @@ async fn ready(State(webhook): State<Webhook>) -> Response {
     if !webhook.inner.ready.load(Ordering::Acquire) {
         let reason = "the cluster and its policies are not known yet";
         return (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
+    }
+    if !webhook.inner.trusted.load(Ordering::Acquire) {
+        let why = "the webhook configuration does not hold our certificate authority yet";
+        return (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     }
     "ok".into_response()
 }

@@ -5,6 +5,7 @@ use rustls::server::danger::ClientCertVerifier as _;
 use rustls_pki_types::{PrivateKeyDer, UnixTime};
 
 use super::*;
+use crate::certificate::authority::Trust;
 use crate::config::CertificateConfig;
 
 /// An authority's certificate, and one of a client that it issued.
@@ -93,11 +94,11 @@ fn a_new_authority_of_clients_takes_the_place_of_the_old_one_only_if_it_can_be_r
     assert_eq!((admits(&one), admits(&two)), (true, false));
     for broken in ["", "no certificate"] {
         std::fs::write(&ca_file, broken).unwrap();
-        let error = certificate.refresh().unwrap_err().to_string();
+        let error = certificate.refresh(Trust::Settled).unwrap_err().to_string();
         assert!(error.contains("holds no certificates"), "{error}");
         assert_eq!((admits(&one), admits(&two)), (true, false));
     }
     std::fs::write(&ca_file, &two.ca_pem).unwrap();
-    certificate.refresh().unwrap();
+    certificate.refresh(Trust::Settled).unwrap();
     assert_eq!((admits(&one), admits(&two)), (false, true));
 }

@@ -136,6 +136,33 @@ async fn draining_answers_what_was_begun() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_stops_answers_who_does_not_know_yet() {
+    let running = start(|config| config.drain_seconds = 3600).await;
+    let (status, _) = running.post("/validate", privileged().to_string()).await;
+    assert_eq!(status, StatusCode::OK);
+    let (review, ready) = (running.url("/validate"), running.url("/readyz"));
+    let kept = running.client.clone();
+    let fresh = client(running.admission.ca_path().unwrap(), "http/1.1");
+    let draining = running.admission.draining();
+    let stopping = tokio::spawn(running.admission.shutdown(Duration::from_hours(3)));
+    draining.cancelled().await;
+    for client in [kept, fresh] {
+        let request = client.post(&review).body(privileged().to_string());
+        let answer = request.header("content-type", "application/json").send();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(
+            answer.headers()["connection"],
+            "close",
+            "the next request goes elsewhere"
+        );
+        let answer = client.get(&ready).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    stopping.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn shutting_down_cuts_who_does_not_finish() {
     let running = start(|_| {}).await;
     // Connected, and silent: not even a handshake. And one connection kept alive.
