@@ -45,16 +45,22 @@ pub(crate) struct Taffrail {
 impl Taffrail {
     /// Starts every role on ports of the system's choice and returns when it says where it is.
     pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
-        Self::start_saying(data, arguments, Stdio::inherit())
+        Self::start_saying("run", data, arguments, Stdio::inherit())
+    }
+
+    /// Starts one role that listens for reviews, with its messages in a file that grows.
+    pub(crate) fn start_role(role: &str, data: &Path, arguments: &[&str], log: &Path) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(log);
+        Self::start_saying(role, data, arguments, log.expect("a file").into())
     }
 
     /// The same, with its messages in a file.
     pub(crate) fn start_logged(data: &Path, arguments: &[&str], log: &Path) -> Self {
         let log = std::fs::File::create(log).expect("a file");
-        Self::start_saying(data, arguments, log.into())
+        Self::start_saying("run", data, arguments, log.into())
     }
 
-    fn start_saying(data: &Path, arguments: &[&str], messages: Stdio) -> Self {
+    fn start_saying(role: &str, data: &Path, arguments: &[&str], messages: Stdio) -> Self {
         // One crypto provider for every client of this process; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http: &[&str] = if arguments.contains(&"--http") {
@@ -63,7 +69,7 @@ impl Taffrail {
             &["--http", "127.0.0.1:0"]
         };
         let mut child = Command::new(binary())
-            .args(["run", "--webhook", "127.0.0.1:0", "--data"])
+            .args([role, "--webhook", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(http)
             .args(arguments)

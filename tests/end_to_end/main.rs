@@ -13,6 +13,7 @@ mod admission;
 mod alerts;
 mod auth;
 mod clients;
+mod cluster;
 mod flows;
 mod harness;
 mod hostile;
