@@ -22,6 +22,7 @@ mod creates;
 mod generator;
 mod install;
 mod killed;
+mod objects;
 mod policies;
 mod rollout;
 mod rotation;

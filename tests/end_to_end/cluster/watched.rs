@@ -8,7 +8,7 @@ use crate::harness::until;
 
 /// The webhook learns of a change a moment after it was made; what it says then is asked for until it is
 /// right.
-async fn until_said(what: &str, ask: impl Fn() -> Said, success: bool, expected: &str) {
+pub(crate) async fn until_said(what: &str, ask: impl Fn() -> Said, success: bool, expected: &str) {
     until(what, async || {
         let said = ask();
         let is_right = said.success == success && said.err.contains(expected);
