@@ -270,6 +270,44 @@ fn the_webhook_is_asked_where_it_answers_and_never_about_itself() {
     }
 }
 
+/// The text is one in the manifest and stands once more in the component, with another certificate.
+#[test]
+fn with_cert_manager_only_the_certificate_is_another() {
+    let component = &yaml("deploy/components/cert-manager/kustomization.yaml")[0];
+    let patch = |kind: &str| -> Value {
+        let patches = list(component, "/patches").iter();
+        let mut patches = patches.filter(|patch| text(patch, "/target/kind") == kind);
+        let patch = patches.next().expect("a patch");
+        serde_yaml_ng::from_str(text(patch, "/patch")).expect("operations")
+    };
+    let read = |config: &str| -> Value { serde_yaml_ng::from_str(config).expect("YAML") };
+    let operations = patch("ConfigMap");
+    assert_eq!(text(&operations, "/0/path"), "/data/taffrail.yaml");
+    let mut config = read(text(&operations, "/0/value"));
+    let mut manifests = read(text(
+        find(&objects(), "ConfigMap", "taffrail-admission"),
+        "/data/taffrail.yaml",
+    ));
+    let certificates = [&mut config, &mut manifests].map(|config| {
+        let admission = config["admission"].as_object_mut().expect("a section");
+        admission.remove("certificate").expect("a certificate")
+    });
+    assert_eq!(config, manifests);
+
+    let operations = patch("Deployment");
+    let mount = text(&operations, "/1/value/mountPath");
+    for key in ["cert_file", "key_file"] {
+        assert!(text(&certificates[0], &format!("/{key}")).starts_with(mount));
+    }
+    let certificate = yaml("deploy/components/cert-manager/certificate.yaml");
+    let certificate = find(&certificate, "Certificate", "taffrail-admission");
+    assert_eq!(
+        text(certificate, "/spec/secretName"),
+        text(&operations, "/0/value/secret/secretName")
+    );
+    assert_eq!(certificate["spec"]["dnsNames"], certificates[1]["names"]);
+}
+
 #[test]
 fn our_own_rules_find_what_the_api_server_finds() {
     let restricted = LevelVersion {
