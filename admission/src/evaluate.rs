@@ -18,8 +18,7 @@ use crate::bundle::network::{NetworkChange, NetworkError};
 use crate::bundle::{Bundle, EvaluateError};
 use crate::config::{Exemptions, FailMode, NetworkPolicyConfig};
 use crate::gatekeeper::{Inventory, InventorySource};
-use crate::network_policy::World;
-use crate::network_policy::builtins::{ClusterState, StateUnknown};
+use crate::network_policy::builtins::ClusterState;
 use crate::pod_security::{LevelVersion, Policy};
 use crate::review::pod::Pod;
 use crate::review::{Operation, Review, Target, update};
@@ -72,9 +71,6 @@ pub enum Unjudged {
     /// The rules about who may reach whom failed.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// They are about the whole cluster, which is not known.
-    #[error(transparent)]
-    State(#[from] StateUnknown),
     /// The webhook has just started.
     #[error("the webhook does not know the cluster and its policies yet")]
     NotReady,
@@ -222,12 +218,7 @@ impl Evaluator {
             object: &review.object,
             old_object: &review.old_object,
         };
-        let world = if rules.needs_state() {
-            state.world()?
-        } else {
-            Arc::new(World::new())
-        };
-        let found = bundle.network_violations(&world, change, rules, limit)?;
+        let found = bundle.network_violations(state.world(), change, rules, limit)?;
         Ok(Violations::from_list(found).map(|violations| Denial::opens(&violations)))
     }
 

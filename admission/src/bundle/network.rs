@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{Answer, Bundle, STEPS_BETWEEN_CLOCK_LOOKS};
 use crate::config::NetworkPolicyConfig;
 use crate::network_policy::World;
-use crate::network_policy::builtins::with_world;
+use crate::network_policy::builtins::{StateUnknown, with_world};
 use crate::rego::bounds;
 use crate::verdict::{Incomplete, Violation};
 
@@ -51,11 +51,11 @@ pub struct NetworkChange<'a> {
 }
 
 impl Bundle {
-    /// What speaks against a change by the rules that `rules` chooses, in the state `world`.
-    /// Takes no longer than `limit`.
+    /// What speaks against a change by the rules that `rules` chooses, in the state `world`; where it is not known, a
+    /// rule that asks for it fails. Takes no longer than `limit`.
     pub fn network_violations(
         &self,
-        world: &Arc<World>,
+        world: Result<Arc<World>, StateUnknown>,
         change: NetworkChange<'_>,
         rules: &NetworkPolicyConfig,
         limit: Duration,
@@ -110,7 +110,7 @@ mod tests {
             old_object: &Json::Null,
         };
         let limit = Duration::from_secs(30);
-        bundle.network_violations(&Arc::new(World::new()), change, rules, limit)
+        bundle.network_violations(Ok(Arc::new(World::new())), change, rules, limit)
     }
 
     fn policy(spec: &Json) -> Json {
@@ -156,7 +156,7 @@ mod tests {
                 old_object: object,
             };
             let limit = Duration::from_secs(30);
-            bundle.network_violations(&Arc::new(World::new()), change, &rules, limit)
+            bundle.network_violations(Ok(Arc::new(World::new())), change, &rules, limit)
         };
         let newer = policy(&json!({"ingress": [{"since": "a later version"}]}));
         assert_eq!(deleted(&newer).unwrap(), []);
@@ -166,6 +166,29 @@ mod tests {
             (found[0].rule(), found[0].fields()),
             ("malformed", &["metadata.name".to_string()][..])
         );
+    }
+
+    #[test]
+    fn a_state_that_is_not_known_fails_who_asks_for_it_and_nobody_else() {
+        let bundle = Bundle::embedded().unwrap();
+        let rules = NetworkPolicyConfig {
+            separate: [["a".to_string(), "b".to_string()]].into(),
+            ..NetworkPolicyConfig::default()
+        };
+        let judged = |object: &Json| {
+            let change = NetworkChange {
+                operation: "CREATE",
+                namespace: "shop",
+                object,
+                old_object: &Json::Null,
+            };
+            let unknown = Err(StateUnknown("pods are not listed yet".to_string()));
+            bundle.network_violations(unknown, change, &rules, Duration::from_secs(30))
+        };
+        let error = judged(&policy(&json!({}))).unwrap_err().to_string();
+        assert!(error.contains("pods are not listed yet"), "{error}");
+        let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}});
+        assert!(judged(&other).unwrap().is_empty());
     }
 
     #[test]

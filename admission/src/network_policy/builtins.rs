@@ -71,6 +71,8 @@ impl ClusterState for UnknownCluster {
 enum BuiltinError {
     #[error("the state of the cluster is not at hand")]
     NoWorld,
+    #[error(transparent)]
+    Unknown(#[from] StateUnknown),
     #[error("{0}")]
     Malformed(#[from] Malformed),
     #[error("{0}")]
@@ -90,7 +92,7 @@ enum BuiltinError {
 
 /// The world of an evaluation, and the last difference it was asked for.
 struct Scope {
-    world: Arc<World>,
+    world: Result<Arc<World>, StateUnknown>,
     difference: Option<(Json, Rc<Difference>)>,
 }
 
@@ -98,8 +100,8 @@ thread_local! {
     static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
 }
 
-/// Runs an evaluation whose builtins are about `world`.
-pub fn with_world<R>(world: &Arc<World>, evaluate: impl FnOnce() -> R) -> R {
+/// Runs an evaluation whose builtins are about `world`; where it is not known, whatever asks for it is an error.
+pub fn with_world<R>(world: Result<Arc<World>, StateUnknown>, evaluate: impl FnOnce() -> R) -> R {
     /// Puts back what was there, also when the evaluation panics.
     struct Restore(Option<Scope>);
     impl Drop for Restore {
@@ -108,7 +110,7 @@ pub fn with_world<R>(world: &Arc<World>, evaluate: impl FnOnce() -> R) -> R {
         }
     }
     let scope = Scope {
-        world: world.clone(),
+        world,
         difference: None,
     };
     let _restore = Restore(SCOPE.replace(Some(scope)));
@@ -118,7 +120,8 @@ pub fn with_world<R>(world: &Arc<World>, evaluate: impl FnOnce() -> R) -> R {
 fn world() -> Result<Arc<World>, BuiltinError> {
     SCOPE
         .with_borrow(|scope| scope.as_ref().map(|scope| scope.world.clone()))
-        .ok_or(BuiltinError::NoWorld)
+        .ok_or(BuiltinError::NoWorld)?
+        .map_err(BuiltinError::from)
 }
 
 /// Adds the builtins to an engine, before policies are compiled.
