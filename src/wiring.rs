@@ -6,10 +6,12 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use admission::audit::AuditFinding;
 use admission::{Decision, DecisionSink};
 use agent::scrape::status::{Health, TargetBoard, TargetStatus};
 use agent::ship::{Backoff, ShipError, Sink};
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use logs::{Logs, PushError};
 use model::entry::{Entry, StreamEntries};
 use model::labels::Labels;
@@ -151,6 +153,21 @@ fn line_of(decision: &Decision) -> Vec<StreamEntries> {
     }]
 }
 
+/// What an audit found as lines of `{job="taffrail/audit"}`.
+fn lines_of(time: Timestamp, findings: &[&AuditFinding]) -> Vec<StreamEntries> {
+    let nanos = i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX);
+    let entries = findings.iter().map(|finding| Entry {
+        timestamp: TimestampNs(nanos),
+        line: serde_json::to_string(finding)
+            .unwrap_or_else(|error| format!("{{\"error\":{:?}}}", error.to_string())),
+        metadata: Labels::empty(),
+    });
+    vec![StreamEntries {
+        labels: Labels::from_pairs([("job", "taffrail/audit")]),
+        entries: entries.collect(),
+    }]
+}
+
 /// Decisions go straight into the log store: the line is with the kernel before the API server
 /// has its answer. A store that refuses does not change a verdict; the decision is logged instead.
 impl DecisionSink for Stores {
@@ -159,6 +176,13 @@ impl DecisionSink for Stores {
         let pushed = tokio::task::block_in_place(|| self.logs.push(line_of(decision)));
         if let Err(error) = pushed {
             tracing::error!(%error, decision = ?decision, "a decision could not be stored");
+        }
+    }
+
+    fn record_findings(&self, time: Timestamp, findings: &[&AuditFinding]) {
+        let lines = lines_of(time, findings);
+        if let Err(error) = tokio::task::block_in_place(|| self.logs.push(lines)) {
+            tracing::error!(%error, "what the audit found could not be stored");
         }
     }
 }
@@ -189,6 +213,12 @@ impl DecisionSink for RemoteDecisions {
     fn record(&self, decision: &Decision) {
         if let Err(error) = self.waiting.try_send(line_of(decision)) {
             tracing::error!(%error, decision = ?decision, "a decision could not be sent to the server");
+        }
+    }
+
+    fn record_findings(&self, time: Timestamp, findings: &[&AuditFinding]) {
+        if let Err(error) = self.waiting.try_send(lines_of(time, findings)) {
+            tracing::error!(%error, "what the audit found could not be sent to the server");
         }
     }
 }

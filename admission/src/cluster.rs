@@ -40,7 +40,8 @@ use policies::PolicyObjects;
 pub(crate) use policies::Snapshot;
 use referential::Referential;
 use watch::{Keep, Need, Pauses, Presence};
-use watched::{All, Fields, Key};
+pub(crate) use watched::{All, Watched};
+use watched::{Fields, Key};
 
 /// Nodes without what changes all the time.
 #[derive(Debug, Clone)]

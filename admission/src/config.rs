@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use network_policy::{DeniedDirection, NetworkPolicyConfig, NeverOpen, Refused};
 
+pub use crate::audit::AuditConfig;
 use crate::bundle::{LoadError, Sources};
 pub use crate::cluster::connect::KubernetesConfig;
 use crate::network_policy::Malformed;
@@ -35,6 +36,8 @@ pub struct AdmissionConfig {
     pub policies: Option<PathBuf>,
     /// The cluster that is watched.
     pub kubernetes: KubernetesConfig,
+    /// The audit of what already runs, where a cluster is watched.
+    pub audit: AuditConfig,
     /// Pod Security: defaults and exemptions.
     pub pod_security: PodSecurityConfig,
     /// Rules about who may reach whom; none unless chosen.
@@ -58,6 +61,7 @@ impl Default for AdmissionConfig {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9443),
             policies: None,
             kubernetes: KubernetesConfig::default(),
+            audit: AuditConfig::default(),
             pod_security: PodSecurityConfig::default(),
             network_policy: NetworkPolicyConfig::default(),
             gatekeeper: GatekeeperConfig::default(),
@@ -272,6 +276,7 @@ pub struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) policies: Option<PathBuf>,
     pub(crate) kubernetes: KubernetesConfig,
+    pub(crate) audit: AuditConfig,
     pub(crate) gatekeeper: GatekeeperConfig,
     pub(crate) defaults: Policy,
     pub(crate) exemptions: Exemptions,
@@ -362,6 +367,7 @@ impl AdmissionConfig {
             listen: self.listen,
             policies: self.policies,
             kubernetes: self.kubernetes,
+            audit: self.audit,
             gatekeeper: self.gatekeeper,
             exemptions: self.pod_security.exemptions,
             network_policy: self.network_policy,

@@ -7,6 +7,7 @@
 //! What goes wrong on the way is an [`Unjudged`], which the fail mode turns into a verdict.
 //! There is no path on which an error becomes consent by itself.
 
+mod audit;
 mod constraints;
 mod namespace;
 

@@ -21,6 +21,7 @@
 //! - [`evaluate`]: from a review to a verdict
 //! - [`verdict`]: what is decided, and how it is told
 //! - [`check`]: the same rules over manifests, on the command line
+//! - [`audit`]: what already runs, held against the same
 //! - `metrics`: what is counted
 //! - `keeper`: renewing and reloading in the background
 //! - [`role`]: all of it started and stopped
@@ -54,6 +55,8 @@ pub mod evaluate;
 pub mod verdict;
 
 pub mod check;
+
+pub mod audit;
 
 mod metrics;
 

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::audit::found::Found;
 use crate::gatekeeper::Refused;
 use crate::review::Review;
 use crate::verdict::Decision;
@@ -103,6 +104,79 @@ impl CacheMetrics {
         };
         self.contact.remove(&labels);
         self.failures.remove(&labels);
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ViolationLabels {
+    policy: String,
+    kind: String,
+    namespace: String,
+    action: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: String,
+}
+
+/// What the last audit found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AuditMetrics {
+    violations: Family<ViolationLabels, Gauge>,
+    failures: Family<KindLabels, Gauge>,
+    duration: Gauge<f64, AtomicU64>,
+    last: Gauge<f64, AtomicU64>,
+}
+
+impl AuditMetrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = AuditMetrics::default();
+        let registry = registry.sub_registry_with_prefix("taffrail_admission_audit");
+        registry.register(
+            "violations",
+            "Violations among what runs, as the last audit found them",
+            metrics.violations.clone(),
+        );
+        registry.register(
+            "failed_kinds",
+            "Kinds that the last audit could not look at, 1 each",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "duration_seconds",
+            "How long the last audit took",
+            metrics.duration.clone(),
+        );
+        registry.register(
+            "last_run_timestamp_seconds",
+            "When the last audit ended; 0 before the first",
+            metrics.last.clone(),
+        );
+        metrics
+    }
+
+    /// An audit is over: what it found takes the place of what there was.
+    pub(crate) fn observe(&self, found: &Found, elapsed: Duration) {
+        self.violations.clear();
+        for ((policy, kind, namespace, action), count) in found.counts() {
+            let labels = ViolationLabels {
+                policy: policy.clone(),
+                kind: kind.clone(),
+                namespace: namespace.clone(),
+                action,
+            };
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.violations.get_or_create(&labels).set(count);
+        }
+        self.failures.clear();
+        for kind in found.failures().keys() {
+            let labels = KindLabels { kind: kind.clone() };
+            self.failures.get_or_create(&labels).set(1);
+        }
+        self.duration.set(elapsed.as_secs_f64());
+        let now = jiff::Timestamp::now().as_millisecond();
+        self.last.set(now as f64 / 1000.0);
     }
 }
 

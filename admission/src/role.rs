@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::audit::Audit;
 use crate::bundle::{Bundle, Bundles, LoadError};
 use crate::certificate::{Certificate, CertificateError};
 use crate::cluster::Cluster;
@@ -19,7 +20,7 @@ use crate::cluster::connect::ConnectError;
 use crate::config::{AdmissionConfig, Config, ConfigError};
 use crate::evaluate::{DefaultsEverywhere, Evaluator, NamespaceLabels};
 use crate::keeper::Keeper;
-use crate::metrics::{CacheMetrics, Metrics};
+use crate::metrics::{AuditMetrics, CacheMetrics, Metrics};
 use crate::network_policy::builtins::{ClusterState, UnknownCluster};
 use crate::server::{Server, Webhook};
 use crate::verdict::DecisionSink;
@@ -60,6 +61,7 @@ pub struct Admission {
     stop_keeper: CancellationToken,
     cluster: Option<Arc<Cluster>>,
     drain_delay: Duration,
+    audit: Option<JoinHandle<()>>,
     ca_path: Option<PathBuf>,
 }
 
@@ -100,6 +102,7 @@ impl Admission {
         let cluster = cluster.map(Arc::new);
         let ready = Arc::new(AtomicBool::new(cluster.is_none()));
         let trusted = Arc::new(AtomicBool::new(false));
+        let findings = sink.clone();
         let webhook = Webhook::new(
             bundles.clone(),
             evaluator(&config, cluster.as_deref()),
@@ -117,6 +120,19 @@ impl Admission {
         )
         .map_err(listen_failed)?;
         let stop_keeper = CancellationToken::new();
+        let audit = cluster.as_ref().map(|cluster| {
+            let audit = Audit {
+                config: config.audit.clone(),
+                client: cluster.caches().client().clone(),
+                evaluator: Arc::new(evaluator(&config, Some(cluster))),
+                judges_network: !config.network_policy.refuse.is_empty(),
+                bundles: bundles.clone(),
+                sink: findings,
+                metrics: AuditMetrics::register(registry),
+                ready: ready.clone(),
+            };
+            tokio::spawn(audit.run(stop_keeper.clone()))
+        });
         let keeper = Keeper::new(&config, bundles, certificate, trusted, metrics)
             .with_cluster(cluster.clone(), ready);
         Ok(Admission {
@@ -125,6 +141,7 @@ impl Admission {
             stop_keeper,
             cluster,
             drain_delay: config.drain_delay,
+            audit,
             ca_path,
         })
     }
@@ -152,6 +169,9 @@ impl Admission {
         self.server.drain(self.drain_delay, deadline).await;
         // Its only errors are a panic, which was reported where it happened, and being aborted.
         let _ = self.keeper.await;
+        if let Some(audit) = self.audit {
+            let _ = audit.await;
+        }
         if let Some(cluster) = self.cluster {
             cluster.stop().await;
         }

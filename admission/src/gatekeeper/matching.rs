@@ -133,6 +133,11 @@ impl Match {
     }
 
     fn kinds_match(&self, it: &Object<'_>) -> bool {
+        self.is_about(it.group, it.kind)
+    }
+
+    /// Whether it may judge objects of a kind.
+    pub(crate) fn is_about(&self, group: &str, kind: &str) -> bool {
         let listed = |list: &[String], word: &str| {
             list.is_empty() || list.iter().any(|l| l == "*" || l == word)
         };
@@ -140,7 +145,7 @@ impl Match {
             || self
                 .kinds
                 .iter()
-                .any(|entry| listed(&entry.kinds, it.kind) && listed(&entry.api_groups, it.group))
+                .any(|entry| listed(&entry.kinds, kind) && listed(&entry.api_groups, group))
     }
 
     fn scope_matches(&self, it: &Object<'_>) -> bool {

@@ -198,6 +198,12 @@ impl Policies {
         self.constraints.is_empty()
     }
 
+    /// Whether a constraint may judge objects of a kind.
+    pub(crate) fn are_about(&self, group: &str, kind: &str) -> bool {
+        let mut constraints = self.constraints.iter();
+        constraints.any(|constraint| constraint.matching.is_about(group, kind))
+    }
+
     /// What the constraints say of a request, until `deadline`. `fail_mode` is what becomes of a
     /// request that a template could not judge, unless the template says so itself.
     pub fn review(

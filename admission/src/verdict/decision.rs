@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Exemption, Verdict};
+use crate::audit::AuditFinding;
 use crate::review::Review;
 
 /// Where decisions go. The binary wires it to the log store; siblings do not know each other.
@@ -19,6 +20,9 @@ use crate::review::Review;
 pub trait DecisionSink: Send + Sync + 'static {
     /// Takes one decision.
     fn record(&self, decision: &Decision);
+
+    /// Takes what an audit found at `time` and the one before it had not. Where nobody keeps it, the series tell.
+    fn record_findings(&self, _time: Timestamp, _findings: &[&AuditFinding]) {}
 }
 
 /// One review and its verdict.

@@ -1,0 +1,115 @@
+//! What speaks against an object that is there already.
+//!
+//! Asked of everything, one after the other, for nobody waits and everything is to be told: the namespace's levels in
+//! all three modes, what no network policy may say, and constraints at the point of their audit. Rules about what a
+//! change opens are about changes, and have nothing to say here.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Evaluator, Unjudged};
+use crate::bundle::Bundle;
+use crate::bundle::network::NetworkChange;
+use crate::config::NetworkPolicyConfig;
+use crate::gatekeeper::matching::Origin;
+use crate::gatekeeper::policies::Judged;
+use crate::gatekeeper::{Action, EnforcementPoint, Finding, Request};
+use crate::network_policy::World;
+use crate::review::{Operation, Review};
+use crate::verdict::{Hit, Mode, Verdict, Violations};
+
+impl Evaluator {
+    /// All that speaks against the object of `review`, which is as it would be if it were made now.
+    pub(crate) fn audit(&self, review: &Review, bundle: &Bundle, deadline: Instant) -> Vec<Hit> {
+        let mut hits = match self.pod_security(review, bundle, deadline) {
+            Ok(Verdict::Denied(denial)) => denial.hits().to_vec(),
+            Ok(Verdict::Allowed(allowance)) => allowance.hits,
+            Err(why) => vec![unjudged("pod_security", &why)],
+        };
+        match self.audit_network(review, bundle, deadline) {
+            Ok(found) => hits.extend(found),
+            Err(why) => hits.push(unjudged("network_policy", &why)),
+        }
+        hits.extend(self.audit_constraints(review, bundle, deadline));
+        hits
+    }
+
+    fn audit_network(
+        &self,
+        review: &Review,
+        bundle: &Bundle,
+        deadline: Instant,
+    ) -> Result<Vec<Hit>, Unjudged> {
+        let Some((rules, _)) = &self.network else {
+            return Ok(Vec::new());
+        };
+        let rules = NetworkPolicyConfig {
+            refuse: rules.refuse.clone(),
+            exempt_namespaces: rules.exempt_namespaces.clone(),
+            ..NetworkPolicyConfig::default()
+        };
+        if !rules.is_on() {
+            return Ok(Vec::new());
+        }
+        let change = NetworkChange {
+            operation: Operation::Create.as_str(),
+            namespace: &review.namespace,
+            object: &review.object,
+            old_object: &review.old_object,
+        };
+        let limit = deadline.saturating_duration_since(Instant::now());
+        let found = bundle.network_violations(Ok(Arc::new(World::new())), change, &rules, limit)?;
+        let found = Violations::from_list(found);
+        Ok(found.map_or_else(Vec::new, |violations| violations.hits(Mode::Enforce)))
+    }
+
+    fn audit_constraints(&self, review: &Review, bundle: &Bundle, deadline: Instant) -> Vec<Hit> {
+        if bundle.constraints().is_empty() {
+            return Vec::new();
+        }
+        let Ok(request) = Request::of_object(&review.object, Origin::Original) else {
+            return Vec::new();
+        };
+        let namespace = match review.namespace.as_str() {
+            "" => None,
+            name => self.namespaces.object(name),
+        };
+        let findings = bundle.constraints().review(
+            &request.with_namespace(namespace),
+            &self.inventory.current(),
+            EnforcementPoint::Audit,
+            self.fail_mode,
+            deadline,
+        );
+        findings.findings.iter().flat_map(hits).collect()
+    }
+}
+
+fn hits(finding: &Finding) -> impl Iterator<Item = Hit> {
+    let message = match finding.judged {
+        Judged::Violation => finding.message.clone(),
+        Judged::FailedClosed | Judged::FailedOpen => {
+            format!("could not be judged: {}", finding.message)
+        }
+    };
+    let rule = format!("{}/{}", finding.kind, finding.constraint);
+    finding.actions.iter().map(move |action| Hit {
+        mode: match action {
+            Action::Deny => Mode::Enforce,
+            Action::Warn => Mode::Warn,
+            Action::Dryrun => Mode::Audit,
+        },
+        rule: rule.clone(),
+        message: message.clone(),
+        paths: vec!["object".to_string()],
+    })
+}
+
+fn unjudged(rule: &str, why: &Unjudged) -> Hit {
+    Hit {
+        mode: Mode::Enforce,
+        rule: rule.to_string(),
+        message: format!("could not be judged: {why}"),
+        paths: vec!["object".to_string()],
+    }
+}
