@@ -5,8 +5,10 @@
 //! file.
 
 pub(crate) mod access;
+pub(crate) mod bench;
 pub(crate) mod moving;
 pub(crate) mod netpol;
+pub(crate) mod replay;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -105,7 +107,11 @@ pub(crate) enum PolicyCommand {
     Check(PolicyCheckArgs),
     /// Say who may reach whom by the network policies of manifests, and why
     Netpol(netpol::PolicyNetpolArgs),
-    /// Run tests of policies: Gatekeeper's suites, and allow/ and deny/ beside policies
+    /// Measure what policies cost, rule by rule
+    Bench(bench::PolicyBenchArgs),
+    /// Try a candidate on the decisions of the last days, and say what would change
+    Replay(replay::PolicyReplayArgs),
+    /// Run tests of policies: Gatekeeper's suites, and allow/, deny/ and warn/ beside policies
     Test(PolicyTestArgs),
 }
 

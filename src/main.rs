@@ -12,6 +12,7 @@
 //! - [`reload`]: what is read anew while the program runs.
 //! - [`snapshots`]: snapshots of a data folder.
 //! - [`wiring`]: how the members, which do not know each other, reach one another.
+//! - [`data`]: whom admission rules ask beside the object.
 //! - [`http`]: the one port for HTTP.
 //! - [`web`]: how it is protected.
 //! - [`commands`]: what the other commands do: ask a server, judge files, move data, print.
@@ -20,6 +21,7 @@ mod allocator;
 mod cli;
 mod commands;
 mod config;
+mod data;
 mod http;
 mod program;
 mod reload;
@@ -163,6 +165,22 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             } else {
                 ExitCode::FAILURE
             })
+        }
+        Some(Command::Policy(PolicyCommand::Bench(args))) => {
+            print(commands::policy_bench::bench(&args)?)
+        }
+        Some(Command::Policy(PolicyCommand::Replay(args))) => {
+            match commands::policy_replay::replay(&args, &runtime()?) {
+                Ok(replayed) => {
+                    print(replayed.text)?;
+                    Ok(ExitCode::from(u8::from(replayed.changes)))
+                }
+                Err(error) => {
+                    // 1 is an answer here.
+                    let _ = writeln!(std::io::stderr(), "taffrail: {error:#}");
+                    Ok(ExitCode::from(2))
+                }
+            }
         }
         Some(Command::Policy(PolicyCommand::Test(args))) => {
             checked(commands::policy_test::test(&args)?)

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use admission::data::DataSource;
 use admission::{Admission, DecisionSink};
 use agent::ship::Sink;
 use agent::ship::http::{HttpConfig, HttpSink};
@@ -31,6 +32,7 @@ use tsdb::rules::RunningRules;
 use crate::cli::access::AccessArgs;
 use crate::config::Config;
 use crate::config::shown::shown_url;
+use crate::data::RemoteData;
 use crate::http::{self, Readiness, SharedRegistry};
 use crate::program;
 use crate::reload::Reload;
@@ -196,7 +198,12 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
             (None, None) => bail!("the webhook has no store to write its decisions to"),
         };
         let address = config.admission.listen;
-        let started = Admission::start(config.admission.clone(), sink, &mut registry).await;
+        let data: Arc<dyn DataSource> = match &stores {
+            Some(stores) => Arc::new(stores.clone()),
+            None => Arc::new(remote_data(&config, &role)?),
+        };
+        let settings = config.admission.clone();
+        let started = Admission::start_with_data(settings, sink, &mut registry, Some(data)).await;
         admission = Some(started.map_err(|error| match error {
             admission::StartError::Listen { source, .. } => {
                 bind_error(address, &source, "--webhook")
@@ -306,6 +313,14 @@ fn remote_sink(config: &Config, role: &Role) -> anyhow::Result<Option<Arc<dyn Si
         ..HttpConfig::new(server)
     })?;
     Ok(Some(Arc::new(sink)))
+}
+
+/// Whom rules ask where the stores are elsewhere: the server that decisions go to.
+fn remote_data(config: &Config, role: &Role) -> anyhow::Result<RemoteData> {
+    let Role::Admission { server, access } = role else {
+        bail!("the webhook has no store to ask");
+    };
+    RemoteData::new(server, access.or(&config.agent.ship.access()))
 }
 
 fn bind_error(address: SocketAddr, error: &std::io::Error, flag: &str) -> anyhow::Error {

@@ -137,7 +137,7 @@ fn active_target(of: TargetStatus) -> ActiveTarget {
 
 /// A decision as a line of `{job="taffrail/admission"}`.
 fn line_of(decision: &Decision) -> Vec<StreamEntries> {
-    let line = match serde_json::to_string(decision) {
+    let line = match decision.line() {
         Ok(line) => line,
         // A decision is made of texts and numbers; should that change, the line says so.
         Err(error) => format!("{{\"error\":{:?}}}", error.to_string()),

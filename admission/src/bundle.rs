@@ -16,6 +16,7 @@ pub mod input;
 pub mod load;
 pub mod network;
 
+use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,12 +26,16 @@ use arc_swap::ArcSwap;
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 pub(crate) use load::Sources;
 pub use load::{LoadError, Module};
 
 use crate::cluster::Snapshot;
+use crate::data::{self, Allowed};
+use crate::gatekeeper::documents::Document;
 use crate::gatekeeper::{Policies, Refused};
+
 use crate::pod_security::{Level, LevelVersion};
 use crate::rego::bounds;
 use crate::verdict::{Incomplete, Violation};
@@ -49,6 +54,7 @@ pub struct Bundle {
     engine: Engine,
     modules: usize,
     constraints: Policies,
+    digest: String,
 }
 
 /// Why a question got no answer.
@@ -92,12 +98,21 @@ impl Bundle {
     }
 
     pub(crate) fn compile(modules: Vec<Module>) -> Result<Self, LoadError> {
+        Bundle::compile_allowing(modules, Allowed::default())
+    }
+
+    fn compile_allowing(modules: Vec<Module>, allowed: Allowed) -> Result<Self, LoadError> {
         let mut engine = Engine::new();
         engine.set_strict_builtin_errors(true);
         crate::network_policy::builtins::register(&mut engine);
         let count = modules.len();
+        let digest = digest(&modules, &[]);
         for module in modules {
             bounds::install(&mut engine, &module.text, bounds::Errors::Told);
+            load::check_allowed(&module, allowed)?;
+            if !data::mentioned(&module.text).is_empty() {
+                data::install(&mut engine);
+            }
             engine
                 .add_policy(module.path.clone(), module.text)
                 .map_err(|error| LoadError::parse(&module.path, &error))?;
@@ -110,6 +125,7 @@ impl Bundle {
             engine,
             modules: count,
             constraints: Policies::default(),
+            digest,
         };
         for level in [Level::Baseline, Level::Restricted] {
             bundle
@@ -127,9 +143,16 @@ impl Bundle {
 
     /// From what was read.
     pub(crate) fn of(sources: Sources) -> Result<Self, LoadError> {
-        let mut bundle = Bundle::compile(sources.modules)?;
-        bundle.constraints = Policies::read(&sources.documents)?;
+        let digest = digest(&sources.modules, &sources.documents);
+        let mut bundle = Bundle::compile_allowing(sources.modules, sources.allowed)?;
+        bundle.constraints = Policies::read_allowing(&sources.documents, sources.allowed)?;
+        bundle.digest = digest;
         Ok(bundle)
+    }
+
+    /// What tells this bundle from any other, wherever it was read from.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// From what was read, and the policies that are objects of a cluster. Those that are refused are told, and what they
@@ -140,14 +163,26 @@ impl Bundle {
         before: &Bundle,
     ) -> Result<(Self, Vec<Refused>), LoadError> {
         let mut refused = objects.refused.clone();
-        let Sources { modules, documents } = sources;
-        let mut bundle = Bundle::with_modules(&modules, &objects.modules, &mut refused)?;
-        bundle.constraints = Policies::read(&documents)?;
+        let Sources {
+            modules,
+            documents,
+            allowed,
+        } = sources;
+        let digest = {
+            let others = objects.modules.iter().flat_map(|(_, modules)| modules);
+            let modules: Vec<_> = modules.iter().chain(others).cloned().collect();
+            let others = objects.documents.iter();
+            let documents: Vec<_> = documents.iter().chain(others).cloned().collect();
+            digest(&modules, &documents)
+        };
+        let mut bundle = Bundle::with_modules(&modules, &objects.modules, allowed, &mut refused)?;
+        bundle.constraints = Policies::read_allowing(&documents, allowed)?;
         refused.extend(
             bundle
                 .constraints
                 .add(&objects.documents, &before.constraints),
         );
+        bundle.digest = digest;
         Ok((bundle, refused))
     }
 
@@ -155,11 +190,12 @@ impl Bundle {
     fn with_modules(
         own: &[Module],
         others: &[(String, Vec<Module>)],
+        allowed: Allowed,
         refused: &mut Vec<Refused>,
     ) -> Result<Self, LoadError> {
         let with = |others: &[&(String, Vec<Module>)]| {
             let others = others.iter().flat_map(|(_, modules)| modules.clone());
-            Bundle::compile(own.iter().cloned().chain(others).collect())
+            Bundle::compile_allowing(own.iter().cloned().chain(others).collect(), allowed)
         };
         let mut good = Vec::new();
         let all: Vec<_> = others.iter().collect();
@@ -226,6 +262,25 @@ impl Bundle {
             })
             .collect()
     }
+}
+
+/// The first half of the SHA-256 of all that the policies say, in hexadecimal.
+fn digest(modules: &[Module], documents: &[Document]) -> String {
+    let mut digest = Sha256::new();
+    let objects = documents.iter().map(|document| document.object.to_string());
+    let texts = modules.iter().map(|module| module.text.clone());
+    for text in texts.chain(objects) {
+        digest.update(text.len().to_le_bytes());
+        digest.update(text.as_bytes());
+    }
+    let digest = digest.finalize();
+    digest
+        .iter()
+        .take(16)
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// The bundle in force.

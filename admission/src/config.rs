@@ -9,6 +9,8 @@
 //! baseline, the latest restricted level goes into the audit log, and the makers of pods that
 //! would be refused are warned about.
 
+mod data;
+mod decisions;
 mod network_policy;
 
 use std::collections::BTreeSet;
@@ -18,6 +20,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use data::DataConfig;
+pub use decisions::{DecisionsConfig, Recording, RedactConfig};
 pub use network_policy::{DeniedDirection, NetworkPolicyConfig, NeverOpen, Refused};
 
 pub use crate::audit::AuditConfig;
@@ -53,6 +57,10 @@ pub struct AdmissionConfig {
     /// How long a webhook that was told to stop goes on answering new connections while it says that it is not
     /// ready. Behind a Service: longer than it takes until the last node knows.
     pub drain_seconds: u64,
+    /// What of a decision is kept.
+    pub decisions: DecisionsConfig,
+    /// What rules may ask beside the object; nothing unless allowed.
+    pub data: DataConfig,
 }
 
 impl Default for AdmissionConfig {
@@ -69,6 +77,8 @@ impl Default for AdmissionConfig {
             certificate: CertificateConfig::default(),
             limits: LimitsConfig::default(),
             drain_seconds: 0,
+            decisions: DecisionsConfig::default(),
+            data: DataConfig::default(),
         }
     }
 }
@@ -265,6 +275,12 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: Malformed,
     },
+    /// A line in which a verdict has no room, or that no store takes.
+    #[error("admission.decisions.line_bytes_max is {0}: it must be from {1} to {2}")]
+    LineBytes(usize, usize, usize),
+    /// No regular expression.
+    #[error("admission.decisions.redact.names is no regular expression: {0}")]
+    RedactNames(String),
     /// A name no certificate can hold.
     #[error("admission.certificate.names: {0:?} is neither a DNS name nor an address")]
     Name(String),
@@ -286,15 +302,18 @@ pub struct Config {
     pub(crate) reload_interval: Duration,
     pub(crate) limits: Limits,
     pub(crate) drain_delay: Duration,
+    pub(crate) recording: Recording,
+    pub(crate) data: DataConfig,
 }
 
 impl Config {
     /// What the bundle is made from, read now.
     pub(crate) fn sources(&self) -> Result<Sources, LoadError> {
-        Sources::read(
+        let sources = Sources::read(
             self.policies.as_deref(),
             self.gatekeeper.directory.as_deref(),
-        )
+        )?;
+        Ok(sources.allowing(self.data.allowed()))
     }
 }
 
@@ -325,6 +344,9 @@ impl AdmissionConfig {
                 "limits.timeout_max_milliseconds",
                 limits.timeout_max_milliseconds,
             ),
+            ("data.series_max", self.data.series_max as u64),
+            ("data.bytes_max", self.data.bytes_max as u64),
+            ("data.questions_max", self.data.questions_max as u64),
             (
                 "certificate.reload_seconds",
                 self.certificate.reload_seconds,
@@ -374,6 +396,8 @@ impl AdmissionConfig {
             fail_mode: self.fail_mode,
             reload_interval: Duration::from_secs(self.certificate.reload_seconds),
             certificate: self.certificate,
+            recording: self.decisions.validate()?,
+            data: self.data,
         })
     }
 }
@@ -426,6 +450,15 @@ mod tests {
         check(
             "limits: {timeout_max_milliseconds: 5}",
             Err("timeout_default_milliseconds is more"),
+        );
+        check("decisions: {review: false, line_bytes_max: 65536}", Ok(()));
+        check(
+            "decisions: {line_bytes_max: 1000}",
+            Err("line_bytes_max is 1000: it must be from 65536 to 262144"),
+        );
+        check(
+            "decisions: {redact: {names: '('}}",
+            Err("redact.names is no regular expression: unclosed group"),
         );
         check("network_policy: {refuse: [empty_selectors]}", Ok(()));
         check(

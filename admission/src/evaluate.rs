@@ -10,14 +10,18 @@
 mod audit;
 mod constraints;
 mod namespace;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use trace::{NETWORK_POLICY, POD_SECURITY, Parts, Trace};
+
 use crate::bundle::network::{NetworkChange, NetworkError};
 use crate::bundle::{Bundle, EvaluateError};
 use crate::config::{Exemptions, FailMode, NetworkPolicyConfig};
+use crate::data::{DataLimits, DataSource, Session, with_session};
 use crate::gatekeeper::{Inventory, InventorySource};
 use crate::network_policy::builtins::ClusterState;
 use crate::pod_security::{LevelVersion, Policy};
@@ -92,6 +96,7 @@ pub struct Evaluator {
     network: Option<(NetworkPolicyConfig, Arc<dyn ClusterState>)>,
     inventory: Arc<dyn InventorySource>,
     running: Option<Arc<dyn RunningPods>>,
+    data: Option<(Arc<dyn DataSource>, DataLimits)>,
 }
 
 /// The parts of a pod that were judged at a level, kept so that a level asked for in several
@@ -148,7 +153,15 @@ impl Evaluator {
             network: None,
             inventory: Arc::new(Arc::new(Inventory::unknown())),
             running: None,
+            data: None,
         }
+    }
+
+    /// Gives rules somebody to ask beside the object.
+    #[must_use]
+    pub fn with_data(mut self, source: Arc<dyn DataSource>, limits: DataLimits) -> Self {
+        self.data = Some((source, limits));
+        self
     }
 
     /// Tells whoever makes a namespace's level stricter which of its pods break it.
@@ -183,17 +196,91 @@ impl Evaluator {
         bundle: &Bundle,
         deadline: Instant,
     ) -> Result<Verdict, Unjudged> {
-        let verdict = self.pod_security(review, bundle, deadline)?;
+        self.evaluate_traced(review, bundle, deadline, &mut Trace::default())
+    }
+
+    /// As [`Evaluator::evaluate`], and notes in `trace` what was done.
+    pub fn evaluate_traced(
+        &self,
+        review: &Review,
+        bundle: &Bundle,
+        deadline: Instant,
+        trace: &mut Trace,
+    ) -> Result<Verdict, Unjudged> {
+        self.evaluate_parts(review, bundle, deadline, trace, Parts::ALL)
+    }
+
+    /// As [`Evaluator::evaluate_traced`], and asks only some of the rules.
+    pub fn evaluate_parts(
+        &self,
+        review: &Review,
+        bundle: &Bundle,
+        deadline: Instant,
+        trace: &mut Trace,
+        parts: Parts,
+    ) -> Result<Verdict, Unjudged> {
+        let (result, asked) = with_session(self.session(deadline), || {
+            self.judge(review, bundle, deadline, trace, parts)
+        });
+        trace.asked = asked;
+        result
+    }
+
+    /// What the questions of one review are answered with, where somebody is there to ask.
+    fn session(&self, deadline: Instant) -> Option<Session> {
+        let now = jiff::Timestamp::now().as_millisecond();
+        (self.data.as_ref())
+            .map(|(source, limits)| Session::new(source.clone(), *limits, deadline, now))
+    }
+
+    fn judge(
+        &self,
+        review: &Review,
+        bundle: &Bundle,
+        deadline: Instant,
+        trace: &mut Trace,
+        parts: Parts,
+    ) -> Result<Verdict, Unjudged> {
+        let verdict = if parts.pod_security {
+            trace.timed(POD_SECURITY, || self.pod_security(review, bundle, deadline))?
+        } else {
+            Verdict::not_judged()
+        };
+        if parts.pod_security && verdict == Verdict::not_judged() {
+            trace.times.pop();
+        }
         if matches!(verdict, Verdict::Denied(_)) {
             return Ok(verdict);
         }
-        if let Some(refusal) = self.network(review, bundle, deadline)? {
-            return Ok(Verdict::Denied(refusal));
+        if parts.network_policy && self.network.is_some() {
+            let found = trace.timed(NETWORK_POLICY, || self.network(review, bundle, deadline))?;
+            if let Some(refusal) = found {
+                return Ok(Verdict::Denied(refusal));
+            }
         }
         Ok(match verdict {
-            Verdict::Allowed(allowance) => self.constraints(review, allowance, bundle, deadline),
+            Verdict::Allowed(allowance) if parts.constraints => {
+                self.constraints(review, allowance, bundle, deadline, trace)
+            }
+            Verdict::Allowed(allowance) => Verdict::Allowed(allowance),
             denied @ Verdict::Denied(_) => denied,
         })
+    }
+
+    /// The labels of a review's namespace, where they are known without asking anybody.
+    pub fn namespace_labels(&self, review: &Review) -> BTreeMap<String, String> {
+        let object = match review.namespace.as_str() {
+            "" => None,
+            name => self.namespaces.object(name),
+        };
+        let labels = object
+            .as_ref()
+            .and_then(|object| object.pointer("/metadata/labels"));
+        let labels = labels.and_then(serde_json::Value::as_object);
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_string();
+        (labels.into_iter().flatten())
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect()
     }
 
     /// Who may reach whom changes with objects themselves, not with their subresources.

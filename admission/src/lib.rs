@@ -16,12 +16,15 @@
 //! - [`pod_security`]: levels, versions, and the labels that choose them
 //! - [`bundle`]: the Rego in force, compiled once, swapped whole
 //! - [`network_policy`]: who may reach whom, and what a change does to it
+//! - [`data`]: what rules may ask of metrics and logs
 //! - [`rego`]: Rego that was written for OPA, read and evaluated as OPA does
 //! - [`gatekeeper`]: templates and constraints, and their tests
 //! - [`evaluate`]: from a review to a verdict
 //! - [`verdict`]: what is decided, and how it is told
 //! - [`check`]: the same rules over manifests, on the command line
 //! - [`audit`]: what already runs, held against the same
+//! - [`cost`]: what rules cost, measured
+//! - [`replay`]: other rules over decisions that were made
 //! - `metrics`: what is counted
 //! - `keeper`: renewing and reloading in the background
 //! - [`role`]: all of it started and stopped
@@ -46,6 +49,8 @@ pub mod bundle;
 
 pub mod network_policy;
 
+pub mod data;
+
 pub mod rego;
 
 pub mod gatekeeper;
@@ -57,6 +62,9 @@ pub mod verdict;
 pub mod check;
 
 pub mod audit;
+pub mod cost;
+
+pub mod replay;
 
 mod metrics;
 

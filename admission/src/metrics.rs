@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::audit::found::Found;
+use crate::evaluate::Trace;
 use crate::gatekeeper::Refused;
 use crate::review::Review;
 use crate::verdict::Decision;
@@ -35,6 +36,11 @@ struct ReviewLabels {
 struct RuleLabels {
     rule: String,
     mode: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TimedLabels {
+    policy: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -186,6 +192,7 @@ pub(crate) struct Metrics {
     reviews: Family<ReviewLabels, Counter>,
     latency: Histogram,
     rules: Family<RuleLabels, Counter>,
+    policies: Family<TimedLabels, Histogram, fn() -> Histogram>,
     refusals: Family<RefusalLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     refused_policies: Family<PolicyLabels, Gauge>,
@@ -200,6 +207,7 @@ impl Metrics {
             reviews: Family::default(),
             latency: Histogram::new(LATENCY_BUCKETS),
             rules: Family::default(),
+            policies: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
             refusals: Family::default(),
             reloads: Family::default(),
             refused_policies: Family::default(),
@@ -221,6 +229,11 @@ impl Metrics {
             "rule_hits",
             "Violations found, by rule and mode",
             metrics.rules.clone(),
+        );
+        registry.register(
+            "policy_duration_seconds",
+            "Time a policy took for a review: PodSecurity, NetworkPolicy, KIND/NAME of constraints",
+            metrics.policies.clone(),
         );
         registry.register(
             "refused_requests",
@@ -250,7 +263,13 @@ impl Metrics {
         metrics
     }
 
-    pub(crate) fn observe(&self, review: &Review, decision: &Decision, elapsed: Duration) {
+    pub(crate) fn observe(
+        &self,
+        review: &Review,
+        decision: &Decision,
+        trace: &Trace,
+        elapsed: Duration,
+    ) {
         self.reviews
             .get_or_create(&ReviewLabels {
                 verdict: decision.verdict.as_str(),
@@ -259,11 +278,18 @@ impl Metrics {
             })
             .inc();
         self.latency.observe(elapsed.as_secs_f64());
+        for (policy, took) in &trace.times {
+            let labels = TimedLabels {
+                policy: policy.clone(),
+            };
+            let of_it = self.policies.get_or_create(&labels);
+            of_it.observe(took.as_secs_f64());
+        }
         for hit in &decision.rules {
             self.rules
                 .get_or_create(&RuleLabels {
                     rule: hit.rule.clone(),
-                    mode: hit.mode,
+                    mode: hit.mode.as_str(),
                 })
                 .inc();
         }

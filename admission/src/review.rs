@@ -164,7 +164,11 @@ impl Review {
                 api_version: raw.api_version,
             });
         }
-        let mut members = raw.request.ok_or(ReadError::NoRequest)?;
+        Review::of_request(raw.request.ok_or(ReadError::NoRequest)?)
+    }
+
+    /// From the `request` of an AdmissionReview.
+    pub fn of_request(mut members: Map<String, Value>) -> Result<Self, ReadError> {
         let object = members.remove("object").unwrap_or_default();
         let old_object = members.remove("oldObject").unwrap_or_default();
         let request: RawRequest = serde_json::from_value(Value::Object(members.clone()))?;

@@ -18,6 +18,7 @@ use crate::certificate::{Certificate, CertificateError};
 use crate::cluster::Cluster;
 use crate::cluster::connect::ConnectError;
 use crate::config::{AdmissionConfig, Config, ConfigError};
+use crate::data::DataSource;
 use crate::evaluate::{DefaultsEverywhere, Evaluator, NamespaceLabels};
 use crate::keeper::Keeper;
 use crate::metrics::{AuditMetrics, CacheMetrics, Metrics};
@@ -74,6 +75,16 @@ impl Admission {
         sink: Arc<dyn DecisionSink>,
         registry: &mut Registry,
     ) -> Result<Self, StartError> {
+        Self::start_with_data(config, sink, registry, None).await
+    }
+
+    /// As [`Admission::start`], with somebody whom rules can ask beside the object.
+    pub async fn start_with_data(
+        config: AdmissionConfig,
+        sink: Arc<dyn DecisionSink>,
+        registry: &mut Registry,
+        data: Option<Arc<dyn DataSource>>,
+    ) -> Result<Self, StartError> {
         let config = config.validate()?;
         if !config.kubernetes.is_on() {
             config.network_policy.check_without_state()?;
@@ -103,14 +114,19 @@ impl Admission {
         let ready = Arc::new(AtomicBool::new(cluster.is_none()));
         let trusted = Arc::new(AtomicBool::new(false));
         let findings = sink.clone();
+        let asking = |evaluator: Evaluator| match &data {
+            Some(source) => evaluator.with_data(source.clone(), config.data.limits()),
+            None => evaluator,
+        };
         let webhook = Webhook::new(
             bundles.clone(),
-            evaluator(&config, cluster.as_deref()),
+            asking(evaluator(&config, cluster.as_deref())),
             sink,
             metrics.clone(),
             config.limits,
             ready.clone(),
             trusted.clone(),
+            config.recording.clone(),
         );
         let server = Server::start(
             listener,
@@ -124,7 +140,7 @@ impl Admission {
             let audit = Audit {
                 config: config.audit.clone(),
                 client: cluster.caches().client().clone(),
-                evaluator: Arc::new(evaluator(&config, Some(cluster))),
+                evaluator: Arc::new(asking(evaluator(&config, Some(cluster)))),
                 judges_network: !config.network_policy.refuse.is_empty(),
                 bundles: bundles.clone(),
                 sink: findings,

@@ -10,6 +10,7 @@
 
 pub mod decision;
 pub mod denial;
+pub mod redact;
 pub mod violation;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use std::collections::BTreeMap;
 pub use decision::{Decision, DecisionSink};
 pub use denial::{Cause, Denial};
 pub use violation::{Incomplete, Violation, Violations};
+
+use serde::{Deserialize, Serialize};
 
 use crate::pod_security::LevelVersion;
 
@@ -84,7 +87,8 @@ pub struct Hit {
 }
 
 /// What follows from a violation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// A refusal.
     Enforce,

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::embedded;
+use crate::data::{self, Allowed};
 use crate::gatekeeper::PoliciesError;
 use crate::gatekeeper::documents::{self, Document, DocumentError};
 
@@ -37,6 +38,14 @@ pub enum LoadError {
         /// File, line and column.
         place: String,
         /// What the parser says.
+        problem: String,
+    },
+    /// A module calls what it may not.
+    #[error("{place}: {problem}")]
+    NotAllowed {
+        /// The file.
+        place: String,
+        /// What, and what to do.
         problem: String,
     },
     /// The modules do not fit together.
@@ -89,6 +98,7 @@ fn split_place(text: &str) -> Option<(String, String)> {
 pub(crate) struct Sources {
     pub(super) modules: Vec<Module>,
     pub(super) documents: Vec<Document>,
+    pub(super) allowed: Allowed,
 }
 
 impl Sources {
@@ -110,7 +120,78 @@ impl Sources {
         Ok(Sources {
             modules,
             documents: found,
+            allowed: Allowed::default(),
         })
+    }
+
+    /// The Rego and the documents of files, and of folders with all below them; those that are neither are passed
+    /// over in folders.
+    pub(crate) fn of_files(files: &[PathBuf]) -> Result<Self, LoadError> {
+        let mut sources = Sources {
+            modules: Vec::new(),
+            documents: Vec::new(),
+            allowed: Allowed::ALL,
+        };
+        for path in files {
+            if path.is_dir() {
+                let mut modules = Vec::new();
+                collect(path, &mut modules)?;
+                modules.sort();
+                for module in modules {
+                    sources.modules.push(read(module)?);
+                }
+                for file in documents::files(path)? {
+                    sources.documents.extend(documents::read(&file)?);
+                }
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "rego")
+            {
+                sources.modules.push(read(path.clone())?);
+            } else {
+                sources.documents.extend(documents::read(path)?);
+            }
+        }
+        Ok(sources)
+    }
+
+    /// With what there is of `others` in the place of what is missing here.
+    pub(crate) fn or(mut self, others: Sources) -> Self {
+        if self.modules.is_empty() {
+            self.modules = others.modules;
+        }
+        if self.documents.is_empty() {
+            self.documents = others.documents;
+        }
+        self
+    }
+
+    /// Whether there is Rego among them.
+    pub(crate) fn has_modules(&self) -> bool {
+        !self.modules.is_empty()
+    }
+
+    /// Whether there are documents among them.
+    pub(crate) fn has_documents(&self) -> bool {
+        !self.documents.is_empty()
+    }
+
+    /// With these of the builtins that ask the data.
+    pub(crate) fn allowing(mut self, allowed: Allowed) -> Self {
+        self.allowed = allowed;
+        self
+    }
+}
+
+/// Refuses a module that asks the data without leave.
+pub(super) fn check_allowed(module: &Module, allowed: Allowed) -> Result<(), LoadError> {
+    let mut called = data::mentioned(&module.text).into_iter();
+    match called.find_map(|name| allowed.refusal(name)) {
+        None => Ok(()),
+        Some(problem) => Err(LoadError::NotAllowed {
+            place: module.path.clone(),
+            problem,
+        }),
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Evaluator, Unjudged};
 use crate::bundle::Bundle;
 use crate::bundle::network::NetworkChange;
 use crate::config::NetworkPolicyConfig;
+use crate::data::with_session;
 use crate::gatekeeper::matching::Origin;
 use crate::gatekeeper::policies::Judged;
 use crate::gatekeeper::{Action, EnforcementPoint, Finding, Request};
@@ -21,6 +22,13 @@ use crate::verdict::{Hit, Mode, Verdict, Violations};
 impl Evaluator {
     /// All that speaks against the object of `review`, which is as it would be if it were made now.
     pub(crate) fn audit(&self, review: &Review, bundle: &Bundle, deadline: Instant) -> Vec<Hit> {
+        with_session(self.session(deadline), || {
+            self.audit_asking(review, bundle, deadline)
+        })
+        .0
+    }
+
+    fn audit_asking(&self, review: &Review, bundle: &Bundle, deadline: Instant) -> Vec<Hit> {
         let mut hits = match self.pod_security(review, bundle, deadline) {
             Ok(Verdict::Denied(denial)) => denial.hits().to_vec(),
             Ok(Verdict::Allowed(allowance)) => allowance.hits,

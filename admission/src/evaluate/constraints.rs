@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use super::Evaluator;
+use super::{Evaluator, Trace};
 use crate::bundle::Bundle;
 use crate::gatekeeper::matching::Origin;
 use crate::gatekeeper::policies::{Findings, Judged};
@@ -33,6 +33,7 @@ impl Evaluator {
         mut allowance: Allowance,
         bundle: &Bundle,
         deadline: Instant,
+        trace: &mut Trace,
     ) -> Verdict {
         if matches!(review.operation, Operation::Create | Operation::Update)
             && let Some(problem) = bundle.constraints().problem_of(&review.object)
@@ -61,7 +62,10 @@ impl Evaluator {
             deadline,
         );
         match found {
-            Ok(findings) => verdict(&findings, allowance),
+            Ok(mut findings) => {
+                trace.times.append(&mut findings.times);
+                verdict(&findings, allowance)
+            }
             Err(error) => Verdict::Denied(Denial::malformed("request.object", error.to_string())),
         }
     }

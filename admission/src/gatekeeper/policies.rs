@@ -4,7 +4,7 @@ mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use regorus::Value as Rego;
 use serde_json::Value;
@@ -17,6 +17,7 @@ use super::matching::{Origin, Surroundings};
 use super::request::{Request, RequestError, input};
 use super::template::{self, Template, TemplateError};
 use crate::config::FailMode;
+use crate::data::Allowed;
 
 pub use objects::Refused;
 
@@ -26,6 +27,8 @@ pub struct Policies {
     templates: BTreeMap<String, Arc<Template>>,
     constraints: Vec<Constraint>,
     expansions: Vec<Expansion>,
+    /// What templates may ask beside the object, those too that are added.
+    allowed: Allowed,
 }
 
 /// Why policies are refused.
@@ -114,17 +117,29 @@ pub struct Findings {
     pub printed: Vec<String>,
     /// How many constraints were asked.
     pub asked: usize,
+    /// How long each took: `KIND/NAME`, in the order they were asked.
+    pub times: Vec<(String, Duration)>,
 }
 
 impl Policies {
     /// From documents, among which others may be, such as suites and plain objects.
     pub fn read(documents: &[Document]) -> Result<Self, PoliciesError> {
-        let mut policies = Policies::default();
+        Policies::read_allowing(documents, Allowed::default())
+    }
+
+    /// As [`Policies::read`], with templates that may ask the data.
+    pub fn read_allowing(documents: &[Document], allowed: Allowed) -> Result<Self, PoliciesError> {
+        let mut policies = Policies {
+            allowed,
+            ..Policies::default()
+        };
         for Document { place, object } in documents.iter().filter(|document| is_template(document))
         {
-            let template = Template::read(object).map_err(|source| PoliciesError::Template {
-                place: place.clone(),
-                source,
+            let template = Template::read_allowing(object, allowed).map_err(|source| {
+                PoliciesError::Template {
+                    place: place.clone(),
+                    source,
+                }
             })?;
             let template = Arc::new(template);
             let kind = template.kind.clone();
@@ -188,6 +203,12 @@ impl Policies {
         self.templates.len()
     }
 
+    /// The kinds of the constraints.
+    pub fn kinds(&self) -> BTreeSet<String> {
+        let kind = |constraint: &Constraint| constraint.kind.clone();
+        self.constraints.iter().map(kind).collect()
+    }
+
     /// How many constraints there are.
     pub fn constraints(&self) -> usize {
         self.constraints.len()
@@ -234,7 +255,12 @@ impl Policies {
             }
             match asking.matches(request, inventory) {
                 Ok(false) => {}
-                Ok(true) => asking.ask(&review, inventory, deadline, &mut findings),
+                Ok(true) => {
+                    let begun = Instant::now();
+                    asking.ask(&review, inventory, deadline, &mut findings);
+                    let called = format!("{}/{}", constraint.kind, constraint.name);
+                    findings.times.push((called, begun.elapsed()));
+                }
                 Err(problem) => findings
                     .findings
                     .push(asking.failed(problem, FailMode::Closed)),
@@ -274,6 +300,7 @@ impl Policies {
             all.swallowed.extend(of_it.swallowed);
             all.printed.extend(of_it.printed);
             all.asked += of_it.asked;
+            all.times.extend(of_it.times);
         }
         Ok(all)
     }

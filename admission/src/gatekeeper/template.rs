@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::schema::Schema;
 use crate::config::FailMode;
+use crate::data::Allowed;
 use crate::rego::{Edition, Program, Refusal, Text};
 
 /// The API group of templates.
@@ -64,6 +65,11 @@ struct Code {
 impl Template {
     /// Reads and compiles a template.
     pub fn read(object: &Value) -> Result<Self, TemplateError> {
+        Template::read_allowing(object, Allowed::default())
+    }
+
+    /// As [`Template::read`], where its Rego may ask the data.
+    pub fn read_allowing(object: &Value, allowed: Allowed) -> Result<Self, TemplateError> {
         let text = |pointer| {
             object
                 .pointer(pointer)
@@ -129,7 +135,8 @@ impl Template {
             .enumerate()
             .map(|(i, rego)| module(format!("{name}/libs[{i}]"), rego.clone()))
             .collect();
-        let program = Program::new(&entry, &libs, "violation", &["inventory", "lib"])
+        let roots = ["inventory", "lib"];
+        let program = Program::allowing(&entry, &libs, "violation", &roots, allowed)
             .map_err(|refusal| TemplateError::Rego { name, refusal })?;
         Ok(Template {
             kind,

@@ -13,6 +13,7 @@ use super::Refusal;
 use super::builtins;
 use super::names::{Names, rule_name};
 use super::walk::{Child, children, path_of};
+use crate::data::{self, Allowed};
 
 /// A chain of rules that need each other is no longer than this: each takes its share of the stack.
 const CHAIN_MAX: usize = 64;
@@ -28,6 +29,7 @@ pub fn check(
     names: &Names,
     roots: &[&str],
     needs: &mut Needs,
+    allowed: Allowed,
 ) -> Result<bool, Refusal> {
     let mut checker = Checker {
         file,
@@ -37,6 +39,7 @@ pub fn check(
         declared: BTreeSet::new(),
         asks_data: false,
         needs,
+        allowed,
     };
     for import in &module.imports {
         checker.data(&import.refr)?;
@@ -98,6 +101,7 @@ struct Checker<'a> {
     declared: BTreeSet<String>,
     asks_data: bool,
     needs: &'a mut Needs,
+    allowed: Allowed,
 }
 
 impl Checker<'_> {
@@ -278,6 +282,10 @@ impl Checker<'_> {
         let name = path.join(".");
         let arity = if let Some((full, arity)) = self.names.function(&path) {
             self.need(full);
+            Some(arity)
+        } else if let Some(why) = self.allowed.refusal(&name) {
+            return self.refuse(expr, why);
+        } else if let Some(arity) = data::arity(&name) {
             Some(arity)
         } else if let Some(why) = builtins::refused(&name) {
             return self.refuse(expr, why);

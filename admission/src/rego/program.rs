@@ -21,6 +21,7 @@ use super::check::{Needs, check, check_needs};
 use super::names::{Functions, Names, package_of, rule_name};
 use super::normalise::normalise;
 use super::{Edition, LENGTHS, Refusal, Text, bounds, builtins, message, source};
+use crate::data::{self, Allowed};
 
 /// How many steps the interpreter takes between two looks at the clock.
 const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
@@ -89,6 +90,17 @@ impl Program {
         rule: &str,
         roots: &[&str],
     ) -> Result<Self, Refusal> {
+        Program::allowing(entry, libraries, rule, roots, Allowed::default())
+    }
+
+    /// As [`Program::new`], with those of the builtins that ask the data.
+    pub fn allowing(
+        entry: &Text,
+        libraries: &[Text],
+        rule: &str,
+        roots: &[&str],
+        allowed: Allowed,
+    ) -> Result<Self, Refusal> {
         let mut parsed = Vec::new();
         let mut functions = Functions::default();
         for text in std::iter::once(entry).chain(libraries) {
@@ -104,10 +116,13 @@ impl Program {
         let mut asks_data = false;
         for (text, mended, module) in &parsed {
             let names = Names::new(module, &functions);
-            asks_data |= check(module, &text.name, &names, roots, &mut needs)?;
+            asks_data |= check(module, &text.name, &names, roots, &mut needs, allowed)?;
             let normal = normalise(module, mended, &text.name, &names)?;
             builtins::install(&mut strict, &normal);
             bounds::install(&mut strict, &normal, bounds::Errors::Swallowed);
+            if data::NAMES.iter().any(|name| normal.contains(name)) {
+                data::install(&mut strict);
+            }
             strict.set_rego_v0(text.edition == Edition::V0);
             strict
                 .add_policy(text.name.clone(), normal)
@@ -141,6 +156,7 @@ impl Program {
             let _ = engine.eval_rule(rule.clone());
         }
         builtins::swallowed();
+        data::failure();
         Ok(Program {
             rule,
             strict,
@@ -165,8 +181,13 @@ impl Program {
         let begun = Instant::now();
         let strict = self.engine(data, Errors::Told)?;
         builtins::swallowed();
+        data::failure();
         let first = self.run(strict, input, limit);
         let ours = builtins::swallowed();
+        // A question without an answer is no error that a policy may pass over.
+        if let Some(problem) = data::failure() {
+            return Err(ProgramError::Failed(problem));
+        }
         match first {
             Ok(mut answer) => {
                 answer.swallowed = ours;
@@ -177,6 +198,9 @@ impl Program {
                 let lenient = self.engine(data, Errors::Swallowed)?;
                 let mut answer = self.run(lenient, input, left)?;
                 builtins::swallowed();
+                if let Some(problem) = data::failure() {
+                    return Err(ProgramError::Failed(problem));
+                }
                 answer.swallowed = Some(ours.unwrap_or(problem));
                 Ok(answer)
             }

@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::timeout;
-use crate::bundle::Bundles;
-use crate::config::Limits;
-use crate::evaluate::{Evaluator, Unjudged};
+use crate::bundle::{Bundle, Bundles};
+use crate::config::{Limits, Recording};
+use crate::evaluate::{Evaluator, Trace, Unjudged};
 use crate::metrics::Metrics;
 use crate::review::{Review, respond, response};
 use crate::verdict::decision::Outcome;
@@ -46,6 +46,7 @@ struct Inner {
     sink: Arc<dyn DecisionSink>,
     metrics: Metrics,
     limits: Limits,
+    recording: Recording,
     reviews: Semaphore,
     evaluations: Arc<Semaphore>,
     draining: CancellationToken,
@@ -54,6 +55,10 @@ struct Inner {
 }
 
 impl Webhook {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is somebody else's, and they meet only here"
+    )]
     pub(crate) fn new(
         bundles: Arc<Bundles>,
         evaluator: Evaluator,
@@ -62,6 +67,7 @@ impl Webhook {
         limits: Limits,
         ready: Arc<AtomicBool>,
         trusted: Arc<AtomicBool>,
+        recording: Recording,
     ) -> Self {
         Webhook {
             inner: Arc::new(Inner {
@@ -70,6 +76,7 @@ impl Webhook {
                 sink,
                 metrics,
                 limits,
+                recording,
                 reviews: Semaphore::new(limits.reviews_max),
                 evaluations: Arc::new(Semaphore::new(limits.evaluations_max)),
                 draining: CancellationToken::new(),
@@ -145,6 +152,12 @@ async fn ready(State(webhook): State<Webhook>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     }
     "ok".into_response()
+}
+
+/// How a verdict came about.
+struct Judgement {
+    bundle: Arc<Bundle>,
+    trace: Trace,
 }
 
 /// Why a request has no verdict.
@@ -223,7 +236,7 @@ impl Inner {
         let started = Instant::now();
         let review = read_review(body).await?;
 
-        let result = self.judge(&review, deadline).await;
+        let (result, judged) = self.judge(&review, deadline).await;
         let (verdict, outcome) = match result {
             Ok(verdict) => {
                 let outcome = outcome_of(&verdict);
@@ -235,39 +248,67 @@ impl Inner {
             }
         };
         let elapsed = started.elapsed();
-        self.record(&review, &verdict, outcome, elapsed);
+        self.record(&review, &verdict, outcome, elapsed, judged);
         Ok(Json(respond(&review.uid, &verdict)).into_response())
     }
 
     /// The verdict of the bundle that is in force now, even if another one is when it comes.
-    async fn judge(&self, review: &Arc<Review>, deadline: Instant) -> Result<Verdict, Unjudged> {
+    async fn judge(
+        &self,
+        review: &Arc<Review>,
+        deadline: Instant,
+    ) -> (Result<Verdict, Unjudged>, Judgement) {
+        let bundle = self.bundles.current();
+        let mut judged = Judgement {
+            bundle: bundle.clone(),
+            trace: Trace::default(),
+        };
         // Whoever asks now did not wait until we are ready: policies may be missing yet.
         if !self.ready.load(Ordering::Acquire) {
-            return Err(Unjudged::NotReady);
+            return (Err(Unjudged::NotReady), judged);
         }
         let until = tokio::time::Instant::from_std(deadline);
-        let permit = tokio::time::timeout_at(until, self.evaluations.clone().acquire_owned())
-            .await
-            .map_err(|_| Unjudged::Deadline)?
-            .map_err(|_| Unjudged::Panicked)?;
-        let bundle = self.bundles.current();
+        let permit =
+            match tokio::time::timeout_at(until, self.evaluations.clone().acquire_owned()).await {
+                Ok(Ok(permit)) => permit,
+                Ok(Err(_)) => return (Err(Unjudged::Panicked), judged),
+                Err(_) => return (Err(Unjudged::Deadline), judged),
+            };
         let (evaluator, review) = (self.evaluator.clone(), review.clone());
         let evaluation = tokio::task::spawn_blocking(move || {
             // The permit goes with the work, not with who waits for it: an evaluation nobody
             // waits for any more still takes a processor until its own limit ends it.
             let _permit = permit;
-            evaluator.evaluate(&review, &bundle, deadline)
+            let mut trace = Trace::default();
+            let result = evaluator.evaluate_traced(&review, &bundle, deadline, &mut trace);
+            trace.namespace_labels = evaluator.namespace_labels(&review);
+            (result, trace)
         });
-        match tokio::time::timeout_at(until, evaluation).await {
-            Ok(Ok(result)) => result,
+        let result = match tokio::time::timeout_at(until, evaluation).await {
+            Ok(Ok((result, trace))) => {
+                judged.trace = trace;
+                result
+            }
             Ok(Err(_)) => Err(Unjudged::Panicked),
             Err(_) => Err(Unjudged::Deadline),
-        }
+        };
+        (result, judged)
     }
 
-    fn record(&self, review: &Review, verdict: &Verdict, outcome: Outcome, elapsed: Duration) {
+    fn record(
+        &self,
+        review: &Review,
+        verdict: &Verdict,
+        outcome: Outcome,
+        elapsed: Duration,
+        judged: Judgement,
+    ) {
         let decision = Decision::new(review, verdict, outcome, Timestamp::now(), elapsed);
-        self.metrics.observe(review, &decision, elapsed);
+        self.metrics
+            .observe(review, &decision, &judged.trace, elapsed);
+        let decision = decision
+            .with_trace(judged.trace, judged.bundle.digest())
+            .with_review(review, &self.recording);
         self.sink.record(&decision);
     }
 }

@@ -26,7 +26,7 @@ struct Lines(Mutex<Vec<Value>>);
 
 impl DecisionSink for Lines {
     fn record(&self, decision: &Decision) {
-        let line = serde_json::to_value(decision).unwrap();
+        let line = serde_json::from_str(&decision.line().unwrap()).unwrap();
         self.0.lock().unwrap().push(line);
     }
 }
@@ -110,12 +110,12 @@ fn review(spec: &Value) -> Value {
             "operation": "CREATE",
             "namespace": "default",
             "name": "p",
-            "userInfo": {"username": "jane"},
+            "userInfo": {"username": "jane", "groups": ["dev"]},
             "object": {
                 "kind": "Pod",
-                "metadata": {"name": "p"},
                 "spec": spec,
-                "secret": "never in a line",
+                "metadata": {"name": "p", "annotations": {
+                    "kubectl.kubernetes.io/last-applied-configuration": "never in a line"}},
             },
         },
     })
@@ -179,6 +179,8 @@ async fn a_privileged_pod_is_refused_recorded_and_counted() {
         ("verdict", json!("deny")),
         ("uid", json!("705ab4f5-6393-11e8-b7cc-42010a800002")),
         ("user", json!("jane")),
+        ("groups", json!(["dev"])),
+        ("resource", json!("v1/pods")),
         ("operation", json!("CREATE")),
         ("kind", json!("Pod")),
         ("namespace", json!("default")),
@@ -198,12 +200,22 @@ async fn a_privileged_pod_is_refused_recorded_and_counted() {
         "{line}"
     );
     assert!(!line.to_string().contains("never in a line"), "{line}");
+    let annotation =
+        "object.metadata.annotations[\"kubectl.kubernetes.io/last-applied-configuration\"]";
+    assert_eq!(line["redacted"], json!([annotation]));
+    assert_eq!(
+        line["review"]["object"]["spec"],
+        privileged()["request"]["object"]["spec"]
+    );
+    assert_eq!(line["times"][0]["rule"], "PodSecurity");
+    assert_eq!(line["bundle"].as_str().map(str::len), Some(32));
 
     let metrics = running.metrics();
     for series in [
         "taffrail_admission_reviews_total{verdict=\"deny\",kind=\"Pod\",operation=\"CREATE\"} 1",
         "taffrail_admission_rule_hits_total{rule=\"privileged\",mode=\"enforce\"} 1",
         "taffrail_admission_review_duration_seconds_count 1",
+        "taffrail_admission_policy_duration_seconds_count{policy=\"PodSecurity\"} 1",
         "taffrail_admission_reviews_in_flight 0",
     ] {
         assert!(metrics.contains(series), "{series} is not in {metrics}");

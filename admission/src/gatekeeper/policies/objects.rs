@@ -87,7 +87,7 @@ impl Policies {
         let same = former.filter(|former| former.is_of(&document.object));
         let (template, problem) = match same {
             Some(same) => (Some(Arc::clone(same)), None),
-            None => match Template::read(&document.object) {
+            None => match Template::read_allowing(&document.object, self.allowed) {
                 Ok(template) => (Some(Arc::new(template)), None),
                 Err(error) => (former.cloned(), Some(error.to_string())),
             },
@@ -103,7 +103,8 @@ impl Policies {
         let text = |key| object.get(key).and_then(Value::as_str).unwrap_or_default();
         match (group_of(text("apiVersion")), text("kind")) {
             (template::GROUP, "ConstraintTemplate") => {
-                Template::read(object).err().map(|error| error.to_string())
+                let read = Template::read_allowing(object, self.allowed);
+                read.err().map(|error| error.to_string())
             }
             (constraint::GROUP, kind) => {
                 let template = self.templates.get(kind)?;

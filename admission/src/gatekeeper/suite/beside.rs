@@ -1,12 +1,16 @@
-//! Objects beside policies: `allow/` holds what must pass, `deny/` what must not.
+//! Objects beside policies: `allow/` holds what must pass, `deny/` what must not, `warn/` what must pass with
+//! a warning. What policies ask of metrics and logs is answered from a file of recorded answers: `NAME.data.yaml`
+//! beside `NAME.yaml`, or `data.yaml` in the folder of the policies.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Filter;
 use super::report::{CaseResult, Outcome, SuiteResult, TestResult};
-use super::run::judge;
+use super::run::{CASE_LIMIT, judge};
+use crate::data::{Allowed, DataLimits, DataSource, Recorded, Session, with_session};
 use crate::gatekeeper::Inventory;
 use crate::gatekeeper::constraint::Action;
 use crate::gatekeeper::documents::{self, Document};
@@ -17,15 +21,27 @@ use crate::gatekeeper::policies::Policies;
 enum Wanted {
     Allow,
     Deny,
+    Warn,
 }
 
-/// Runs every folder among `files` that has `allow/` or `deny/` in it. The policies are what lies
+/// What the objects of a folder are held against.
+struct Held {
+    policies: Policies,
+    inventory: Inventory,
+    data: PathBuf,
+}
+
+/// Runs every folder among `files` that has `allow/`, `deny/` or `warn/` in it. The policies are what lies
 /// in the folder itself; objects in `inventory/` are what templates know beside the object.
 pub(super) fn run(root: &Path, files: &[PathBuf], filter: &Filter) -> Vec<SuiteResult> {
     let folders: BTreeSet<&Path> = files
         .iter()
         .filter_map(|file| file.parent())
-        .filter(|folder| folder.ends_with("allow") || folder.ends_with("deny"))
+        .filter(|folder| {
+            ["allow", "deny", "warn"]
+                .iter()
+                .any(|name| folder.ends_with(name))
+        })
         .filter_map(Path::parent)
         .filter(|folder| folder.starts_with(root))
         .collect();
@@ -39,7 +55,7 @@ fn folder_of(folder: &Path, files: &[PathBuf], filter: &Filter) -> Option<SuiteR
     let within = |folder: &Path| -> Vec<&PathBuf> {
         files
             .iter()
-            .filter(|file| file.parent() == Some(folder))
+            .filter(|file| file.parent() == Some(folder) && !is_data(file))
             .collect()
     };
     let mut own = Vec::new();
@@ -49,7 +65,7 @@ fn folder_of(folder: &Path, files: &[PathBuf], filter: &Filter) -> Option<SuiteR
             Err(error) => return Some(SuiteResult::broken(file, error.to_string())),
         }
     }
-    let policies = match Policies::read(&own) {
+    let policies = match Policies::read_allowing(&own, Allowed::ALL) {
         // Somebody else's folder of that name.
         Ok(policies) if policies.is_empty() => return None,
         Ok(policies) => policies,
@@ -62,12 +78,21 @@ fn folder_of(folder: &Path, files: &[PathBuf], filter: &Filter) -> Option<SuiteR
             Err(error) => return Some(SuiteResult::broken(file, error.to_string())),
         }
     }
-    let inventory = Inventory::new(&inventory);
-    let tests = [("allow", Wanted::Allow), ("deny", Wanted::Deny)].map(|(name, wanted)| {
+    let held = Held {
+        policies,
+        inventory: Inventory::new(&inventory),
+        data: folder.join("data.yaml"),
+    };
+    let all = [
+        ("allow", Wanted::Allow),
+        ("deny", Wanted::Deny),
+        ("warn", Wanted::Warn),
+    ];
+    let tests = all.map(|(name, wanted)| {
         let mut test = TestResult::new(name);
         for file in within(&folder.join(name)) {
             test.cases
-                .extend(file_of(file, name, wanted, &policies, &inventory, filter));
+                .extend(file_of(file, name, wanted, &held, filter));
         }
         test
     });
@@ -85,18 +110,26 @@ fn file_of(
     file: &Path,
     test: &str,
     wanted: Wanted,
-    policies: &Policies,
-    inventory: &Inventory,
+    held: &Held,
     filter: &Filter,
 ) -> Vec<CaseResult> {
+    let broken = |problem: String| {
+        let mut result = CaseResult::new(&file.display().to_string());
+        result.outcome = Outcome::Fail(problem);
+        vec![result]
+    };
     let documents = match documents::read(file) {
         Ok(documents) => documents,
-        Err(error) => {
-            let mut result = CaseResult::new(&file.display().to_string());
-            result.outcome = Outcome::Fail(error.to_string());
-            return vec![result];
-        }
+        Err(error) => return broken(error.to_string()),
     };
+    let own = file.with_extension("data.yaml");
+    let data = if own.is_file() { &own } else { &held.data };
+    let recorded = match Recorded::read(data) {
+        Ok(recorded) => recorded,
+        Err(_) if !data.is_file() => Recorded::default(),
+        Err(error) => return broken(error.to_string()),
+    };
+    let recorded: Arc<dyn DataSource> = Arc::new(recorded);
     let run = |Document { place, object }: Document| {
         let name = Path::new(&place)
             .file_name()
@@ -108,23 +141,38 @@ fn file_of(
             return result;
         }
         let begun = Instant::now();
-        result.outcome = match judge(policies, &object, inventory) {
+        let deadline = begun + CASE_LIMIT;
+        let session = Session::new(recorded.clone(), DataLimits::default(), deadline, 0);
+        let (judged, _) = with_session(Some(session), || {
+            judge(&held.policies, &object, &held.inventory)
+        });
+        result.outcome = match judged {
             Err(problem) => Outcome::Fail(problem),
             Ok(findings) => {
                 result.printed = findings.printed;
                 result.swallowed = findings.swallowed;
-                let denied: Vec<_> = findings
-                    .findings
-                    .iter()
-                    .filter(|finding| finding.actions.contains(&Action::Deny))
-                    .map(|finding| format!("[{}] {}", finding.constraint, finding.message))
-                    .collect();
-                match (wanted, denied.is_empty()) {
-                    (Wanted::Allow, true) | (Wanted::Deny, false) => Outcome::Pass,
-                    (Wanted::Allow, false) => {
+                let said = |wanted: Action| -> Vec<String> {
+                    let found = findings.findings.iter();
+                    found
+                        .filter(|finding| finding.actions.contains(&wanted))
+                        .map(|finding| format!("[{}] {}", finding.constraint, finding.message))
+                        .collect()
+                };
+                let (denied, warned) = (said(Action::Deny), said(Action::Warn));
+                match wanted {
+                    Wanted::Allow | Wanted::Warn if !denied.is_empty() => {
                         Outcome::Fail(format!("it is denied: {}", denied.join("; ")))
                     }
-                    (Wanted::Deny, true) => Outcome::Fail("nothing denies it".to_string()),
+                    Wanted::Allow if !warned.is_empty() => {
+                        Outcome::Fail(format!("it is warned about: {}", warned.join("; ")))
+                    }
+                    Wanted::Deny if denied.is_empty() => {
+                        Outcome::Fail("nothing denies it".to_string())
+                    }
+                    Wanted::Warn if warned.is_empty() => {
+                        Outcome::Fail("nothing warns about it".to_string())
+                    }
+                    _ => Outcome::Pass,
                 }
             }
         };
@@ -132,4 +180,9 @@ fn file_of(
         result
     };
     documents.into_iter().map(run).collect()
+}
+
+fn is_data(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    name == "data.yaml" || name.ends_with(".data.yaml")
 }

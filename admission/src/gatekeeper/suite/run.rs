@@ -15,7 +15,7 @@ use crate::gatekeeper::policies::{Findings, Policies, PoliciesError};
 use crate::gatekeeper::{EnforcementPoint, Inventory, Request};
 
 /// No case takes longer.
-const CASE_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const CASE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs a suite.
 pub fn suite(suite: &Suite, filter: &Filter) -> SuiteResult {
