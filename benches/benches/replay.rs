@@ -2,7 +2,7 @@
 //!
 //! The goal is a million in six minutes of a core: 360 µs each.
 
-#![allow(missing_docs, clippy::expect_used)] // criterion's macros, and a bench may assert
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing)] // criterion's macros; a bench may assert
 
 use std::path::PathBuf;
 
