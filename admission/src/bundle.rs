@@ -38,6 +38,7 @@ use crate::gatekeeper::{Policies, Refused};
 
 use crate::pod_security::{Level, LevelVersion};
 use crate::rego::bounds;
+use crate::rego::source::check_nesting;
 use crate::verdict::{Incomplete, Violation};
 use input::PodInput;
 
@@ -108,6 +109,7 @@ impl Bundle {
         let count = modules.len();
         let digest = digest(&modules, &[]);
         for module in modules {
+            check_nesting(&module.path, &module.text).map_err(LoadError::refused)?;
             bounds::install(&mut engine, &module.text, bounds::Errors::Told);
             load::check_allowed(&module, allowed)?;
             if !data::mentioned(&module.text).is_empty() {

@@ -8,6 +8,7 @@ use super::embedded;
 use crate::data::{self, Allowed};
 use crate::gatekeeper::PoliciesError;
 use crate::gatekeeper::documents::{self, Document, DocumentError};
+use crate::rego::Refusal;
 
 /// A Rego module and the path its errors name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,13 @@ impl LoadError {
         let (place, problem) =
             split_place(&text).unwrap_or_else(|| (path.to_string(), text.replace('\n', " ")));
         LoadError::Parse { place, problem }
+    }
+
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        LoadError::Parse {
+            place: format!("{}:{}", refusal.name, refusal.line),
+            problem: refusal.problem,
+        }
     }
 
     pub(super) fn compile(entry_point: &str, error: &impl ToString) -> Self {

@@ -19,6 +19,7 @@ struct Insertion {
 /// The text with both mended, or why its tokens cannot be read.
 pub fn mend(text: &Text) -> Result<String, Refusal> {
     let tokens = tokens(text)?;
+    shallow(&text.name, &tokens)?;
     let mut insertions = Vec::new();
     statements(&tokens, &mut insertions);
     if text.edition == Edition::V0 {
@@ -34,6 +35,42 @@ pub fn mend(text: &Text) -> Result<String, Refusal> {
     }
     mended.push_str(text.rego.get(done..).unwrap_or_default());
     Ok(mended)
+}
+
+/// How deep collections and bodies may be nested.
+const NESTED_MAX: usize = 14;
+
+/// Refuses text that regorus' parser would never be done with: at each bracket that may open a comprehension it reads what follows as
+/// one, and then again as what it is, so that every level takes twice the time of the one in it.
+fn shallow(name: &str, tokens: &[Token]) -> Result<(), Refusal> {
+    let mut depth = 0_usize;
+    for token in tokens {
+        match word(token) {
+            "[" | "{" => depth += 1,
+            "]" | "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > NESTED_MAX {
+            return Err(Refusal {
+                name: name.to_string(),
+                line: token.1.line,
+                problem: format!(
+                    "brackets are nested more than {NESTED_MAX} deep: give the inner ones a name"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a module that is loaded as it is where it is nested too deeply; whether it is Rego otherwise, its parser says.
+pub(crate) fn check_nesting(name: &str, rego: &str) -> Result<(), Refusal> {
+    let text = Text {
+        name: name.to_string(),
+        rego: rego.to_string(),
+        edition: Edition::V1,
+    };
+    tokens(&text).map_or(Ok(()), |tokens| shallow(name, &tokens))
 }
 
 fn tokens(text: &Text) -> Result<Vec<Token>, Refusal> {

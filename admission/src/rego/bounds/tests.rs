@@ -95,6 +95,33 @@ fn a_loop_ends_by_the_clock() {
     assert!(matches!(answer, Err(ProgramError::Time(_))), "{answer:?}");
 }
 
+/// Found by the fuzz target `template`: the parser takes twice as long for each level.
+#[test]
+fn what_is_nested_deeply_is_refused_before_it_is_parsed() {
+    let nested = |depth: usize| Text {
+        name: "t".to_string(),
+        rego: format!(
+            "package t\nr := {}1{}",
+            "[".repeat(depth),
+            "]".repeat(depth)
+        ),
+        edition: Edition::V1,
+    };
+    let refusal = Program::new(&nested(100), &[], "r", &[]).unwrap_err();
+    assert_eq!(refusal.line, 2);
+    assert!(refusal.problem.contains("nested more than"), "{refusal}");
+    Program::new(&nested(8), &[], "r", &[]).unwrap();
+    let module = crate::bundle::Module {
+        path: "own.rego".to_string(),
+        text: nested(100).rego,
+    };
+    let error = crate::bundle::Bundle::compile(vec![module]).unwrap_err();
+    assert!(
+        error.to_string().starts_with("own.rego:2: brackets"),
+        "{error}"
+    );
+}
+
 #[test]
 fn every_guard_is_of_a_builtin() {
     for guard in GUARDS {
