@@ -21,7 +21,7 @@ fn record(i: usize) -> String {
     let container = |name: usize| {
         json!({
             "name": format!("c{name}"), "image": format!("registry.example/team/app:{i}"),
-            "securityContext": {"allowPrivilegeEscalation": i % 7 == 0, "runAsNonRoot": true,
+            "securityContext": {"allowPrivilegeEscalation": i.is_multiple_of(7), "runAsNonRoot": true,
                 "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}},
             "resources": {"limits": {"cpu": "100m", "memory": "128Mi"}},
             "env": [{"name": "LEVEL", "value": "info"}, {"name": "TOKEN", "value": "<redacted>"}],
