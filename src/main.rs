@@ -61,10 +61,28 @@ fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "taffrail: {error:#}");
+            tell(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells on standard error why nothing came of it.
+fn tell(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "taffrail: {}", in_one_line(error));
+}
+
+/// An error and its causes. Many say their cause themselves; it is not said twice.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.ends_with(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 /// Messages go to standard error; `TAFFRAIL_LOG` filters them, `info` if it says nothing.
@@ -155,7 +173,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
                 Ok(answer) => answer,
                 Err(error) => {
                     // 1 is an answer here.
-                    let _ = writeln!(std::io::stderr(), "taffrail: {error:#}");
+                    tell(&error);
                     return Ok(ExitCode::from(2));
                 }
             };
@@ -177,7 +195,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
                 }
                 Err(error) => {
                     // 1 is an answer here.
-                    let _ = writeln!(std::io::stderr(), "taffrail: {error:#}");
+                    tell(&error);
                     Ok(ExitCode::from(2))
                 }
             }
@@ -200,5 +218,24 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             print(format!("{}: valid\n", config.display()))
         }
         Some(Command::Version) => print(format!("taffrail {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || anyhow::anyhow!("no such file");
+        let told = |context: &'static str| in_one_line(&cause().context(context));
+        assert_eq!(
+            told("cannot read a.yaml"),
+            "cannot read a.yaml: no such file"
+        );
+        assert_eq!(
+            told("cannot read: no such file"),
+            "cannot read: no such file"
+        );
     }
 }
