@@ -241,13 +241,12 @@ impl Evaluator {
         trace: &mut Trace,
         parts: Parts,
     ) -> Result<Verdict, Unjudged> {
-        let verdict = if parts.pod_security {
-            trace.timed(POD_SECURITY, || self.pod_security(review, bundle, deadline))?
-        } else {
-            Verdict::not_judged()
-        };
-        if parts.pod_security && verdict == Verdict::not_judged() {
-            trace.times.pop();
+        let mut verdict = Verdict::not_judged();
+        if parts.pod_security {
+            verdict = trace.timed(POD_SECURITY, || self.pod_security(review, bundle, deadline))?;
+            if verdict == Verdict::not_judged() {
+                trace.times.pop();
+            }
         }
         if matches!(verdict, Verdict::Denied(_)) {
             return Ok(verdict);

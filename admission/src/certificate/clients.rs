@@ -46,6 +46,10 @@ impl Clients {
         })
     }
 
+    fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        self.current.load().verifier.clone()
+    }
+
     /// Takes up a change of the file. Blocks on the disk.
     pub(super) fn refresh(&self) -> Result<(), CertificateError> {
         let pem = read(&self.ca_file)?;
@@ -95,9 +99,7 @@ impl ClientCertVerifier for Clients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let current = self.current.load();
-        current
-            .verifier
+        self.verifier()
             .verify_client_cert(end_entity, intermediates, now)
     }
 
@@ -107,9 +109,7 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let current = self.current.load();
-        current
-            .verifier
+        self.verifier()
             .verify_tls12_signature(message, certificate, signature)
     }
 
@@ -119,13 +119,11 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let current = self.current.load();
-        current
-            .verifier
+        self.verifier()
             .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.current.load().verifier.supported_verify_schemes()
+        self.verifier().supported_verify_schemes()
     }
 }

@@ -41,7 +41,7 @@ pub struct Reader {
 /// What queries keep for the next ones.
 #[derive(Debug)]
 pub struct ReadCaches {
-    pub(super) blocks: BlockCache,
+    blocks: BlockCache,
     findings: FindingsCache,
 }
 
@@ -59,7 +59,7 @@ impl ReadCaches {
     }
 
     /// Decoded blocks.
-    pub const fn blocks(&self) -> &BlockCache {
+    const fn blocks(&self) -> &BlockCache {
         &self.blocks
     }
 }
