@@ -52,6 +52,7 @@ pub(super) async fn connect(running: &Running) -> TlsStream<TcpStream> {
 /// Sends the head of a review and half of its body, and waits until it is under way.
 pub(super) async fn begin(running: &Running, timeout: &str, body: &str) -> TlsStream<TcpStream> {
     let mut stream = connect(running).await;
+    let before = in_flight(running);
     let head = format!(
         "POST /validate?timeout={timeout} HTTP/1.1\r\nhost: localhost\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -61,10 +62,18 @@ pub(super) async fn begin(running: &Running, timeout: &str, body: &str) -> TlsSt
     let half = &body.as_bytes()[..body.len() / 2];
     stream.write_all(half).await.unwrap();
     stream.flush().await.unwrap();
-    while !running.metrics().contains("reviews_in_flight 1") {
+    while in_flight(running) <= before {
         tokio::task::yield_now().await;
     }
     stream
+}
+
+/// How many reviews are under way.
+fn in_flight(running: &Running) -> usize {
+    let metrics = running.metrics();
+    let name = "taffrail_admission_reviews_in_flight ";
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+    value.unwrap().parse().unwrap()
 }
 
 async fn finish(stream: &mut TlsStream<TcpStream>, body: &str) -> String {
