@@ -226,9 +226,12 @@ impl Evaluator {
         result
     }
 
-    /// What the questions of one review are answered with, where somebody is there to ask.
+    /// What the questions of one review are answered with, where somebody is there to ask. Whoever answers gives up
+    /// before the review does: there is time left then to say who did not answer, by the rule's own fail mode.
     fn session(&self, deadline: Instant) -> Option<Session> {
         let now = jiff::Timestamp::now().as_millisecond();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let deadline = deadline.checked_sub(left / 4).unwrap_or(deadline);
         (self.data.as_ref())
             .map(|(source, limits)| Session::new(source.clone(), *limits, deadline, now))
     }
