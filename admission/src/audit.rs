@@ -39,10 +39,12 @@ use found::Found;
 const PAGE_SIZE: u32 = 100;
 
 /// How often is looked whether there is something to do.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long an audit for changed policies waits for the next change.
-const CHANGE_PAUSE: Duration = Duration::from_secs(30);
+/// How long after an audit another one may follow because policies changed; and so many times what it took, so that
+/// changes that never end are not audits that never end.
+const CHANGE_PAUSE: Duration = Duration::from_secs(5);
+const CHANGE_PAUSE_TIMES: u32 = 10;
 
 /// How long judging one object may take.
 const OBJECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -85,7 +87,7 @@ impl Audit {
             return;
         }
         let interval = Duration::from_secs(self.config.interval_seconds);
-        let mut last: Option<(Arc<Bundle>, Instant)> = None;
+        let mut last: Option<(Arc<Bundle>, Instant, Duration)> = None;
         let mut before = Found::default();
         loop {
             tokio::select! {
@@ -96,11 +98,11 @@ impl Audit {
                 continue;
             }
             let bundle = self.bundles.current();
-            let is_due = last.as_ref().is_none_or(|(judged_by, at)| {
+            let is_due = last.as_ref().is_none_or(|(judged_by, at, took)| {
                 let pause = if Arc::ptr_eq(judged_by, &bundle) {
                     interval
                 } else {
-                    CHANGE_PAUSE.min(interval)
+                    interval.min(CHANGE_PAUSE.max(*took * CHANGE_PAUSE_TIMES))
                 };
                 at.elapsed() >= pause
             });
@@ -112,7 +114,8 @@ impl Audit {
                 () = stop.cancelled() => return,
                 found = self.audit(&bundle) => found,
             };
-            self.metrics.observe(&found, begun.elapsed());
+            let took = begun.elapsed();
+            self.metrics.observe(&found, took);
             self.tell(&found, &before);
             if self.config.policy_reports {
                 tokio::select! {
@@ -121,7 +124,7 @@ impl Audit {
                 }
             }
             before = found;
-            last = Some((bundle, Instant::now()));
+            last = Some((bundle, Instant::now(), took));
         }
     }
 

@@ -81,9 +81,11 @@ async fn try_write(client: &kube::Client, found: &Found) -> Result<(), kube::Err
         }
         for namespace in known.keys() {
             if !by_namespace.contains_key(namespace.as_str()) {
-                api(namespace)
-                    .delete(NAME, &DeleteParams::default())
-                    .await?;
+                match api(namespace).delete(NAME, &DeleteParams::default()).await {
+                    // Another replica audits, too.
+                    Err(kube::Error::Api(status)) if status.code == 404 => {}
+                    deleted => drop(deleted?),
+                }
             }
         }
     }
