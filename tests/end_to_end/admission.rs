@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::{Taffrail, until};
 use crate::start::taffrail;
 
-fn review(uid: &str, privileged: bool) -> Value {
+pub(crate) fn review(uid: &str, privileged: bool) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",

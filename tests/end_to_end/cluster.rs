@@ -17,6 +17,7 @@
 //! `.ci/run` does: `cargo test --test end_to_end cluster -- --ignored`.
 
 mod api_server;
+mod audited;
 mod built_in;
 mod creates;
 mod generator;
@@ -28,4 +29,5 @@ mod rollout;
 mod rotation;
 mod seen;
 mod service;
+mod unreachable;
 mod watched;

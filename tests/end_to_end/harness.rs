@@ -9,6 +9,7 @@ use model::sample::SeriesSamples;
 use model::wire::loki_push::{ProtoTimestamp, PushEntry, PushRequest, Stream};
 use model::wire::remote_write::{TimeSeries, WriteRequest};
 use prost::Message as _;
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// How long anything may take before a test gives up.
@@ -125,8 +126,23 @@ impl Taffrail {
     }
 
     /// SIGTERM, and how it ended.
-    pub(crate) fn terminate(mut self) -> ExitStatus {
-        rustix::process::kill_process(self.pid(), rustix::process::Signal::TERM).expect("alive");
+    pub(crate) fn terminate(self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.ended()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.pid(), signal).expect("alive");
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        self.wait()
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("ends")
     }
 

@@ -14,6 +14,7 @@ mod alerts;
 mod auth;
 mod clients;
 mod cluster;
+mod drain;
 mod flows;
 mod harness;
 mod hostile;

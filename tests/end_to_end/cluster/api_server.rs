@@ -177,6 +177,33 @@ impl ApiServer {
     }
 }
 
+/// What somebody asked of the API server.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) verb: String,
+    pub(crate) path: String,
+}
+
+impl ApiServer {
+    /// All that a user asked, which takes looking through the whole audit log.
+    pub(crate) fn asked_by(&self, user: &str) -> Vec<Asked> {
+        let path = self.folder.path().join("audit.log");
+        let text = std::fs::read_to_string(path).expect("an audit log");
+        let events = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let of_user = events.filter(|event| event["user"]["username"] == user);
+        let member =
+            |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        of_user
+            .map(|event| Asked {
+                verb: member(&event, "verb"),
+                path: member(&event, "requestURI"),
+            })
+            .collect()
+    }
+}
+
 /// A test that ends for whatever reason leaves no cluster behind. It is not asked to stop: nothing of it is
 /// wanted any more.
 impl Drop for ApiServer {

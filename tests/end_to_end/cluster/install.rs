@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::api_server::ApiServer;
@@ -90,6 +91,25 @@ impl Installed {
         let replica = installed.replica();
         installed.asked(&replica).await;
         (installed, replica)
+    }
+
+    /// Replicas that start from now on are told this, too.
+    pub(crate) fn tell(&mut self, settings: &Value) {
+        lay_over(&mut self.config, settings);
+    }
+
+    /// The stores are gone.
+    pub(crate) fn lose_stores(&self) {
+        self.stores.signal(Signal::KILL);
+    }
+
+    /// They are back, where they were.
+    pub(crate) fn restart_stores(&mut self) {
+        // Another process may have the folder only when this one has ended.
+        self.stores.wait();
+        let address = self.stores.http.trim_start_matches("http://").to_owned();
+        let data = self.cluster.folder().join("stores");
+        self.stores = Taffrail::start(&data, &["--http", &address]);
     }
 
     /// Starts a replica, as the Deployment's Pod would.

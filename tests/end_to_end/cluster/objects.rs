@@ -7,7 +7,7 @@ use super::watched::until_said;
 use crate::harness::until;
 
 /// As Gatekeeper's own chart and its controller make them: objects of any shape.
-fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
+pub(crate) fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -25,7 +25,7 @@ fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
 }
 
 /// A template whose constraints forbid words in names.
-fn template(kind: &str) -> String {
+pub(crate) fn template(kind: &str) -> String {
     let lower = kind.to_lowercase();
     format!(
         "
