@@ -6,6 +6,7 @@
 
 pub(crate) mod access;
 pub(crate) mod bench;
+pub(crate) mod explain;
 pub(crate) mod moving;
 pub(crate) mod netpol;
 pub(crate) mod replay;
@@ -105,6 +106,8 @@ pub(crate) enum TestCommand {
 pub(crate) enum PolicyCommand {
     /// Judge manifests as the webhook would
     Check(PolicyCheckArgs),
+    /// Say why: which rule, which line, what input; and of the others, why not
+    Explain(explain::PolicyExplainArgs),
     /// Say who may reach whom by the network policies of manifests, and why
     Netpol(netpol::PolicyNetpolArgs),
     /// Measure what policies cost, rule by rule

@@ -119,6 +119,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             ExitCode::SUCCESS
         })
     };
+    let judged = |judged: commands::policy::Judged| -> anyhow::Result<ExitCode> {
+        print(judged.text)?;
+        Ok(if judged.refused {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    };
     let role = |args: &cli::RunArgs, role| {
         let config = config::Config::load(args)?;
         allocator::settle(config.memory);
@@ -160,13 +168,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             print(runtime()?.block_on(commands::snapshot::snapshot(&args))?)
         }
         Some(Command::Policy(PolicyCommand::Check(args))) => {
-            let judged = commands::policy::check(&args)?;
-            print(judged.text)?;
-            Ok(if judged.refused {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
-            })
+            judged(commands::policy::check(&args)?)
+        }
+        Some(Command::Policy(PolicyCommand::Explain(args))) => {
+            judged(commands::policy_explain::explain(&args)?)
         }
         Some(Command::Policy(PolicyCommand::Netpol(args))) => {
             let answer = match commands::netpol::netpol(&args) {

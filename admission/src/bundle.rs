@@ -43,7 +43,7 @@ use crate::verdict::{Incomplete, Violation};
 use input::PodInput;
 
 /// The rule that answers for Pod Security.
-const POD_SECURITY: &str = "data.pod_security.violations";
+pub(crate) const POD_SECURITY: &str = "data.pod_security.violations";
 
 /// How many steps the interpreter takes between two looks at the clock: a look costs some tens
 /// of nanoseconds, a step about as much.

@@ -2,33 +2,38 @@
 //!
 //! Reads what `kubectl apply` reads: YAML or JSON, many documents in a file, Lists of objects.
 //! Pods and what makes pods are judged at one level, by the same rules and in the same words as
-//! at the API server, and everything that constraints match is held against them; the rest is passed over. A document that cannot be read is a
+//! at the API server, network policies by what none may say, and everything that constraints match is held against them; the rest is passed over. A document that cannot be read is a
 //! result of its own, so that one broken file hides no other.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::bundle::{Bundle, LoadError};
-use crate::config::{AdmissionConfig, ConfigError, FailMode};
+use crate::bundle::network::NetworkChange;
+use crate::bundle::{Bundle, LoadError, Sources};
+use crate::config::{AdmissionConfig, Config, ConfigError, FailMode, NetworkPolicyConfig};
 use crate::gatekeeper::matching::Origin;
 use crate::gatekeeper::policies::Judged;
 use crate::gatekeeper::{Action, EnforcementPoint, Inventory, Request};
+use crate::network_policy::World;
 use crate::pod_security::LevelVersion;
 use crate::review::pod::Pod;
-use crate::review::{Target, group_of};
-use crate::verdict::Violations;
+use crate::review::{Operation, Target, group_of};
+use crate::verdict::{Denial, Violations};
 
 /// No manifest takes longer.
-const EVALUATION_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const EVALUATION_LIMIT: Duration = Duration::from_secs(10);
 
 /// A bundle and the level manifests are held to.
 #[derive(Debug)]
 pub struct Checker {
-    fail_mode: FailMode,
-    bundle: Bundle,
-    policy: LevelVersion,
+    pub(crate) fail_mode: FailMode,
+    pub(crate) bundle: Bundle,
+    pub(crate) policy: LevelVersion,
+    /// Those that are about the object alone.
+    pub(crate) network: NetworkPolicyConfig,
 }
 
 /// Why there is nothing to check with.
@@ -61,7 +66,7 @@ pub struct CheckResult {
     pub messages: Vec<String>,
     /// What is said of it without refusing it.
     pub warnings: Vec<String>,
-    /// The rules that gave the messages, then the warnings: `PodSecurity`, and `KIND/NAME` of constraints.
+    /// The rules that gave the messages, then the warnings: `PodSecurity`, `NetworkPolicy`, and `KIND/NAME` of constraints.
     pub rules: Vec<String>,
     /// The object paths the messages are about.
     pub paths: Vec<String>,
@@ -85,11 +90,19 @@ impl Checker {
     /// With the policies and the enforced level of a configuration.
     pub fn new(config: &AdmissionConfig) -> Result<Self, CheckerError> {
         let config = config.clone().validate()?;
-        let bundle = Bundle::of(config.sources()?)?;
+        Ok(Checker::of(&config, config.sources()?)?)
+    }
+
+    pub(crate) fn of(config: &Config, sources: Sources) -> Result<Self, LoadError> {
         Ok(Checker {
             fail_mode: config.fail_mode,
-            bundle,
+            bundle: Bundle::of(sources)?,
             policy: config.defaults.enforce,
+            network: NetworkPolicyConfig {
+                refuse: config.network_policy.refuse.clone(),
+                exempt_namespaces: config.network_policy.exempt_namespaces.clone(),
+                ..NetworkPolicyConfig::default()
+            },
         })
     }
 
@@ -102,70 +115,60 @@ impl Checker {
 
     /// Checks the text of one file, object by object.
     pub fn check(&self, file: &str, text: &str) -> Vec<CheckResult> {
-        let mut results = Vec::new();
-        for (i, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
-            let blank = CheckResult {
-                file: file.to_string(),
-                document: i + 1,
-                kind: String::new(),
-                namespace: String::new(),
-                name: String::new(),
-                verdict: CheckVerdict::Skip,
-                messages: Vec::new(),
-                warnings: Vec::new(),
-                rules: Vec::new(),
-                paths: Vec::new(),
-            };
-            match Value::deserialize(document) {
-                Ok(Value::Null) => {}
-                Ok(object) => self.object(&object, &blank, &mut results),
-                Err(error) => {
-                    results.push(CheckResult {
-                        verdict: CheckVerdict::Error,
-                        messages: vec![error.to_string()],
-                        ..blank
-                    });
-                    // The reader has lost its place: what follows would be guesses.
-                    break;
-                }
-            }
-        }
-        results
+        let objects = objects(text).into_iter();
+        objects
+            .map(|(document, object)| self.one(file, document, object))
+            .collect()
     }
 
-    fn object(&self, object: &Value, blank: &CheckResult, results: &mut Vec<CheckResult>) {
+    /// Checks one object, or says why it could not be read.
+    pub(crate) fn one(
+        &self,
+        file: &str,
+        document: usize,
+        object: Result<Value, String>,
+    ) -> CheckResult {
+        let mut result = CheckResult {
+            file: file.to_string(),
+            document,
+            kind: String::new(),
+            namespace: String::new(),
+            name: String::new(),
+            verdict: CheckVerdict::Skip,
+            messages: Vec::new(),
+            warnings: Vec::new(),
+            rules: Vec::new(),
+            paths: Vec::new(),
+        };
+        match object {
+            Ok(object) => self.object(&object, &mut result),
+            Err(problem) => {
+                result.verdict = CheckVerdict::Error;
+                result.messages.push(problem);
+            }
+        }
+        result
+    }
+
+    fn object(&self, object: &Value, result: &mut CheckResult) {
         let text = |pointer: &str| {
             let value = object.pointer(pointer).and_then(Value::as_str);
             value.unwrap_or_default().to_string()
         };
-        let kind = text("/kind");
-        if let Some(items) = object
-            .get("items")
-            .and_then(Value::as_array)
-            .filter(|_| kind.ends_with("List"))
-        {
-            for item in items {
-                self.object(item, blank, results);
-            }
-            return;
-        }
-        let mut result = CheckResult {
-            namespace: text("/metadata/namespace"),
-            name: text("/metadata/name"),
-            ..blank.clone()
-        };
-        if kind.is_empty() {
+        result.kind = text("/kind");
+        result.namespace = text("/metadata/namespace");
+        result.name = text("/metadata/name");
+        if result.kind.is_empty() {
             result.verdict = CheckVerdict::Error;
             result
                 .messages
                 .push("the document names no kind".to_string());
-        } else {
-            let target = Target::of_kind(group_of(&text("/apiVersion")), &kind);
-            self.judge(target, object, &mut result);
-            self.constraints(object, &mut result);
+            return;
         }
-        result.kind = kind;
-        results.push(result);
+        let target = Target::of_kind(group_of(&text("/apiVersion")), &result.kind);
+        self.judge(target, object, result);
+        self.network(object, result);
+        self.constraints(object, result);
     }
 
     fn judge(&self, target: Target, object: &Value, result: &mut CheckResult) {
@@ -193,11 +196,9 @@ impl Checker {
                     "{prefix} PodSecurity \"{}\": {violations}",
                     self.policy
                 ));
-                result.paths = violations
-                    .as_slice()
-                    .iter()
-                    .flat_map(|violation| violation.fields().iter().cloned())
-                    .collect();
+                let violations = violations.as_slice().iter();
+                let fields = violations.flat_map(|violation| violation.fields().iter().cloned());
+                result.paths.extend(fields);
             }
             Err(problem) => {
                 result.verdict = CheckVerdict::Error;
@@ -208,6 +209,38 @@ impl Checker {
 }
 
 impl Checker {
+    /// What no network policy may say. Rules about the whole cluster are not asked: nobody here knows it.
+    fn network(&self, object: &Value, result: &mut CheckResult) {
+        if !self.network.is_on() || result.verdict == CheckVerdict::Error {
+            return;
+        }
+        let change = network_change(object, &result.namespace);
+        let world = Ok(Arc::new(World::new()));
+        let found = (self.bundle)
+            .network_violations(world, change, &self.network, EVALUATION_LIMIT)
+            .map(Violations::from_list);
+        match found {
+            Ok(None) => {
+                if is_network_policy(object) && result.verdict == CheckVerdict::Skip {
+                    result.verdict = CheckVerdict::Pass;
+                }
+            }
+            Ok(Some(violations)) => {
+                result.verdict = CheckVerdict::Fail;
+                result.rules.push("NetworkPolicy".to_string());
+                let denial = Denial::opens(&violations);
+                result.messages.push(denial.message().to_string());
+                let violations = violations.as_slice().iter();
+                let fields = violations.flat_map(|violation| violation.fields().iter().cloned());
+                result.paths.extend(fields);
+            }
+            Err(error) => {
+                result.verdict = CheckVerdict::Error;
+                result.messages.push(error.to_string());
+            }
+        }
+    }
+
     fn constraints(&self, object: &Value, result: &mut CheckResult) {
         let constraints = self.bundle.constraints();
         if constraints.is_empty() || result.verdict == CheckVerdict::Error {
@@ -262,6 +295,56 @@ impl Checker {
         }
         result.rules.extend(warned);
     }
+}
+
+/// The objects of a text by their documents, from 1; those of Lists one by one. What cannot be read is one of them, and the last:
+/// the reader has lost its place, and what follows would be guesses.
+pub(crate) fn objects(text: &str) -> Vec<(usize, Result<Value, String>)> {
+    let mut found = Vec::new();
+    for (i, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
+        match Value::deserialize(document) {
+            Ok(Value::Null) => {}
+            Ok(object) => items(object, i + 1, &mut found),
+            Err(error) => {
+                found.push((i + 1, Err(error.to_string())));
+                break;
+            }
+        }
+    }
+    found
+}
+
+fn items(mut object: Value, document: usize, into: &mut Vec<(usize, Result<Value, String>)>) {
+    let kind = object.get("kind").and_then(Value::as_str);
+    if kind.is_some_and(|kind| kind.ends_with("List"))
+        && let Some(Value::Array(list)) = object.get_mut("items").map(Value::take)
+    {
+        for item in list {
+            items(item, document, into);
+        }
+        return;
+    }
+    into.push((document, Ok(object)));
+}
+
+/// An object as if it were made now.
+pub(crate) fn network_change<'a>(object: &'a Value, namespace: &'a str) -> NetworkChange<'a> {
+    NetworkChange {
+        operation: Operation::Create.as_str(),
+        namespace,
+        object,
+        old_object: &Value::Null,
+    }
+}
+
+/// Whether the rules about who may reach whom judge what an object says.
+pub(crate) fn is_network_policy(object: &Value) -> bool {
+    let text = |name| object.get(name).and_then(Value::as_str).unwrap_or_default();
+    let group = group_of(text("apiVersion"));
+    matches!(
+        (group, text("kind")),
+        ("networking.k8s.io", "NetworkPolicy") | ("policy.networking.k8s.io", _)
+    )
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ impl Judge<'_> {
 
 /// Subresources of a pod that hold no pod. Any other is judged as one, so that a subresource
 /// of a newer API cannot be a way around.
-const SUBRESOURCES_IGNORED: &[&str] = &[
+pub(crate) const SUBRESOURCES_IGNORED: &[&str] = &[
     "exec",
     "attach",
     "binding",

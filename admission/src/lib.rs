@@ -22,6 +22,7 @@
 //! - [`evaluate`]: from a review to a verdict
 //! - [`verdict`]: what is decided, and how it is told
 //! - [`check`]: the same rules over manifests, on the command line
+//! - [`explain`]: why something is judged as it is
 //! - [`audit`]: what already runs, held against the same
 //! - [`cost`]: what rules cost, measured
 //! - [`replay`]: other rules over decisions that were made
@@ -60,6 +61,8 @@ pub mod evaluate;
 pub mod verdict;
 
 pub mod check;
+
+pub mod explain;
 
 pub mod audit;
 pub mod cost;

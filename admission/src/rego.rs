@@ -5,7 +5,8 @@
 //! is loaded ([`source`] for what its parser would read otherwise, [`normalise`] for what it would
 //! evaluate otherwise), or a builtin is replaced by one of ours ([`builtins`]); what neither can
 //! mend is refused at load with its line ([`check`]). A [`Program`] is the result: it answers one
-//! rule, within a limit on time, and one on what it builds (`bounds`).
+//! rule, within a limit on time, and one on what it builds (`bounds`). Which of its rules said so, and what of
+//! the input that rests on, is told by `trace`.
 //!
 //! In OPA a builtin that fails makes its expression undefined, and a template relies on that;
 //! here it does the same, but what was swallowed is told beside the answer. An error that OPA
@@ -22,6 +23,7 @@ pub mod names;
 pub mod normalise;
 pub mod program;
 pub mod source;
+pub(crate) mod trace;
 mod walk;
 
 pub use program::{Answer, Program, ProgramError};

@@ -11,7 +11,7 @@
 //! answer is none.
 
 mod candidate;
-mod record;
+pub(crate) mod record;
 mod report;
 
 use std::sync::mpsc::{Receiver, sync_channel};

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use admission::AdmissionConfig;
 use admission::check::{CheckResult, CheckVerdict, Checker};
+use admission::pod_security::{Level, Version};
 use anyhow::Context as _;
 
 use super::policy_reports::{junit, object_of, sarif};
@@ -22,16 +23,12 @@ pub(crate) struct Judged {
 
 /// Judges every file; a broken one does not hide the others.
 pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Judged> {
-    let mut admission = match &args.config {
-        Some(path) => config::read(path)?.admission,
-        None => AdmissionConfig::default(),
-    };
-    if let Some(folder) = &args.policies {
-        admission.gatekeeper.directory = Some(folder.clone());
-    }
-    let pod_security = &mut admission.pod_security;
-    pod_security.enforce = args.level.unwrap_or(pod_security.enforce);
-    pod_security.enforce_version = args.version.unwrap_or(pod_security.enforce_version);
+    let admission = configured(
+        args.config.as_deref(),
+        args.policies.as_deref(),
+        args.level,
+        args.version,
+    )?;
     let checker = Checker::new(&admission)?;
     let mut results = Vec::new();
     for path in &args.files {
@@ -48,6 +45,26 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Judged> {
             PolicyOutput::Junit => junit(&results),
         },
     })
+}
+
+/// The admission section of a configuration, with what the command line says.
+pub(super) fn configured(
+    file: Option<&Path>,
+    policies: Option<&Path>,
+    level: Option<Level>,
+    version: Option<Version>,
+) -> anyhow::Result<AdmissionConfig> {
+    let mut admission = match file {
+        Some(path) => config::read(path)?.admission,
+        None => AdmissionConfig::default(),
+    };
+    if let Some(folder) = policies {
+        admission.gatekeeper.directory = Some(folder.to_path_buf());
+    }
+    let pod_security = &mut admission.pod_security;
+    pod_security.enforce = level.unwrap_or(pod_security.enforce);
+    pod_security.enforce_version = version.unwrap_or(pod_security.enforce_version);
+    Ok(admission)
 }
 
 pub(super) fn read(path: &Path) -> anyhow::Result<String> {

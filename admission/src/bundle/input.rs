@@ -37,7 +37,7 @@ impl PodInput {
         )
     }
 
-    pub(super) fn at(&self, policy: LevelVersion) -> Value {
+    pub(crate) fn at(&self, policy: LevelVersion) -> Value {
         object([
             ("level", Value::from(policy.level.as_str())),
             ("version", Value::from(policy.version.judged_as())),

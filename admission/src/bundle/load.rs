@@ -104,9 +104,9 @@ fn split_place(text: &str) -> Option<(String, String)> {
 /// All that a bundle is made from, as it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sources {
-    pub(super) modules: Vec<Module>,
-    pub(super) documents: Vec<Document>,
-    pub(super) allowed: Allowed,
+    pub(crate) modules: Vec<Module>,
+    pub(crate) documents: Vec<Document>,
+    pub(crate) allowed: Allowed,
 }
 
 impl Sources {

@@ -18,7 +18,7 @@ use crate::rego::bounds;
 use crate::verdict::{Incomplete, Violation};
 
 /// The rule that answers.
-const NETWORK_POLICY: &str = "data.network_policy.violations";
+pub(crate) const NETWORK_POLICY: &str = "data.network_policy.violations";
 
 /// Why a question got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,21 @@ pub struct NetworkChange<'a> {
     pub old_object: &'a serde_json::Value,
 }
 
+impl NetworkChange<'_> {
+    /// What the rules are asked with.
+    pub(crate) fn question(&self, rules: &NetworkPolicyConfig) -> Value {
+        Value::from(json!({
+            "change": {
+                "operation": self.operation,
+                "namespace": self.namespace,
+                "object": self.object,
+                "oldObject": self.old_object,
+            },
+            "rules": rules.input(),
+        }))
+    }
+}
+
 impl Bundle {
     /// What speaks against a change by the rules that `rules` chooses, in the state `world`; where it is not known, a
     /// rule that asks for it fails. Takes no longer than `limit`.
@@ -65,15 +80,7 @@ impl Bundle {
             limit,
             check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
         });
-        engine.set_input(Value::from(json!({
-            "change": {
-                "operation": change.operation,
-                "namespace": change.namespace,
-                "object": change.object,
-                "oldObject": change.old_object,
-            },
-            "rules": rules.input(),
-        })));
+        engine.set_input(change.question(rules));
         bounds::begin();
         let evaluated = with_world(world, || engine.eval_rule(NETWORK_POLICY.to_string()));
         let value = evaluated.map_err(|error| NetworkError::Failed(error.to_string()))?;

@@ -24,6 +24,15 @@ pub enum Action {
 }
 
 impl Action {
+    /// The action as constraints name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Deny => "deny",
+            Action::Warn => "warn",
+            Action::Dryrun => "dryrun",
+        }
+    }
+
     fn named(name: &str) -> Option<Self> {
         match name {
             "deny" => Some(Action::Deny),

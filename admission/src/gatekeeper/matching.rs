@@ -83,6 +83,35 @@ pub struct Surroundings<'a> {
     pub origin: Origin,
 }
 
+/// What of `spec.match` an object does not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Criterion {
+    Kinds,
+    Scope,
+    Namespaces,
+    ExcludedNamespaces,
+    LabelSelector,
+    NamespaceSelector,
+    Name,
+    Source,
+}
+
+impl Criterion {
+    /// The member of `spec.match`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Criterion::Kinds => "kinds",
+            Criterion::Scope => "scope",
+            Criterion::Namespaces => "namespaces",
+            Criterion::ExcludedNamespaces => "excludedNamespaces",
+            Criterion::LabelSelector => "labelSelector",
+            Criterion::NamespaceSelector => "namespaceSelector",
+            Criterion::Name => "name",
+            Criterion::Source => "source",
+        }
+    }
+}
+
 /// A constraint cannot tell whether it judges an object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -108,28 +137,53 @@ impl Match {
 
     /// Whether the constraint judges this object.
     pub fn matches(&self, object: &Value, around: Surroundings<'_>) -> Result<bool, Undecidable> {
+        Ok(self.mismatch(object, around)?.is_none())
+    }
+
+    /// What keeps the constraint from judging this object, if something does.
+    pub(crate) fn mismatch(
+        &self,
+        object: &Value,
+        around: Surroundings<'_>,
+    ) -> Result<Option<Criterion>, Undecidable> {
         let it = Object::new(object, around.namespace);
         let namespace_matches = |globs: &[Glob]| {
             it.namespace_asked()
                 .map(|namespace| globs.iter().any(|glob| glob.matches(namespace)))
         };
-        let passes = self.kinds_match(&it)
-            && self.scope_matches(&it)
-            && (self.namespaces.is_empty() || namespace_matches(&self.namespaces).unwrap_or(true))
-            && (self.excluded_namespaces.is_empty()
-                || !namespace_matches(&self.excluded_namespaces).unwrap_or(false))
-            && self
-                .label_selector
-                .as_ref()
-                .is_none_or(|selector| selector.selects(&labels_of(object)));
-        Ok(passes
-            && self.namespace_selector_matches(&it)?
-            && self.name_matches(&it)
-            && match self.source {
-                MatchSource::All => true,
-                MatchSource::Generated => around.origin == Origin::Generated,
-                MatchSource::Original => around.origin == Origin::Original,
-            })
+        let labels_match = || {
+            let selector = self.label_selector.as_ref();
+            selector.is_none_or(|selector| selector.selects(&labels_of(object)))
+        };
+        Ok(if !self.kinds_match(&it) {
+            Some(Criterion::Kinds)
+        } else if !self.scope_matches(&it) {
+            Some(Criterion::Scope)
+        } else if !self.namespaces.is_empty()
+            && !namespace_matches(&self.namespaces).unwrap_or(true)
+        {
+            Some(Criterion::Namespaces)
+        } else if namespace_matches(&self.excluded_namespaces).unwrap_or(false) {
+            Some(Criterion::ExcludedNamespaces)
+        } else if !labels_match() {
+            Some(Criterion::LabelSelector)
+        } else if !self.namespace_selector_matches(&it)? {
+            Some(Criterion::NamespaceSelector)
+        } else if !self.name_matches(&it) {
+            Some(Criterion::Name)
+        } else if !self.source_matches(around.origin) {
+            Some(Criterion::Source)
+        } else {
+            None
+        })
+    }
+
+    fn source_matches(&self, origin: Origin) -> bool {
+        match self.source {
+            MatchSource::All => true,
+            MatchSource::Generated => origin == Origin::Generated,
+            MatchSource::Original => origin == Origin::Original,
+        }
     }
 
     fn kinds_match(&self, it: &Object<'_>) -> bool {

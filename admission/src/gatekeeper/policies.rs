@@ -1,6 +1,7 @@
 //! Templates, constraints and expansions together, and what they say of a request.
 
 mod objects;
+mod stand;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,13 +14,14 @@ use super::constraint::{self, Action, Constraint, ConstraintError, EnforcementPo
 use super::documents::Document;
 use super::expansion::{self, Expansion, ExpansionError};
 use super::inventory::Inventory;
-use super::matching::{Origin, Surroundings};
+use super::matching::{Criterion, Origin, Surroundings};
 use super::request::{Request, RequestError, input};
 use super::template::{self, Template, TemplateError};
 use crate::config::FailMode;
 use crate::data::Allowed;
 
 pub use objects::Refused;
+pub(crate) use stand::{Stand, WhyNot};
 
 /// All policies, in the order of their constraints' kinds and names.
 #[derive(Debug, Default)]
@@ -335,6 +337,15 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// Whether the object or the one it takes the place of is one that the constraint judges.
     fn matches(&self, request: &Request, inventory: &Inventory) -> Result<bool, String> {
+        Ok(self.mismatch(request, inventory)?.is_none())
+    }
+
+    /// What keeps it from judging both, if something does: of the object, where there is one.
+    fn mismatch(
+        &self,
+        request: &Request,
+        inventory: &Inventory,
+    ) -> Result<Option<Criterion>, String> {
         let around = Surroundings {
             namespace: request
                 .namespace_object
@@ -342,14 +353,18 @@ impl Asking<'_> {
                 .or_else(|| inventory.namespace(&request.namespace)),
             origin: request.origin,
         };
+        let mut first = None;
         for object in request.objects() {
-            match self.constraint.matching.matches(object, around) {
-                Ok(true) => return Ok(true),
-                Ok(false) => {}
-                Err(error) => return Err(error.to_string()),
+            let matching = &self.constraint.matching;
+            match matching
+                .mismatch(object, around)
+                .map_err(|error| error.to_string())?
+            {
+                None => return Ok(None),
+                found => first = first.or(found),
             }
         }
-        Ok(false)
+        Ok(first)
     }
 
     fn ask(&self, review: &Rego, inventory: &Inventory, deadline: Instant, into: &mut Findings) {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::schema::Schema;
 use crate::config::FailMode;
 use crate::data::Allowed;
+use crate::rego::trace::Tracer;
 use crate::rego::{Edition, Program, Refusal, Text};
 
 /// The API group of templates.
@@ -14,6 +15,12 @@ pub const GROUP: &str = "templates.gatekeeper.sh";
 
 /// The one target there is.
 const TARGET: &str = "admission.k8s.gatekeeper.sh";
+
+/// The rule that is asked.
+const RULE: &str = "violation";
+
+/// What its modules may use below `data`.
+const ROOTS: [&str; 2] = ["inventory", "lib"];
 
 /// Says on a template what becomes of a review that it could not judge: `open` or `closed`.
 const FAIL_MODE: &str = "taffrail.io/fail-mode";
@@ -55,8 +62,45 @@ pub enum TemplateError {
     },
 }
 
+/// The Rego of a template.
+pub(crate) struct Code {
+    entry: Text,
+    libs: Vec<Text>,
+}
+
+impl Code {
+    /// Of the one target of a template.
+    pub(crate) fn of(object: &Value) -> Result<Self, String> {
+        let name = object.pointer("/metadata/name").and_then(Value::as_str);
+        let name = name.unwrap_or_default();
+        let written = written(target(object)?)?;
+        let module = |name: String, rego: String| Text {
+            name,
+            rego,
+            edition: written.edition,
+        };
+        let libs = written.libs.into_iter().enumerate();
+        Ok(Code {
+            entry: module(name.to_string(), written.rego),
+            libs: libs
+                .map(|(i, rego)| module(format!("{name}/libs[{i}]"), rego))
+                .collect(),
+        })
+    }
+
+    /// The module that is asked, and its libraries.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = &Text> {
+        std::iter::once(&self.entry).chain(&self.libs)
+    }
+
+    /// The same program, which tells which of its rules held.
+    pub(crate) fn tracer(&self, allowed: Allowed) -> Result<Tracer, Refusal> {
+        Tracer::of_program(&self.entry, &self.libs, RULE, &ROOTS, allowed)
+    }
+}
+
 /// Where a template keeps its program.
-struct Code {
+struct Written {
     rego: String,
     libs: Vec<String>,
     edition: Edition,
@@ -112,31 +156,10 @@ impl Template {
                 )));
             }
         };
-        let targets = object.pointer("/spec/targets").and_then(Value::as_array);
-        let Some([target]) = targets.map(Vec::as_slice) else {
-            return Err(invalid(
-                "spec.targets must hold exactly one target".to_string(),
-            ));
-        };
-        if target.get("target").and_then(Value::as_str) != Some(TARGET) {
-            return Err(invalid(format!("the target must be {TARGET:?}")));
-        }
+        let target = target(object).map_err(invalid)?;
         let operations = strings(target.get("operations")).map_err(invalid)?;
-        let code = code(target).map_err(invalid)?;
-        let module = |name: String, rego: String| Text {
-            name,
-            rego,
-            edition: code.edition,
-        };
-        let entry = module(name.clone(), code.rego.clone());
-        let libs: Vec<_> = code
-            .libs
-            .iter()
-            .enumerate()
-            .map(|(i, rego)| module(format!("{name}/libs[{i}]"), rego.clone()))
-            .collect();
-        let roots = ["inventory", "lib"];
-        let program = Program::allowing(&entry, &libs, "violation", &roots, allowed)
+        let code = Code::of(object).map_err(invalid)?;
+        let program = Program::allowing(&code.entry, &code.libs, RULE, &ROOTS, allowed)
             .map_err(|refusal| TemplateError::Rego { name, refusal })?;
         Ok(Template {
             kind,
@@ -181,7 +204,19 @@ fn strings(value: Option<&Value>) -> Result<Vec<String>, String> {
     }
 }
 
-fn code(target: &Value) -> Result<Code, String> {
+/// The one target of a template.
+fn target(object: &Value) -> Result<&Value, String> {
+    let targets = object.pointer("/spec/targets").and_then(Value::as_array);
+    let Some([target]) = targets.map(Vec::as_slice) else {
+        return Err("spec.targets must hold exactly one target".to_string());
+    };
+    if target.get("target").and_then(Value::as_str) != Some(TARGET) {
+        return Err(format!("the target must be {TARGET:?}"));
+    }
+    Ok(target)
+}
+
+fn written(target: &Value) -> Result<Written, String> {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_string);
     let listed = target.get("code").and_then(Value::as_array);
     if let Some(listed) = listed.filter(|listed| !listed.is_empty()) {
@@ -196,7 +231,7 @@ fn code(target: &Value) -> Result<Code, String> {
                     .to_string(),
             );
         };
-        return Ok(Code {
+        return Ok(Written {
             rego: text(source.get("rego")).ok_or("source.rego is missing")?,
             libs: strings(source.get("libs"))?,
             edition: match text(source.get("version")).as_deref() {
@@ -210,7 +245,7 @@ fn code(target: &Value) -> Result<Code, String> {
             },
         });
     }
-    Ok(Code {
+    Ok(Written {
         rego: text(target.get("rego")).ok_or("the target holds neither rego nor code")?,
         libs: strings(target.get("libs"))?,
         edition: Edition::V0,

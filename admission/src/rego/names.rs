@@ -145,6 +145,11 @@ impl Names {
             .then(|| format!("{}.{name}", self.package))
     }
 
+    /// The path that an imported name stands for.
+    pub fn import(&self, name: &str) -> Option<&str> {
+        self.imports.get(name).map(String::as_str)
+    }
+
     /// Whether a full path is that of a rule.
     pub fn is_rule_path(&self, path: &str) -> bool {
         self.rule_paths.contains(path)

@@ -8,6 +8,7 @@
 //! A prepared engine is cloned for each question: the clone shares the compiled rules, and takes
 //! its own input and time limit.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -101,47 +102,29 @@ impl Program {
         roots: &[&str],
         allowed: Allowed,
     ) -> Result<Self, Refusal> {
-        let mut parsed = Vec::new();
-        let mut functions = Functions::default();
-        for text in std::iter::once(entry).chain(libraries) {
-            let mended = source::mend(text)?;
-            let module = parse(text, &mended)?;
-            functions.add(&module);
-            parsed.push((text, mended, module));
-        }
-        let mut needs = Needs::new();
+        let normal = normal(entry, libraries, roots, allowed)?;
         let mut strict = Engine::new();
         strict.set_policy_length_config(LENGTHS);
         strict.set_gather_prints(true);
-        let mut asks_data = false;
-        for (text, mended, module) in &parsed {
-            let names = Names::new(module, &functions);
-            asks_data |= check(module, &text.name, &names, roots, &mut needs, allowed)?;
-            let normal = normalise(module, mended, &text.name, &names)?;
-            builtins::install(&mut strict, &normal);
-            bounds::install(&mut strict, &normal, bounds::Errors::Swallowed);
-            if data::NAMES.iter().any(|name| normal.contains(name)) {
+        for module in &normal.modules {
+            let rego = &module.rego;
+            builtins::install(&mut strict, rego);
+            bounds::install(&mut strict, rego, bounds::Errors::Swallowed);
+            if data::NAMES.iter().any(|name| rego.contains(name)) {
                 data::install(&mut strict);
             }
-            strict.set_rego_v0(text.edition == Edition::V0);
+            strict.set_rego_v0(module.edition == Edition::V0);
             strict
-                .add_policy(text.name.clone(), normal)
-                .map_err(|error| Refusal::from_regorus(&text.name, &error))?;
+                .add_policy(module.name.clone(), rego.clone())
+                .map_err(|error| Refusal::from_regorus(&module.name, &error))?;
         }
-        check_needs(&needs, &entry.name)?;
-        let entry_module = parsed.first().map(|(_, _, module)| module);
-        let package = entry_module.map(package_of).unwrap_or_default();
-        let declared = entry_module.is_some_and(|module| {
-            let mut names = module.policy.iter().filter_map(|rule| rule_name(rule));
-            names.any(|name| name == rule)
-        });
-        if !declared {
+        if !normal.declares(rule) {
             return Err(refusal(
                 entry,
                 format!("the module holds no rule {rule}, which is what is asked"),
             ));
         }
-        let rule = format!("{package}.{rule}");
+        let rule = format!("{}.{rule}", normal.package);
         let mut lenient = strict.clone();
         strict.set_strict_builtin_errors(true);
         lenient.set_strict_builtin_errors(false);
@@ -162,7 +145,7 @@ impl Program {
             strict,
             lenient,
             with_data: Mutex::new(None),
-            asks_data,
+            asks_data: normal.asks_data,
         })
     }
 
@@ -263,7 +246,59 @@ impl Program {
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> ProgramError {
+/// A module with its libraries, mended and checked: what regorus is given.
+pub(super) struct Normal {
+    pub(super) modules: Vec<Text>,
+    /// The package of the module that is asked, below `data`.
+    pub(super) package: String,
+    pub(super) asks_data: bool,
+    declared: BTreeSet<String>,
+}
+
+impl Normal {
+    fn declares(&self, rule: &str) -> bool {
+        self.declared.contains(rule)
+    }
+}
+
+/// Mends and checks `entry` and `libraries`.
+pub(super) fn normal(
+    entry: &Text,
+    libraries: &[Text],
+    roots: &[&str],
+    allowed: Allowed,
+) -> Result<Normal, Refusal> {
+    let mut parsed = Vec::new();
+    let mut functions = Functions::default();
+    for text in std::iter::once(entry).chain(libraries) {
+        let mended = source::mend(text)?;
+        let module = parse(text, &mended)?;
+        functions.add(&module);
+        parsed.push((text, mended, module));
+    }
+    let entry_module = parsed.first().map(|(_, _, module)| module);
+    let rules = entry_module.into_iter().flat_map(|module| &module.policy);
+    let mut normal = Normal {
+        modules: Vec::new(),
+        package: entry_module.map(package_of).unwrap_or_default(),
+        asks_data: false,
+        declared: rules.filter_map(|rule| rule_name(rule)).collect(),
+    };
+    let mut needs = Needs::new();
+    for (text, mended, module) in &parsed {
+        let names = Names::new(module, &functions);
+        normal.asks_data |= check(module, &text.name, &names, roots, &mut needs, allowed)?;
+        normal.modules.push(Text {
+            name: text.name.clone(),
+            rego: normalise(module, mended, &text.name, &names)?,
+            edition: text.edition,
+        });
+    }
+    check_needs(&needs, &entry.name)?;
+    Ok(normal)
+}
+
+pub(super) fn failed(error: impl std::fmt::Display) -> ProgramError {
     let text = error.to_string();
     if text.contains("time limit") || text.contains("execution exceeded") {
         return ProgramError::Time(Duration::ZERO);
@@ -278,7 +313,7 @@ fn failed(error: impl std::fmt::Display) -> ProgramError {
     }
 }
 
-fn set_limit(engine: &mut Engine, limit: Duration) {
+pub(super) fn set_limit(engine: &mut Engine, limit: Duration) {
     engine.set_execution_timer_config(ExecutionTimerConfig {
         limit,
         check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
@@ -293,7 +328,7 @@ fn refusal(text: &Text, problem: String) -> Refusal {
     }
 }
 
-fn parse(text: &Text, mended: &str) -> Result<Module, Refusal> {
+pub(super) fn parse(text: &Text, mended: &str) -> Result<Module, Refusal> {
     let refuse = |error: &dyn std::fmt::Display| Refusal::from_regorus(&text.name, error);
     let source =
         Source::from_contents(text.name.clone(), mended.to_string()).map_err(|e| refuse(&e))?;

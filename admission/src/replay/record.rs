@@ -29,18 +29,18 @@ struct Line {
 
 /// A decision that can be tried again.
 #[derive(Debug)]
-pub(super) struct Record {
-    pub(super) time: String,
-    pub(super) verdict: Outcome,
-    pub(super) rules: Vec<RuleHit>,
-    pub(super) data: Vec<Asked>,
-    pub(super) labels: Option<BTreeMap<String, String>>,
-    pub(super) review: Review,
+pub(crate) struct Record {
+    pub(crate) time: String,
+    pub(crate) verdict: Outcome,
+    pub(crate) rules: Vec<RuleHit>,
+    pub(crate) data: Vec<Asked>,
+    pub(crate) labels: Option<BTreeMap<String, String>>,
+    pub(crate) review: Review,
 }
 
 impl Record {
     /// Reads a line, or says why the decision cannot be tried again.
-    pub(super) fn read(line: &str) -> Result<Self, String> {
+    pub(crate) fn read(line: &str) -> Result<Self, String> {
         let line: Line = serde_json::from_str(line)
             .map_err(|error| format!("the line is no decision ({error})"))?;
         let cut = |what: &str| line.cut.iter().any(|cut| cut == what);
@@ -71,7 +71,7 @@ impl Record {
 }
 
 /// The labels a namespace had then.
-pub(super) struct ThenLabels(pub(super) Option<BTreeMap<String, String>>);
+pub(crate) struct ThenLabels(pub(crate) Option<BTreeMap<String, String>>);
 
 impl NamespaceLabels for ThenLabels {
     fn labels(&self, _: &str) -> Result<BTreeMap<String, String>, NamespaceLookupError> {

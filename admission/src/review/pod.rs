@@ -63,7 +63,7 @@ impl PodError {
 }
 
 /// Where a target keeps its pod: the object itself, or a template inside it.
-fn template_path(target: Target) -> &'static str {
+pub(crate) fn template_path(target: Target) -> &'static str {
     match target {
         Target::Workload(Workload::PodTemplate) => "/template",
         Target::Workload(Workload::CronJob) => "/spec/jobTemplate/spec/template",
