@@ -107,7 +107,7 @@ impl Cluster {
         let pods = Arc::new(Pods::default());
         let network = watch_state(&caches, &namespaces, &pods);
         let policies = PolicyObjects::watch(&caches, &namespace);
-        let referential = Referential::watch(&caches);
+        let referential = Referential::watch(&caches, &namespace);
         Ok(Cluster {
             namespaces,
             network,

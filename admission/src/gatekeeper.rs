@@ -11,6 +11,7 @@
 //! - [`template`], with [`schema`] for what parameters may be
 //! - [`constraint`], with [`matching`] and [`selector`] for what it judges
 //! - [`inventory`]: what a template may know beside the object
+//! - [`exclusion`]: namespaces that nobody looks at
 //! - [`request`]: `input.review` as Gatekeeper builds it
 //! - [`expansion`]: pods that a workload would make
 //! - [`policies`]: all of it, asked
@@ -22,6 +23,7 @@
 
 pub mod constraint;
 pub mod documents;
+pub mod exclusion;
 pub mod expansion;
 pub mod inventory;
 pub mod matching;

@@ -4,11 +4,15 @@
 //! for and something has changed, at most every so often, for programs are prepared anew with each.
 //! A kind that may not be read keeps nobody from being ready. While a kind is not listed, and while there is more than [`BYTES_MAX`], nothing is known, and templates that ask
 //! cannot judge.
+//!
+//! Gatekeeper's Config also says which namespaces are passed over ([`crate::gatekeeper::exclusion`]); that of our own namespace
+//! or of Gatekeeper's counts, and no other.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use kube::core::GroupVersionKind;
 use kube::discovery::pinned_kind;
 use parking_lot::Mutex;
@@ -20,12 +24,16 @@ use super::caches::{Cache, Caches};
 use super::connect::told;
 use super::watch::{Keep, Need, Presence, Watch};
 use super::watched::{All, Key};
+use crate::gatekeeper::exclusion::{self, Exclusions, Process};
 use crate::gatekeeper::inventory::Place;
 use crate::gatekeeper::request::to_rego;
 use crate::gatekeeper::{Inventory, InventorySource};
 
 /// How much text of objects is kept.
 const BYTES_MAX: usize = 128 << 20;
+
+/// The cache of Configs.
+const CONFIGS: &str = "configs";
 
 /// A kind, as SyncSets name it.
 type Kind = (String, String, String);
@@ -35,6 +43,9 @@ pub(crate) struct Referential {
     held: Mutex<Held>,
     syncs: Mutex<Syncs>,
     caches: Caches,
+    /// The namespaces whose Config counts.
+    trusted: [String; 2],
+    excluded: ArcSwap<Exclusions>,
 }
 
 #[derive(Default)]
@@ -52,19 +63,23 @@ struct Syncs {
     watched: BTreeMap<Kind, Cache>,
     /// The caches of SyncSets and Configs themselves.
     sources: Vec<Cache>,
+    /// What each Config excludes that may.
+    excluding: BTreeMap<Key, Exclusions>,
 }
 
 impl Referential {
-    /// Begins to watch SyncSets and Configs, and what they name.
-    pub(crate) fn watch(caches: &Caches) -> Arc<Self> {
+    /// Begins to watch SyncSets and Configs, and what they name. `namespace` is our own.
+    pub(crate) fn watch(caches: &Caches, namespace: &str) -> Arc<Self> {
         let referential = Arc::new(Referential {
             held: Mutex::default(),
             syncs: Mutex::default(),
             caches: caches.clone(),
+            trusted: [exclusion::NAMESPACE.to_string(), namespace.to_string()],
+            excluded: ArcSwap::default(),
         });
         for (name, group, version, kind) in [
             ("syncsets", "syncset.gatekeeper.sh", "v1alpha1", "SyncSet"),
-            ("configs", "config.gatekeeper.sh", "v1alpha1", "Config"),
+            (CONFIGS, "config.gatekeeper.sh", "v1alpha1", "Config"),
         ] {
             let keep = Arc::new(KeepSync {
                 referential: Arc::clone(&referential),
@@ -176,13 +191,28 @@ impl InventorySource for Referential {
             );
             Inventory::unknown()
         } else {
-            let objects = held.objects.iter();
+            let excluded = self.excluded.load();
+            let is_kept = |place: &Place| !excluded.exclude(Process::Sync, namespace_of(place));
+            let objects = held.objects.iter().filter(|(place, _)| is_kept(place));
             Inventory::of(objects.map(|(place, (object, _))| (place.clone(), object.clone())))
         };
         let inventory = Arc::new(inventory);
         held.is_other = false;
         held.made = Some((Arc::clone(&inventory), Instant::now()));
         inventory
+    }
+
+    fn excludes(&self, process: Process, namespace: &str) -> bool {
+        self.excluded.load().exclude(process, namespace)
+    }
+}
+
+/// The namespace that an object is in; a namespace is in itself.
+fn namespace_of(place: &Place) -> &str {
+    if place.kind == "Namespace" && place.group_version == "v1" {
+        &place.name
+    } else {
+        &place.namespace
     }
 }
 
@@ -272,6 +302,26 @@ impl KeepSync {
         change(&mut syncs.named);
         self.referential.follow(&mut syncs);
     }
+
+    /// Whether the object is the Config whose exclusions count.
+    fn may_exclude(&self, key: &Key) -> bool {
+        self.source == CONFIGS
+            && key.name == exclusion::NAME
+            && self.referential.trusted.contains(&key.namespace)
+    }
+
+    fn exclude(&self, change: impl FnOnce(&mut BTreeMap<Key, Exclusions>)) {
+        if self.source != CONFIGS {
+            return;
+        }
+        let mut syncs = self.referential.syncs.lock();
+        change(&mut syncs.excluding);
+        let all = Exclusions::union(syncs.excluding.values());
+        if **self.referential.excluded.load() != all {
+            self.referential.excluded.store(Arc::new(all));
+            self.referential.held.lock().is_other = true;
+        }
+    }
 }
 
 impl Keep for KeepSync {
@@ -295,11 +345,20 @@ impl Keep for KeepSync {
         self.change(|named| {
             named.insert((self.source, key.clone()), kinds);
         });
+        if self.may_exclude(key) {
+            let exclusions = Exclusions::of(&object);
+            self.exclude(|excluding| {
+                excluding.insert(key.clone(), exclusions);
+            });
+        }
     }
 
     fn remove(&self, key: &Key) {
         self.change(|named| {
             named.remove(&(self.source, key.clone()));
+        });
+        self.exclude(|excluding| {
+            excluding.remove(key);
         });
     }
 
@@ -307,5 +366,6 @@ impl Keep for KeepSync {
         self.change(|named| {
             named.retain(|(source, key), _| *source != self.source || listed.contains(key));
         });
+        self.exclude(|excluding| excluding.retain(|key, _| listed.contains(key)));
     }
 }

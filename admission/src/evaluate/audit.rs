@@ -7,11 +7,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::constraints::namespace_of;
 use super::{Evaluator, Unjudged};
 use crate::bundle::Bundle;
 use crate::bundle::network::NetworkChange;
 use crate::config::NetworkPolicyConfig;
 use crate::data::with_session;
+use crate::gatekeeper::exclusion::Process;
 use crate::gatekeeper::matching::Origin;
 use crate::gatekeeper::policies::Judged;
 use crate::gatekeeper::{Action, EnforcementPoint, Finding, Request};
@@ -72,7 +74,8 @@ impl Evaluator {
     }
 
     fn audit_constraints(&self, review: &Review, bundle: &Bundle, deadline: Instant) -> Vec<Hit> {
-        if bundle.constraints().is_empty() {
+        let namespace = namespace_of(review);
+        if bundle.constraints().is_empty() || self.inventory.excludes(Process::Audit, namespace) {
             return Vec::new();
         }
         let Ok(request) = Request::of_object(&review.object, Origin::Original) else {

@@ -10,11 +10,12 @@ use tracing::warn;
 
 use super::{Evaluator, Trace};
 use crate::bundle::Bundle;
+use crate::gatekeeper::exclusion::Process;
 use crate::gatekeeper::matching::Origin;
 use crate::gatekeeper::policies::{Findings, Judged};
 use crate::gatekeeper::request::RequestError;
 use crate::gatekeeper::{Action, EnforcementPoint, Finding, Request};
-use crate::review::{Operation, Review};
+use crate::review::{Operation, Review, Target};
 use crate::verdict::{Allowance, Denial, Exemption, Hit, Mode, Verdict, cut, cut_warnings};
 
 /// What one finding says at the most.
@@ -43,7 +44,8 @@ impl Evaluator {
             allowance.warnings.push(warning);
             allowance.warnings = cut_warnings(allowance.warnings);
         }
-        if bundle.constraints().is_empty() {
+        let namespace = namespace_of(review);
+        if bundle.constraints().is_empty() || self.inventory.excludes(Process::Webhook, namespace) {
             return Verdict::Allowed(allowance);
         }
         let request = match self.request(review) {
@@ -79,6 +81,14 @@ impl Evaluator {
             name => self.namespaces.object(name),
         };
         Ok(Request::of_request(request, Origin::Original)?.with_namespace(namespace))
+    }
+}
+
+/// The namespace that an object is in, as Gatekeeper's Config sees it: a namespace is in itself.
+pub(super) fn namespace_of(review: &Review) -> &str {
+    match review.target {
+        Target::Namespace => &review.name,
+        _ => &review.namespace,
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use regorus::Value as Rego;
 use serde_json::Value;
 
+use super::exclusion::Process;
 use super::request::to_rego;
 
 /// Where the inventory of a review comes from: the seam for informers over what SyncSets and
@@ -18,6 +19,11 @@ use super::request::to_rego;
 pub trait InventorySource: Send + Sync + 'static {
     /// The inventory now.
     fn current(&self) -> Arc<Inventory>;
+
+    /// Whether Gatekeeper's Config says that a process passes over what is in a namespace.
+    fn excludes(&self, _process: Process, _namespace: &str) -> bool {
+        false
+    }
 }
 
 /// Objects, by where they are.

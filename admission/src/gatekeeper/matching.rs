@@ -55,10 +55,10 @@ pub enum Origin {
 /// A text that may begin or end in `*`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-struct Glob(String);
+pub(super) struct Glob(String);
 
 impl Glob {
-    fn matches(&self, text: &str) -> bool {
+    pub(super) fn matches(&self, text: &str) -> bool {
         let glob = self.0.as_str();
         match (glob.strip_prefix('*'), glob.strip_suffix('*')) {
             (Some(rest), Some(_)) => text.contains(rest.strip_suffix('*').unwrap_or(rest)),

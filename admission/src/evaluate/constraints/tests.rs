@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::AdmissionConfig;
 use crate::evaluate::{DefaultsEverywhere, NamespaceLabels, NamespaceLookupError};
+use crate::gatekeeper::{Inventory, InventorySource};
 use crate::review::respond;
 
 const TEMPLATE: &str = "
@@ -233,5 +234,43 @@ fn a_template_that_asks_for_objects_nobody_knows_speaks_against_the_object() {
             deadline,
         );
         assert_eq!(found.findings.first().map(|f| f.judged), judged);
+    }
+}
+
+/// Says that one process passes over the namespace of all reviews here.
+struct Excluding(Process);
+
+impl InventorySource for Excluding {
+    fn current(&self) -> Arc<Inventory> {
+        Arc::default()
+    }
+
+    fn excludes(&self, process: Process, namespace: &str) -> bool {
+        process == self.0 && namespace == "shop"
+    }
+}
+
+#[test]
+fn who_passes_over_a_namespace_asks_no_constraint_of_it() {
+    for (process, webhook, audit) in [
+        (Process::Webhook, false, true),
+        (Process::Audit, true, false),
+        (Process::Sync, true, true),
+    ] {
+        let config = AdmissionConfig::default().validate().unwrap();
+        let namespaces = Arc::new(DefaultsEverywhere);
+        let evaluator = Evaluator::new(
+            config.defaults,
+            config.exemptions,
+            config.fail_mode,
+            namespaces,
+        )
+        .with_inventory(Arc::new(Excluding(process)));
+        let (bundle, review) = (bundle("{}", "closed"), review("CREATE", "broken"));
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let verdict = evaluator.evaluate(&review, &bundle, deadline).unwrap();
+        let is_denied = matches!(verdict, Verdict::Denied(_));
+        let is_found = !evaluator.audit(&review, &bundle, deadline).is_empty();
+        assert_eq!((is_denied, is_found), (webhook, audit), "{process:?}");
     }
 }

@@ -7,6 +7,7 @@ use crate::cluster::tests::until;
 const TEMPLATES: &str = "/apis/templates.gatekeeper.sh/v1/constrainttemplates";
 const CONSTRAINTS: &str = "/apis/constraints.gatekeeper.sh/v1beta1/k8sdenied";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/taffrail/configmaps";
+const CONFIGS: &str = "/apis/config.gatekeeper.sh/v1alpha1/configs";
 const SYNC_SETS: &str = "/apis/syncset.gatekeeper.sh/v1alpha1/syncsets";
 const NAMESPACES: &str = "/api/v1/namespaces";
 
@@ -196,6 +197,41 @@ async fn a_template_knows_what_syncsets_name() {
     running.until_said(&asked, "[one] web").await;
     fake.delete("/api/v1/services", "default", "web");
     running.until_said(&asked, "allowed").await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gatekeepers_config_excludes_is_passed_over() {
+    let fake = Fake::start().await;
+    fake.put(NAMESPACES, json!({"metadata": {"name": "default"}}));
+    fake.know("/api/v1", "v1", &[("Service", "services")]);
+    let rego = "package denied\nviolation[{\"msg\": name}] { data.inventory.namespace[_][\"v1\"].Service[name] }";
+    fake.put(TEMPLATES, template("K8sDenied", rego));
+    fake.put(CONSTRAINTS, constraint("one"));
+    for (namespace, name) in [("default", "web"), ("hidden", "other")] {
+        let service = json!({"metadata": {"name": name, "namespace": namespace}, "spec": {}});
+        fake.put("/api/v1/services", service);
+    }
+    let config = |namespace: &str, excluded: &str, process: &str| {
+        json!({"metadata": {"name": "config", "namespace": namespace}, "spec": {
+            "sync": {"syncOnly": [{"group": "", "version": "v1", "kind": "Service"}]},
+            "match": [{"excludedNamespaces": [excluded], "processes": [process]}],
+        }})
+    };
+    let running = start_beside(&fake).await;
+    running.until_ready().await;
+    let asked = labelled("b");
+    // One that anybody may have written excludes nothing.
+    fake.put(CONFIGS, config("default", "*", "*"));
+    running.until_said(&asked, "[one] other\n[one] web").await;
+    fake.put(CONFIGS, config("gatekeeper-system", "hid*", "sync"));
+    running.until_said(&asked, "[one] web").await;
+    fake.put(CONFIGS, config("gatekeeper-system", "*fault", "audit"));
+    running.until_said(&asked, "[one] other\n[one] web").await;
+    fake.put(CONFIGS, config("gatekeeper-system", "*fault", "webhook"));
+    running.until_said(&asked, "allowed").await;
+    fake.delete(CONFIGS, "gatekeeper-system", "config");
+    running.until_said(&asked, "[one] other\n[one] web").await;
     running.stop().await;
 }
 
