@@ -5,9 +5,9 @@
 //! that does. [`Bundles`] holds the one in force: a request takes it once, at its start, and
 //! keeps it to its end, so nobody is judged by half a bundle.
 //!
-//! Policies are Rego in version 1 of the language, run by regorus' interpreter. A prepared
-//! engine is cloned for each question: the clone shares the compiled policy, and, unlike
-//! regorus' `CompiledPolicy`, takes its own time limit. Errors of builtins are errors of the
+//! Policies are Rego in version 1 of the language. A rule is asked by its [plan](crate::rego::plan), and by regorus'
+//! interpreter where there is none or it fails. A prepared engine is cloned for each question: the clone shares the
+//! compiled policy, and, unlike regorus' `CompiledPolicy`, takes its own time limit. Errors of builtins are errors of the
 //! evaluation, not the silence Rego would make of them: in a policy that lists violations,
 //! silence is consent.
 
@@ -20,13 +20,14 @@ use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use tracing::debug;
 
 pub(crate) use load::Sources;
 pub use load::{LoadError, Module};
@@ -38,12 +39,16 @@ use crate::gatekeeper::{Policies, Refused};
 
 use crate::pod_security::{Level, LevelVersion};
 use crate::rego::bounds;
+use crate::rego::plan::{Fault, Function, Plan};
 use crate::rego::source::check_nesting;
 use crate::verdict::{Incomplete, Violation};
 use input::PodInput;
 
 /// The rule that answers for Pod Security.
 pub(crate) const POD_SECURITY: &str = "data.pod_security.violations";
+
+/// What stands below `data` beside the modules.
+static NOTHING: Value = Value::Undefined;
 
 /// How many steps the interpreter takes between two looks at the clock: a look costs some tens
 /// of nanoseconds, a step about as much.
@@ -53,6 +58,8 @@ const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 #[derive(Debug)]
 pub struct Bundle {
     engine: Engine,
+    pod_security: Option<Plan>,
+    network_policy: Option<Plan>,
     modules: usize,
     constraints: Policies,
     digest: String,
@@ -123,7 +130,15 @@ impl Bundle {
         engine
             .compile_with_entrypoint(&POD_SECURITY.into())
             .map_err(|error| LoadError::compile(POD_SECURITY, &error))?;
+        let modules = engine.get_modules();
+        let plan = |rule| {
+            Plan::new(modules, rule, &function)
+                .inspect_err(|why| debug!(rule, %why, "a rule is interpreted"))
+                .ok()
+        };
         let bundle = Bundle {
+            pod_security: plan(POD_SECURITY),
+            network_policy: plan(network::NETWORK_POLICY),
             engine,
             modules: count,
             constraints: Policies::default(),
@@ -150,6 +165,16 @@ impl Bundle {
         bundle.constraints = Policies::read_allowing(&sources.documents, sources.allowed)?;
         bundle.digest = digest;
         Ok(bundle)
+    }
+
+    /// The same, interpreted.
+    #[cfg(test)]
+    fn without_plans(self) -> Self {
+        Bundle {
+            pod_security: None,
+            network_policy: None,
+            ..self
+        }
     }
 
     /// What tells this bundle from any other, wherever it was read from.
@@ -229,6 +254,35 @@ impl Bundle {
         self.modules
     }
 
+    /// Asks a rule: its plan, or the interpreter where there is none or it fails.
+    fn ask(
+        &self,
+        rule: &str,
+        plan: Option<&Plan>,
+        input: &Value,
+        limit: Duration,
+    ) -> Result<Value, String> {
+        let deadline = Instant::now() + limit;
+        if let Some(plan) = plan {
+            bounds::begin();
+            match plan.ask(input, &NOTHING, deadline) {
+                Ok(value) => return Ok(value),
+                Err(Fault::Failed) => {}
+                Err(fault @ (Fault::Time | Fault::Size)) => return Err(fault.to_string()),
+            }
+        }
+        let mut engine = self.engine.clone();
+        engine.set_execution_timer_config(ExecutionTimerConfig {
+            limit: deadline.saturating_duration_since(Instant::now()),
+            check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
+        });
+        engine.set_input(input.clone());
+        bounds::begin();
+        engine
+            .eval_rule(rule.to_string())
+            .map_err(|error| error.to_string())
+    }
+
     /// What speaks against a pod at a level, in the order messages name it. Takes no longer
     /// than `limit`.
     pub fn pod_violations(
@@ -240,16 +294,14 @@ impl Bundle {
         if policy.level == Level::Privileged {
             return Ok(Vec::new());
         }
-        let mut engine = self.engine.clone();
-        engine.set_execution_timer_config(ExecutionTimerConfig {
-            limit,
-            check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
-        });
-        engine.set_input(pod.at(policy));
-        bounds::begin();
-        let value = engine
-            .eval_rule(POD_SECURITY.to_string())
-            .map_err(|error| EvaluateError::Failed(error.to_string()))?;
+        let value = self
+            .ask(
+                POD_SECURITY,
+                self.pod_security.as_ref(),
+                &pod.at(policy),
+                limit,
+            )
+            .map_err(EvaluateError::Failed)?;
         if value == Value::Undefined {
             return Err(EvaluateError::Undefined(policy));
         }
@@ -264,6 +316,13 @@ impl Bundle {
             })
             .collect()
     }
+}
+
+/// The builtins of policies. Their errors are errors of the evaluation.
+fn function(name: &str) -> Option<Function> {
+    crate::network_policy::builtins::function(name)
+        .or_else(|| data::function(name))
+        .or_else(|| bounds::function(name, bounds::Errors::Told))
 }
 
 /// The first half of the SHA-256 of all that the policies say, in hexadecimal.

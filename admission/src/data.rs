@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use answer::{Answer, LabelMap};
-pub(crate) use builtins::{NAMES, arity, failure, install, mentioned, with_session};
+pub(crate) use builtins::{NAMES, arity, failure, function, install, mentioned, with_session};
 pub use recorded::{Recorded, RecordedError};
 
 /// Which of the builtins a configuration allows.

@@ -21,6 +21,7 @@ pub mod check;
 mod extent;
 pub mod names;
 pub mod normalise;
+pub(crate) mod plan;
 pub mod program;
 pub mod source;
 pub(crate) mod trace;

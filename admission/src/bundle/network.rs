@@ -7,14 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regorus::Value;
-use regorus::utils::limits::ExecutionTimerConfig;
 use serde_json::json;
 
-use super::{Answer, Bundle, STEPS_BETWEEN_CLOCK_LOOKS};
+use super::{Answer, Bundle};
 use crate::config::NetworkPolicyConfig;
 use crate::network_policy::World;
 use crate::network_policy::builtins::{StateUnknown, with_world};
-use crate::rego::bounds;
 use crate::verdict::{Incomplete, Violation};
 
 /// The rule that answers.
@@ -75,15 +73,10 @@ impl Bundle {
         rules: &NetworkPolicyConfig,
         limit: Duration,
     ) -> Result<Vec<Violation>, NetworkError> {
-        let mut engine = self.engine.clone();
-        engine.set_execution_timer_config(ExecutionTimerConfig {
-            limit,
-            check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
-        });
-        engine.set_input(change.question(rules));
-        bounds::begin();
-        let evaluated = with_world(world, || engine.eval_rule(NETWORK_POLICY.to_string()));
-        let value = evaluated.map_err(|error| NetworkError::Failed(error.to_string()))?;
+        let input = change.question(rules);
+        let plan = self.network_policy.as_ref();
+        let value = with_world(world, || self.ask(NETWORK_POLICY, plan, &input, limit))
+            .map_err(NetworkError::Failed)?;
         if value == Value::Undefined {
             return Err(NetworkError::Undefined);
         }

@@ -305,12 +305,23 @@ proptest! {
         }
         let pod = PodInput::new(&json!(null), &spec);
         let policy = LevelVersion::latest(Level::Restricted);
-        let found: BTreeSet<_> = BUNDLE
-            .pod_violations(&pod, policy, LIMIT)
-            .unwrap()
+        static INTERPRETED: std::sync::LazyLock<Bundle> =
+            std::sync::LazyLock::new(|| Bundle::embedded().unwrap().without_plans());
+        let found = BUNDLE.pod_violations(&pod, policy, LIMIT).unwrap();
+        prop_assert_eq!(&found, &INTERPRETED.pod_violations(&pod, policy, LIMIT).unwrap());
+        let found: BTreeSet<_> = found
             .iter()
             .map(|violation| violation.rule().to_string())
             .collect();
         prop_assert_eq!(found, expected, "{}", spec);
+    }
+}
+
+#[test]
+fn the_rules_that_come_with_the_program_are_planned() {
+    let mut bundle = Bundle::embedded().unwrap();
+    for rule in [POD_SECURITY, network::NETWORK_POLICY] {
+        let plan = Plan::new(bundle.engine.get_modules(), rule, &function);
+        assert!(plan.is_ok(), "{rule}: {}", plan.unwrap_err());
     }
 }

@@ -1,6 +1,7 @@
 //! The builtins, and how a session reaches them.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regorus::{Engine, Value as Rego};
@@ -8,9 +9,13 @@ use serde_json::Value;
 
 use super::{Asked, DataError, Language, Question, Session};
 use crate::gatekeeper::request::to_rego;
+use crate::rego::plan::{Function, NoAnswer};
 
 /// What they are called.
 pub(crate) const NAMES: [&str; 2] = ["taffrail.promql", "taffrail.logql"];
+
+/// What each of them asks in.
+const LANGUAGES: [Language; 2] = [Language::Promql, Language::Logql];
 
 /// The query and the options.
 const ARITY: u8 = 2;
@@ -88,19 +93,33 @@ pub(crate) fn with_session<T>(
 
 /// Puts both into an engine. An engine that has them already keeps them.
 pub(crate) fn install(engine: &mut Engine) {
-    for (name, language) in NAMES.into_iter().zip([Language::Promql, Language::Logql]) {
+    for (name, language) in NAMES.into_iter().zip(LANGUAGES) {
         let run = move |arguments: Vec<Rego>| {
-            call(language, &arguments).map_err(|problem| {
-                let problem = format!("{name}: {problem}");
-                FAILURE.with_borrow_mut(|first| {
-                    first.get_or_insert_with(|| problem.clone());
-                });
-                std::io::Error::other(problem).into()
-            })
+            Ok(ask(name, language, &arguments).map_err(std::io::Error::other)?)
         };
         // Its only error is that there is one of this name.
         let _ = engine.add_extension(name.to_string(), ARITY, Box::new(run));
     }
+}
+
+/// One of them, as a plan calls it.
+pub(crate) fn function(name: &str) -> Option<Function> {
+    let known = NAMES.into_iter().zip(LANGUAGES);
+    let (name, language) = known.into_iter().find(|(known, _)| *known == name)?;
+    Some(Arc::new(move |arguments: &[Rego]| {
+        ask(name, language, arguments).map_err(|_| NoAnswer)
+    }))
+}
+
+/// Asks, and remembers a failure.
+fn ask(name: &str, language: Language, arguments: &[Rego]) -> Result<Rego, String> {
+    call(language, arguments).map_err(|problem| {
+        let problem = format!("{name}: {problem}");
+        FAILURE.with_borrow_mut(|first| {
+            first.get_or_insert_with(|| problem.clone());
+        });
+        problem
+    })
 }
 
 fn call(language: Language, arguments: &[Rego]) -> Result<Rego, String> {

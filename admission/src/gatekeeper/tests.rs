@@ -363,3 +363,20 @@ fn what_cannot_be_read_is_refused_and_named() {
         "{error}"
     );
 }
+
+/// Plans are what makes many templates bearable: what people write must not fall out of them unseen.
+#[test]
+fn templates_as_people_write_them_are_planned() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gatekeeper");
+    let mut planned = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let Ok(text) = std::fs::read_to_string(entry.unwrap().path().join("template.yaml")) else {
+            continue;
+        };
+        let object: Value = serde_yaml_ng::from_str(&text).unwrap();
+        let template = super::template::Template::read(&object).unwrap();
+        assert!(template.program.is_planned(), "{}", template.kind);
+        planned += 1;
+    }
+    assert!(planned >= 6, "{planned}");
+}

@@ -36,6 +36,7 @@ use super::reach::Flow;
 use super::region::PeerSet;
 use super::review::reading;
 use super::world::{Change, World};
+use crate::rego::plan::{Function, NoAnswer};
 
 /// How many pods a flow names.
 const NAMES_MAX: usize = 100;
@@ -124,35 +125,46 @@ fn world() -> Result<Arc<World>, BuiltinError> {
         .map_err(BuiltinError::from)
 }
 
+/// A builtin of JSON values.
+type Builtin = fn(&[Json]) -> Result<Json, BuiltinError>;
+
+/// Each with the number of its arguments.
+const BUILTINS: [(&str, u8, Builtin); 7] = [
+    ("netpol.policy", 1, policy),
+    ("netpol.connectivity", 2, connectivity),
+    ("netpol.connection", 4, connection),
+    ("netpol.reaches", 1, reaches),
+    ("netpol.difference", 1, told_difference),
+    ("netpol.opens", 3, opens),
+    ("netpol.default_deny", 1, default_deny),
+];
+
 /// Adds the builtins to an engine, before policies are compiled.
 pub fn register(engine: &mut Engine) {
-    add(engine, "netpol.policy", 1, policy);
-    add(engine, "netpol.connectivity", 2, connectivity);
-    add(engine, "netpol.connection", 4, connection);
-    add(engine, "netpol.reaches", 1, reaches);
-    add(engine, "netpol.difference", 1, told_difference);
-    add(engine, "netpol.opens", 3, opens);
-    add(engine, "netpol.default_deny", 1, default_deny);
+    for (name, arity, builtin) in BUILTINS {
+        let extension = move |arguments: Vec<Value>| Ok(call(builtin, &arguments)?);
+        // Its only error is that the name is taken, which a second registration may be.
+        let _ = engine.add_extension(name.to_string(), arity, Box::new(extension));
+    }
 }
 
-fn add(
-    engine: &mut Engine,
-    name: &str,
-    arity: u8,
-    builtin: fn(&[Json]) -> Result<Json, BuiltinError>,
-) {
-    let extension = move |arguments: Vec<Value>| {
-        let json = |value: &Value| {
-            serde_json::to_value(value).map_err(|problem| BuiltinError::Argument {
-                what: "an argument",
-                problem,
-            })
-        };
-        let arguments: Vec<Json> = arguments.iter().map(json).collect::<Result<_, _>>()?;
-        Ok(Value::from(builtin(&arguments)?))
+/// One of them, as a plan calls it.
+pub(crate) fn function(name: &str) -> Option<Function> {
+    let (_, _, builtin) = BUILTINS.into_iter().find(|(known, ..)| *known == name)?;
+    Some(Arc::new(move |arguments: &[Value]| {
+        call(builtin, arguments).map_err(|_| NoAnswer)
+    }))
+}
+
+fn call(builtin: Builtin, arguments: &[Value]) -> Result<Value, BuiltinError> {
+    let json = |value: &Value| {
+        serde_json::to_value(value).map_err(|problem| BuiltinError::Argument {
+            what: "an argument",
+            problem,
+        })
     };
-    // Its only error is that the name is taken, which a second registration may be.
-    let _ = engine.add_extension(name.to_string(), arity, Box::new(extension));
+    let arguments: Vec<Json> = arguments.iter().map(json).collect::<Result<_, _>>()?;
+    Ok(Value::from(builtin(&arguments)?))
 }
 
 fn argument(arguments: &[Json], at: usize) -> Result<&Json, BuiltinError> {

@@ -6,21 +6,23 @@
 //! call will build before it is made, and adds it up for the evaluation. What is over the bound is an error of the evaluation that no
 //! template can swallow: as with the clock, it is not known what the rule would have said.
 //!
-//! Sets that operators join, and values in comprehensions, are not reckoned: they cost a step for each element, which the clock counts.
+//! What the interpreter puts into comprehensions, and sets that its operators join, are not reckoned: they cost it a step for each
+//! element, which the clock counts. A plan is quicker, and reckons its elements.
 
 use std::cell::Cell;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use regorus::unstable::{BUILTINS, Expr, Ref, Span};
+use regorus::unstable::{ArithOp, BUILTINS, BuiltinFcn, Expr, Ref, Span, numbers};
 use regorus::{Engine, Source, Value};
 
 use super::builtins;
+use super::plan::{Function, NoAnswer};
 
 /// What a single call may build, in bytes: more than the largest request, written out.
 const CALL_BYTES_MAX: usize = 32 << 20;
 
 /// What all calls of one evaluation may build.
-const EVALUATION_BYTES_MAX: usize = 256 << 20;
+pub(super) const EVALUATION_BYTES_MAX: usize = 256 << 20;
 
 /// What an element of a collection takes, roughly.
 const ITEM_BYTES: usize = 48;
@@ -45,6 +47,73 @@ pub(crate) enum Errors {
 struct Guard {
     name: &'static str,
     reckon: fn(&[Value]) -> usize,
+}
+
+impl Guard {
+    fn call(
+        &self,
+        builtin: BuiltinFcn,
+        arguments: &[Value],
+        errors: Errors,
+    ) -> Result<Value, GuardError> {
+        spend(self.name, (self.reckon)(arguments))?;
+        match (call(builtin, arguments, true), errors) {
+            (Err(problem), Errors::Swallowed) => {
+                builtins::remember(self.name, &super::message(&problem.to_string()));
+                Ok(call(builtin, arguments, false).unwrap_or(Value::Undefined))
+            }
+            (result, _) => result,
+        }
+    }
+}
+
+/// Builtins that answer otherwise each time, or from more than their arguments; the interpreter keeps their answers.
+const CHANGING: [&str; 7] = [
+    "opa.runtime",
+    "print",
+    "rand.intn",
+    "time.now_ns",
+    "trace",
+    "uuid.rfc4122",
+    "walk",
+];
+
+/// A builtin of regorus as a plan calls it: bounded where what it builds may be large.
+pub(crate) fn function(name: &str, errors: Errors) -> Option<Function> {
+    if CHANGING.contains(&name) {
+        return None;
+    }
+    let builtin = BUILTINS.get(name).copied()?;
+    let function: Function = match GUARDS.iter().find(|guard| guard.name == name) {
+        Some(guard) => Arc::new(move |arguments: &[Value]| {
+            guard.call(builtin, arguments, errors).map_err(|_| NoAnswer)
+        }),
+        None => Arc::new(move |arguments: &[Value]| {
+            call(builtin, arguments, true).map_err(|_| NoAnswer)
+        }),
+    };
+    Some(function)
+}
+
+/// An operator between numbers.
+pub(super) fn arithmetic(op: &ArithOp, of: &[Value]) -> Result<Value, NoAnswer> {
+    let (span, parameters) = &*NOWHERE;
+    match (of, parameters.as_slice()) {
+        ([left, right], [one, other, ..]) => {
+            let (left, right) = (left.clone(), right.clone());
+            numbers::arithmetic_operation(span, op, one, other, left, right, true)
+                .map_err(|_| NoAnswer)
+        }
+        _ => Err(NoAnswer),
+    }
+}
+
+/// Calls a builtin from nowhere in particular.
+fn call(builtin: BuiltinFcn, arguments: &[Value], strict: bool) -> Result<Value, GuardError> {
+    let (span, parameters) = &*NOWHERE;
+    let parameters = parameters.get(..arguments.len()).unwrap_or_default();
+    (builtin.0)(span, parameters, arguments, strict)
+        .map_err(|error| GuardError::Builtin(error.to_string()))
 }
 
 const GUARDS: &[Guard] = &[
@@ -121,35 +190,36 @@ pub(crate) fn begin() {
 /// Guards the builtins that a text names, where an engine has nothing of that name yet.
 pub(crate) fn install(engine: &mut Engine, text: &str, errors: Errors) {
     for guard in GUARDS.iter().filter(|guard| text.contains(guard.name)) {
-        let Some((run, arity)) = BUILTINS.get(guard.name).copied() else {
+        let Some(builtin) = BUILTINS.get(guard.name).copied() else {
             continue;
         };
-        let (name, reckon) = (guard.name, guard.reckon);
-        let extension = move |arguments: Vec<Value>| {
-            spend(name, reckon(&arguments))?;
-            let (span, parameters) = &*NOWHERE;
-            let parameters = parameters.get(..arguments.len()).unwrap_or_default();
-            match (run(span, parameters, &arguments, true), errors) {
-                (Err(error), Errors::Swallowed) => {
-                    builtins::remember(name, &super::message(&error.to_string()));
-                    let lenient = run(span, parameters, &arguments, false);
-                    Ok(lenient.unwrap_or(Value::Undefined))
-                }
-                (result, _) => result,
-            }
-        };
+        let extension = move |arguments: Vec<Value>| Ok(guard.call(builtin, &arguments, errors)?);
         // Its only error is that there is one of this name, which is bounded already.
-        let _ = engine.add_extension(guard.name.to_string(), arity, Box::new(extension));
+        let _ = engine.add_extension(guard.name.to_string(), builtin.1, Box::new(extension));
     }
 }
 
 /// A call that would build too much.
 #[derive(Debug, thiserror::Error)]
-enum TooLarge {
+pub(super) enum TooLarge {
     #[error("{0} would build more than {CALL_BYTES_MAX} bytes")]
     Call(&'static str),
     #[error("{0}: the evaluation builds more than {EVALUATION_BYTES_MAX} bytes in all")]
     Evaluation(&'static str),
+}
+
+/// Why a call has no value.
+#[derive(Debug, thiserror::Error)]
+enum GuardError {
+    #[error(transparent)]
+    Size(#[from] TooLarge),
+    #[error("{0}")]
+    Builtin(String),
+}
+
+/// Counts an element that an evaluation puts into a collection.
+pub(super) fn element() -> Result<(), TooLarge> {
+    spend("a collection", ITEM_BYTES)
 }
 
 /// Counts what a call builds, and refuses it where that is too much.

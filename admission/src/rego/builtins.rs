@@ -15,8 +15,11 @@ mod verbs;
 pub use patterns::compile as compile_pattern;
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use regorus::{Engine, Value};
+
+use super::plan::Function;
 
 /// A builtin of ours.
 struct Builtin {
@@ -135,6 +138,17 @@ pub(super) fn install(engine: &mut Engine, text: &str) {
         // Its only error is that there is one of this name, which another module has put there.
         let _ = engine.add_extension(name.to_string(), builtin.arity, Box::new(extension));
     }
+}
+
+/// One of ours, as a plan calls it.
+pub(super) fn function(name: &str) -> Option<Function> {
+    let builtin = all().find(|builtin| builtin.name == name)?;
+    Some(Arc::new(|arguments: &[Value]| {
+        Ok((builtin.run)(arguments).unwrap_or_else(|problem| {
+            remember(builtin.name, &problem);
+            Value::Undefined
+        }))
+    }))
 }
 
 /// The arguments, as many as the builtin takes.

@@ -12,7 +12,7 @@ use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Rule, RuleHead};
 use super::Refusal;
 use super::builtins;
 use super::names::{Names, rule_name};
-use super::walk::{Child, children, path_of};
+use super::walk::{Child, children, path_of, variables};
 use crate::data::{self, Allowed};
 
 /// A chain of rules that need each other is no longer than this: each takes its share of the stack.
@@ -435,28 +435,6 @@ fn positive(query: &Query, found: &mut BTreeSet<String>) {
                 .chain([value, collection])
                 .for_each(|expr| variables(expr, found)),
             Literal::Every { domain, .. } => variables(domain, found),
-        }
-    }
-}
-
-/// The variables of an expression, those of its comprehensions' bodies aside.
-fn variables(expr: &Expr, found: &mut BTreeSet<String>) {
-    if let Expr::Var { value, .. } = expr {
-        if let Ok(name) = value.as_string() {
-            found.insert(name.to_string());
-        }
-        return;
-    }
-    if matches!(
-        expr,
-        Expr::ArrayCompr { .. } | Expr::SetCompr { .. } | Expr::ObjectCompr { .. }
-    ) {
-        return;
-    }
-    let skip_function = usize::from(matches!(expr, Expr::Call { .. }));
-    for child in children(expr).into_iter().skip(skip_function) {
-        if let Child::Expr(child) = child {
-            variables(child, found);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The children of an expression, for whoever visits all of them.
 
+use std::collections::BTreeSet;
+
 use regorus::unstable::{Expr, Query};
 
 /// What an expression is made of.
@@ -95,4 +97,26 @@ pub(super) fn path_of(expr: &Expr) -> Option<Vec<String>> {
     }
     path.reverse();
     Some(path)
+}
+
+/// The variables of an expression, those of its comprehensions' bodies aside.
+pub(super) fn variables(expr: &Expr, found: &mut BTreeSet<String>) {
+    if let Expr::Var { value, .. } = expr {
+        if let Ok(name) = value.as_string() {
+            found.insert(name.to_string());
+        }
+        return;
+    }
+    if matches!(
+        expr,
+        Expr::ArrayCompr { .. } | Expr::SetCompr { .. } | Expr::ObjectCompr { .. }
+    ) {
+        return;
+    }
+    let skip_function = usize::from(matches!(expr, Expr::Call { .. }));
+    for child in children(expr).into_iter().skip(skip_function) {
+        if let Child::Expr(child) = child {
+            variables(child, found);
+        }
+    }
 }

@@ -1,0 +1,192 @@
+//! Plans against the interpreter, on what plans do in their own way: order, scopes, names, and what they leave. Against
+//! OPA both are held in `admission/tests/rego.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use regorus::Value;
+
+use crate::rego::{Edition, Program, ProgramError, Text};
+
+const LIBRARY: &str = "package lib.names\n\
+    import rego.v1\n\
+    short(name) := lower(name) if count(name) < 4\n\
+    short(name) := substring(lower(name), 0, 3) if count(name) >= 4\n\
+    known contains name if some name in [\"web\", \"db\"]\n\
+    sizes[name] := size if some name, size in {\"web\": 1, \"db\": 2}\n";
+
+const INPUT: &str = r#"{
+    "pods": [{"name": "Web", "ports": [80, 443], "labels": {"app": "shop"}}, {"name": "db-0", "ports": []}],
+    "pair": [1, [2, 3]], "flag": false, "nothing": null, "deep": {"a": {"b": {"c": 4}}}
+}"#;
+
+fn program(rules: &str) -> Program {
+    let text = |name: &str, rego: String| Text {
+        name: name.to_string(),
+        rego,
+        edition: Edition::V1,
+    };
+    let entry = text(
+        "t",
+        format!("package t\nimport rego.v1\nimport data.lib.names\n{rules}\n"),
+    );
+    let library = text("names", LIBRARY.to_string());
+    Program::new(&entry, &[library], "r", &["lib", "inventory"]).unwrap()
+}
+
+/// Both answer the same, and the plan does answer.
+fn check(rules: &str) {
+    let program = program(rules);
+    assert!(program.is_planned(), "{rules}");
+    let (input, data) = (Value::from_json_str(INPUT).unwrap(), inventory());
+    let limit = Duration::from_mins(1);
+    let planned = program.ask_plan(&input, &data, std::time::Instant::now() + limit);
+    let planned = planned
+        .unwrap()
+        .unwrap_or_else(|| panic!("no answer: {rules}"));
+    let interpreted = program.interpret(&input, &data, limit).unwrap();
+    assert_eq!(planned.value, interpreted.value, "{rules}");
+    assert_ne!(planned.value, Value::Undefined, "{rules}");
+}
+
+fn inventory() -> Arc<Value> {
+    let data = r#"{"inventory": {"namespace": {"shop": {"Pod": {"a": {"x": 1}, "b": {"x": 2}}}}}}"#;
+    Arc::new(Value::from_json_str(data).unwrap())
+}
+
+#[test]
+fn statements_stand_where_their_variables_are_known() {
+    for rules in [
+        "r contains x if { y > 1; x = y * 2; y = [1, 2, 3][_] }",
+        "r contains [p, n] if { n = p.name; is_string(n); p = input.pods[_] }",
+        "r contains i if { input.pods[i].ports[_] == 443 }",
+        "r contains x if { [x, [y, 3]] = input.pair; y == 2 }",
+        "r contains x if { input.pair = [x, [_, _]] }",
+        "r contains x if { some x; input.deep.a[x].c == 4 }",
+        "r contains [a, b] if { a = b + 1; b = count(input.pods) }",
+        "r := xs if { xs := [y | y = z + 1; z = input.pods[_].ports[_]] }",
+    ] {
+        check(rules);
+    }
+}
+
+#[test]
+fn a_name_means_what_is_nearest() {
+    for rules in [
+        "x := 1\nr contains y if { y := [x | true] }",
+        "r contains x if { some x in [1, 2]; every y in [x, x] { y == x } }",
+        "r contains names.short(p.name) if some p in input.pods",
+        "r contains n if { n := names.sizes[lower(input.pods[_].name)] }",
+        "r contains n if { data.lib.names.known[n] }",
+        "r contains n if { some n; names.sizes[n] == 2 }",
+        "r contains x if { x := data.inventory.namespace[_].Pod[_].x }",
+        "r contains k if { some k, v in data.inventory.namespace.shop.Pod; v.x > 1 }",
+    ] {
+        check(rules);
+    }
+}
+
+#[test]
+fn rules_give_what_their_definitions_do() {
+    for rules in [
+        "default r := 7\nr := 1 if input.flag",
+        "r := 1 if { input.flag } else := 2 if { input.nothing == null } else := 3",
+        "r if not input.flag",
+        "r if not input.absent.x",
+        "r := x if { x := input.flag in [false]; x }",
+        "r := {\"a\": x, \"b\": [y]} if { x := input.pair[0]; y := input.pair[1] }",
+        "r[k] := v if { some p in input.pods; k := p.name; v := count(p.ports) }",
+        "f([x, y], {\"a\": z}) := x + y + z\nr := f([1, 2], {\"a\": 3})",
+        "f(1) := \"one\"\nf(2) := \"two\"\nr := [f(2), f(1)]",
+        "f(_) if true\nr if f(3)",
+        "r := {k: v | some k, v in input.deep.a}",
+        "r := {x | some x in input.pods[0].ports} | {1}",
+        "r := {1, 2, 3} - {2}",
+        "r := every_port if { every_port := [p.name | some p in input.pods; every n in p.ports { n > 79 }] }",
+        "r if every k, v in {\"a\": 1} { k == \"a\"; v == 1 }",
+        "r := -1 if input.pair[0] == 1",
+        "r contains 1 if { 2 in input.pair[1] }\nr contains 2 if { 0, 1 in input.pair }",
+        "r contains x if { {\"name\": x, \"ports\": []} = input.pods[_] }",
+    ] {
+        check(rules);
+    }
+}
+
+/// An argument that is named twice must be one value, as in OPA; the interpreter takes the second for the name.
+#[test]
+fn an_argument_that_is_named_twice_is_one_value() {
+    let (input, data) = (Value::from_json_str(INPUT).unwrap(), inventory());
+    let twice = program("f(x, x) := 1\nf(x, y) := 2 if x != y\nr := [f(1, 1), f(1, 2)]");
+    let answer = twice.ask(&input, &data, Duration::from_mins(1)).unwrap();
+    assert_eq!(answer.value.to_string(), "[1,2]");
+}
+
+/// What fails is the interpreter's: two values for one rule are an error, and a builtin's error is told.
+#[test]
+fn what_fails_is_left_to_the_interpreter() {
+    let (input, data) = (Value::from_json_str(INPUT).unwrap(), inventory());
+    let limit = Duration::from_mins(1);
+    let two = program("r := x if some x in [1, 2]");
+    assert!(two.is_planned());
+    let ProgramError::Failed(problem) = two.ask(&input, &data, limit).unwrap_err() else {
+        panic!("not an error of the rule");
+    };
+    assert!(problem.contains("multiple outputs"), "{problem}");
+    let swallowed = program("r contains 1 if regex.match(\"(\", \"x\")\nr contains 2");
+    let answer = swallowed.ask(&input, &data, limit).unwrap();
+    assert_eq!(answer.value.to_string(), "[2]");
+    assert!(answer.swallowed.unwrap().contains("regex.match"));
+}
+
+#[test]
+fn what_is_not_planned_is_interpreted() {
+    let (input, data) = (Value::from_json_str(INPUT).unwrap(), inventory());
+    for (rules, expected) in [
+        (
+            "p := input.flag\nr := x if x := p with input.flag as 3",
+            "3",
+        ),
+        (
+            "r contains p if walk(input.deep, [p, 4])",
+            "{[\"a\", \"b\", \"c\"]}",
+        ),
+    ] {
+        let program = program(rules);
+        assert!(!program.is_planned(), "{rules}");
+        let answer = program.ask(&input, &data, Duration::from_mins(1)).unwrap();
+        let expected = Value::from_json_str(&expected.replace('{', "[").replace('}', "]")).unwrap();
+        let items = |value: &Value| serde_json::to_string(value).unwrap();
+        assert_eq!(items(&answer.value), items(&expected), "{rules}");
+    }
+}
+
+/// A plan is bounded in time and in what it builds, and says so.
+#[test]
+fn a_plan_ends() {
+    let (input, data) = (Value::from_json_str(INPUT).unwrap(), inventory());
+    let numbers = "n := numbers.range(1, 3000)\n";
+    let slow = program(&format!(
+        "{numbers}r if {{ some a in n; some b in n; some c in n; a + b + c == 0 }}"
+    ));
+    assert!(slow.is_planned());
+    let error = slow
+        .ask(&input, &data, Duration::from_millis(50))
+        .unwrap_err();
+    assert!(matches!(error, ProgramError::Time(_)), "{error}");
+    let large = program(&format!("{numbers}r := [1 | some a in n; some b in n]"));
+    let error = large
+        .ask(&input, &data, Duration::from_mins(1))
+        .unwrap_err();
+    assert!(error.to_string().contains("256 MiB"), "{error}");
+}
+
+/// The stack is bounded: what stands deeper in one another than a plan goes is the interpreter's.
+#[test]
+fn a_deep_body_has_no_answer_of_the_plan() {
+    let (input, data) = (Value::from_json_str(INPUT).unwrap(), inventory());
+    let many: Vec<String> = (0..600).map(|n| format!("some x{n} in [1]")).collect();
+    let program = program(&format!("r if {{ {} }}", many.join("\n")));
+    assert!(program.is_planned());
+    let deadline = std::time::Instant::now() + Duration::from_mins(1);
+    assert_eq!(program.ask_plan(&input, &data, deadline).unwrap(), None);
+}
