@@ -1,7 +1,8 @@
 //! The one port for HTTP: the APIs of both stores, the program's own metrics and its health.
 //!
-//! Health says that the process lives; readiness that every role has started and none is stopping,
-//! which is what a load balancer wants to know. Metrics are OpenMetrics, the same text that the
+//! Health says that the process lives; readiness that every role has started and none is stopping, and of the
+//! webhook what its own port says: a pod has one readiness for all its ports, and a review that comes before the policies are known would
+//! be refused. What is asked or written meanwhile is answered all the same. Metrics are OpenMetrics, the same text that the
 //! agent scrapes from within.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,18 +26,32 @@ pub(crate) type SharedRegistry = Arc<OnceLock<Registry>>;
 /// Content type of OpenMetrics, which is what the registry writes.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Whether every role has started and none is stopping.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Readiness(Arc<AtomicBool>);
+/// Whether every role has started and none is stopping, and what a role says of itself.
+#[derive(Clone, Default)]
+pub(crate) struct Readiness {
+    started: Arc<AtomicBool>,
+    role: Arc<OnceLock<NotReady>>,
+}
+
+/// Why a role that has started is not ready, if it is not.
+type NotReady = Box<dyn Fn() -> Option<&'static str> + Send + Sync>;
 
 impl Readiness {
     /// Says it.
     pub(crate) fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
+        self.started.store(ready, Ordering::Release);
     }
 
-    fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// Waits for a role, too: once, for the one that can tell.
+    pub(crate) fn wait_for(&self, role: impl Fn() -> Option<&'static str> + Send + Sync + 'static) {
+        let _ = self.role.set(Box::new(role));
+    }
+
+    fn not_ready(&self) -> Option<&'static str> {
+        if !self.started.load(Ordering::Acquire) {
+            return Some("starting or stopping");
+        }
+        self.role.get().and_then(|role| role())
     }
 }
 
@@ -47,13 +62,12 @@ pub(crate) fn router(
     registry: SharedRegistry,
 ) -> Router {
     let ready = move || async move {
-        if readiness.is_ready() {
-            (StatusCode::OK, "ready\n")
-        } else {
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not ready: starting or stopping\n",
-            )
+        match readiness.not_ready() {
+            None => (StatusCode::OK, "ready\n").into_response(),
+            Some(why) => {
+                let said = format!("not ready: {why}\n");
+                (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
+            }
         }
     };
     let metrics = move || async move { exposition_response(&registry) };
@@ -111,4 +125,25 @@ pub(crate) fn exposition(registry: &SharedRegistry) -> Result<String, String> {
     prometheus_client::encoding::text::encode(&mut text, registry)
         .map_err(|error| error.to_string())?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_that_is_not_ready_keeps_the_process_from_it() {
+        let readiness = Readiness::default();
+        assert_eq!(readiness.not_ready(), Some("starting or stopping"));
+        readiness.set(true);
+        assert_eq!(readiness.not_ready(), None);
+        let knows = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&knows);
+        readiness.wait_for(move || (!told.load(Ordering::Acquire)).then_some("not yet"));
+        assert_eq!(readiness.not_ready(), Some("not yet"));
+        knows.store(true, Ordering::Release);
+        assert_eq!(readiness.not_ready(), None);
+        readiness.set(false);
+        assert_eq!(readiness.not_ready(), Some("starting or stopping"));
+    }
 }

@@ -237,6 +237,10 @@ async fn start(config: Config, role: Role) -> anyhow::Result<Running> {
         None => None,
     };
     web.warn_if_open(http_address);
+    if let Some(admission) = &admission {
+        let webhook = admission.readiness();
+        readiness.wait_for(move || webhook.not_ready());
+    }
     readiness.set(true);
     let webhook = admission.as_ref().map(Admission::local_addr);
     let http_url = format!("{}://{http_address}", web.scheme());

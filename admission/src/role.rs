@@ -58,12 +58,30 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Admission {
     server: Server,
+    readiness: Readiness,
     keeper: JoinHandle<()>,
     stop_keeper: CancellationToken,
     cluster: Option<Arc<Cluster>>,
     drain_delay: Duration,
     audit: Option<JoinHandle<()>>,
     ca_path: Option<PathBuf>,
+}
+
+/// Whether reviews should be sent to a webhook; it outlives the webhook, which is draining then.
+#[derive(Clone)]
+pub struct Readiness(Webhook);
+
+impl Readiness {
+    /// Why none should, if none should: what `/readyz` says.
+    pub fn not_ready(&self) -> Option<&'static str> {
+        self.0.not_ready()
+    }
+}
+
+impl std::fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Readiness").field(&self.not_ready()).finish()
+    }
 }
 
 impl Admission {
@@ -128,6 +146,7 @@ impl Admission {
             trusted.clone(),
             config.recording.clone(),
         );
+        let readiness = Readiness(webhook.clone());
         let server = Server::start(
             listener,
             &certificate,
@@ -153,6 +172,7 @@ impl Admission {
             .with_cluster(cluster.clone(), ready);
         Ok(Admission {
             server,
+            readiness,
             keeper: tokio::spawn(keeper.run(stop_keeper.clone())),
             stop_keeper,
             cluster,
@@ -165,6 +185,11 @@ impl Admission {
     /// Where it listens, the port being known now if it was 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Whether it is ready, for whoever tells of the whole process.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
     }
 
     /// The file with the CA a client must trust; None where somebody else issues certificates.

@@ -90,6 +90,20 @@ impl Webhook {
     pub(crate) fn draining(&self) -> CancellationToken {
         self.inner.draining.clone()
     }
+
+    /// Why no review should be sent here, if none should.
+    pub(crate) fn not_ready(&self) -> Option<&'static str> {
+        if self.inner.draining.is_cancelled() {
+            return Some("draining");
+        }
+        if !self.inner.ready.load(Ordering::Acquire) {
+            return Some("the cluster and its policies are not known yet");
+        }
+        if !self.inner.trusted.load(Ordering::Acquire) {
+            return Some("the webhook configuration does not hold our certificate authority yet");
+        }
+        None
+    }
 }
 
 pub(super) fn router(webhook: Webhook) -> Router {
@@ -140,18 +154,10 @@ async fn last_of_connection(
 }
 
 async fn ready(State(webhook): State<Webhook>) -> Response {
-    if webhook.inner.draining.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();
+    match webhook.not_ready() {
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+        None => "ok".into_response(),
     }
-    if !webhook.inner.ready.load(Ordering::Acquire) {
-        let reason = "the cluster and its policies are not known yet";
-        return (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
-    }
-    if !webhook.inner.trusted.load(Ordering::Acquire) {
-        let why = "the webhook configuration does not hold our certificate authority yet";
-        return (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
-    }
-    "ok".into_response()
 }
 
 /// How a verdict came about.

@@ -98,6 +98,11 @@ async fn it_is_ready_when_it_knows_the_policies_and_never_judges_before() {
         .await
         .unwrap();
     assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let readiness = running.admission.readiness();
+    assert_eq!(
+        readiness.not_ready(),
+        Some("the cluster and its policies are not known yet")
+    );
     let said = running.said(&labelled("b")).await;
     assert!(
         said.contains("does not know the cluster and its policies yet"),
@@ -108,9 +113,11 @@ async fn it_is_ready_when_it_knows_the_policies_and_never_judges_before() {
     fake.put(NAMESPACES, json!({"metadata": {"name": "default"}}));
     fake.refuse(CONSTRAINTS, None);
     running.until_ready().await;
+    assert_eq!(readiness.not_ready(), None);
     assert_eq!(running.said(&labelled("b")).await, "[one] no");
     assert_eq!(running.said(&labelled("c")).await, "allowed");
     running.stop().await;
+    assert_eq!(readiness.not_ready(), Some("draining"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
