@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::metrics::DataMetrics;
+
 pub use answer::{Answer, LabelMap};
 pub(crate) use builtins::{NAMES, arity, failure, function, install, mentioned, with_session};
 pub use recorded::{Recorded, RecordedError};
@@ -82,6 +84,16 @@ pub enum Language {
     Logql,
 }
 
+impl Language {
+    /// The language as records and series name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Language::Promql => "promql",
+            Language::Logql => "logql",
+        }
+    }
+}
+
 /// What a rule asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -130,6 +142,19 @@ pub enum DataError {
     /// A replay, and it was not asked when the decision was made.
     #[error("it is not among the recorded answers")]
     NotRecorded,
+}
+
+impl DataError {
+    /// The kind of it, as series name it.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            DataError::NoSource => "no_source",
+            DataError::Unanswered(_) => "unanswered",
+            DataError::TooLarge(_) => "too_large",
+            DataError::TooMany(_) => "too_many",
+            DataError::NotRecorded => "not_recorded",
+        }
+    }
 }
 
 /// Who answers questions. Called off the async threads, on the way of an answer to the API server: it must
@@ -191,6 +216,7 @@ pub(crate) struct Session {
     bytes: usize,
     known: BTreeMap<(Language, String, String), usize>,
     asked: Vec<Asked>,
+    metrics: Option<DataMetrics>,
 }
 
 impl Session {
@@ -209,7 +235,15 @@ impl Session {
             bytes: 0,
             known: BTreeMap::new(),
             asked: Vec::new(),
+            metrics: None,
         }
+    }
+
+    /// With somebody who counts the questions.
+    #[must_use]
+    pub(crate) fn counted(mut self, metrics: Option<DataMetrics>) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// The answer to a question: the one that was given before, or a new one.
@@ -256,19 +290,24 @@ impl Session {
 
     fn ask(&mut self, language: Language, query: &str, options: &Value) -> Result<Value, String> {
         let limits = self.limits;
-        if self.asked.len() >= limits.questions_max {
-            return Err(DataError::TooMany(limits.questions_max).to_string());
-        }
         let question = builtins::question(language, query, options, self.now_millis)?;
         let bounds = Bounds {
             deadline: self.deadline,
             series_max: limits.series_max,
             bytes_max: limits.bytes_max.saturating_sub(self.bytes),
         };
-        let found = self.source.ask(&question, bounds);
-        let value = found
-            .and_then(|answer| answer.bounded(bounds))
-            .map_err(|error| error.to_string())?;
+        let begun = Instant::now();
+        let found = if self.asked.len() >= limits.questions_max {
+            Err(DataError::TooMany(limits.questions_max))
+        } else {
+            let found = self.source.ask(&question, bounds);
+            found.and_then(|answer| answer.bounded(bounds))
+        };
+        if let Some(metrics) = &self.metrics {
+            let result = found.as_ref().map(|_| ());
+            metrics.observe(language, result, begun.elapsed());
+        }
+        let value = found.map_err(|error| error.to_string())?;
         self.bytes += value.to_string().len();
         Ok(value)
     }

@@ -23,6 +23,7 @@ use crate::bundle::{Bundle, EvaluateError};
 use crate::config::{Exemptions, FailMode, NetworkPolicyConfig};
 use crate::data::{DataLimits, DataSource, Session, with_session};
 use crate::gatekeeper::{Inventory, InventorySource};
+use crate::metrics::DataMetrics;
 use crate::network_policy::builtins::ClusterState;
 use crate::pod_security::{LevelVersion, Policy};
 use crate::review::pod::Pod;
@@ -97,6 +98,7 @@ pub struct Evaluator {
     inventory: Arc<dyn InventorySource>,
     running: Option<Arc<dyn RunningPods>>,
     data: Option<(Arc<dyn DataSource>, DataLimits)>,
+    data_metrics: Option<DataMetrics>,
 }
 
 /// The parts of a pod that were judged at a level, kept so that a level asked for in several
@@ -154,7 +156,15 @@ impl Evaluator {
             inventory: Arc::new(Arc::new(Inventory::unknown())),
             running: None,
             data: None,
+            data_metrics: None,
         }
+    }
+
+    /// Counts what rules ask beside the object.
+    #[must_use]
+    pub(crate) fn counting_questions(mut self, metrics: DataMetrics) -> Self {
+        self.data_metrics = Some(metrics);
+        self
     }
 
     /// Gives rules somebody to ask beside the object.
@@ -232,8 +242,9 @@ impl Evaluator {
         let now = jiff::Timestamp::now().as_millisecond();
         let left = deadline.saturating_duration_since(Instant::now());
         let deadline = deadline.checked_sub(left / 4).unwrap_or(deadline);
-        (self.data.as_ref())
-            .map(|(source, limits)| Session::new(source.clone(), *limits, deadline, now))
+        let (source, limits) = self.data.as_ref()?;
+        let session = Session::new(source.clone(), *limits, deadline, now);
+        Some(session.counted(self.data_metrics.clone()))
     }
 
     fn judge(

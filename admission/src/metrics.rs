@@ -3,6 +3,8 @@
 //! Labels are bounded: kinds are those we judge and `other`, operations and modes are the API's
 //! few, rules are those of the bundle in force. Nothing a client names becomes a label.
 
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -11,9 +13,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::audit::found::Found;
+use crate::data::{DataError, Language};
 use crate::evaluate::Trace;
 use crate::gatekeeper::Refused;
 use crate::review::Review;
@@ -44,6 +47,17 @@ struct TimedLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuestionLabels {
+    language: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LanguageLabels {
+    language: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RefusalLabels {
     reason: &'static str,
 }
@@ -65,6 +79,26 @@ struct PolicyLabels {
     name: String,
 }
 
+/// A histogram of latencies for each set of labels.
+type Timed<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// A metric, registered.
+fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// Latencies, registered.
+fn timed<L>(registry: &mut Registry, name: &str, help: &str) -> Timed<L>
+where
+    L: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
+{
+    let latencies: Timed<L> = Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS));
+    registry.register(name, help, latencies.clone());
+    latencies
+}
+
 /// How many policies that are refused have a series of their own; the log names all.
 const REFUSED_MAX: usize = 100;
 
@@ -77,19 +111,19 @@ pub(crate) struct CacheMetrics {
 
 impl CacheMetrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let metrics = CacheMetrics::default();
         let registry = registry.sub_registry_with_prefix("taffrail_admission_cache");
-        registry.register(
-            "last_contact_timestamp_seconds",
-            "When the API server was last heard on the watch of a cache; 0 if never",
-            metrics.contact.clone(),
-        );
-        registry.register(
-            "watch_failures",
-            "Attempts to list or watch that failed, by cache",
-            metrics.failures.clone(),
-        );
-        metrics
+        CacheMetrics {
+            contact: registered(
+                registry,
+                "last_contact_timestamp_seconds",
+                "When the API server was last heard on the watch of a cache; 0 if never",
+            ),
+            failures: registered(
+                registry,
+                "watch_failures",
+                "Attempts to list or watch that failed, by cache",
+            ),
+        }
     }
 
     /// When the API server was heard, and how many attempts failed.
@@ -137,29 +171,25 @@ pub(crate) struct AuditMetrics {
 
 impl AuditMetrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let metrics = AuditMetrics::default();
         let registry = registry.sub_registry_with_prefix("taffrail_admission_audit");
-        registry.register(
-            "violations",
-            "Violations among what runs, as the last audit found them",
-            metrics.violations.clone(),
-        );
-        registry.register(
-            "failed_kinds",
-            "Kinds that the last audit could not look at, 1 each",
-            metrics.failures.clone(),
-        );
-        registry.register(
-            "duration_seconds",
-            "How long the last audit took",
-            metrics.duration.clone(),
-        );
-        registry.register(
-            "last_run_timestamp_seconds",
-            "When the last audit ended; 0 before the first",
-            metrics.last.clone(),
-        );
-        metrics
+        AuditMetrics {
+            violations: registered(
+                registry,
+                "violations",
+                "Violations among what runs, as the last audit found them",
+            ),
+            failures: registered(
+                registry,
+                "failed_kinds",
+                "Kinds that the last audit could not look at, 1 each",
+            ),
+            duration: registered(registry, "duration_seconds", "How long the last audit took"),
+            last: registered(
+                registry,
+                "last_run_timestamp_seconds",
+                "When the last audit ended; 0 before the first",
+            ),
+        }
     }
 
     /// An audit is over: what it found takes the place of what there was.
@@ -192,75 +222,99 @@ pub(crate) struct Metrics {
     reviews: Family<ReviewLabels, Counter>,
     latency: Histogram,
     rules: Family<RuleLabels, Counter>,
-    policies: Family<TimedLabels, Histogram, fn() -> Histogram>,
+    policies: Timed<TimedLabels>,
     refusals: Family<RefusalLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     refused_policies: Family<PolicyLabels, Gauge>,
     pub(crate) in_flight: Gauge,
     pub(crate) certificate_expiry: Gauge<f64, AtomicU64>,
+    pub(crate) data: DataMetrics,
+}
+
+/// What rules ask of metrics and logs.
+#[derive(Debug, Clone)]
+pub(crate) struct DataMetrics {
+    questions: Family<QuestionLabels, Counter>,
+    latency: Timed<LanguageLabels>,
+}
+
+impl DataMetrics {
+    /// A question was answered, or was not, after a while.
+    pub(crate) fn observe(
+        &self,
+        language: Language,
+        result: Result<(), &DataError>,
+        elapsed: Duration,
+    ) {
+        let language = language.as_str();
+        let outcome = match result {
+            Ok(()) => "answered",
+            Err(error) => error.outcome(),
+        };
+        let labels = QuestionLabels { language, outcome };
+        self.questions.get_or_create(&labels).inc();
+        let of_it = self.latency.get_or_create(&LanguageLabels { language });
+        of_it.observe(elapsed.as_secs_f64());
+    }
 }
 
 impl Metrics {
     /// Registers the series.
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let metrics = Metrics {
-            reviews: Family::default(),
-            latency: Histogram::new(LATENCY_BUCKETS),
-            rules: Family::default(),
-            policies: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
-            refusals: Family::default(),
-            reloads: Family::default(),
-            refused_policies: Family::default(),
-            in_flight: Gauge::default(),
-            certificate_expiry: Gauge::default(),
-        };
         let registry = registry.sub_registry_with_prefix("taffrail_admission");
-        registry.register(
-            "reviews",
-            "Admission reviews answered, by verdict, kind and operation",
-            metrics.reviews.clone(),
-        );
+        let latency = Histogram::new(LATENCY_BUCKETS);
         registry.register(
             "review_duration_seconds",
             "Time from the last byte of a request to its verdict",
-            metrics.latency.clone(),
+            latency.clone(),
         );
-        registry.register(
-            "rule_hits",
-            "Violations found, by rule and mode",
-            metrics.rules.clone(),
-        );
-        registry.register(
-            "policy_duration_seconds",
-            "Time a policy took for a review: PodSecurity, NetworkPolicy, KIND/NAME of constraints",
-            metrics.policies.clone(),
-        );
-        registry.register(
-            "refused_requests",
-            "Requests that were no review or came while too many were under way",
-            metrics.refusals.clone(),
-        );
-        registry.register(
-            "reloads",
-            "Policies and certificates taken up anew",
-            metrics.reloads.clone(),
-        );
-        registry.register(
-            "refused_policies",
-            "Policies among the cluster's objects that do not hold as they stand, 1 each",
-            metrics.refused_policies.clone(),
-        );
-        registry.register(
-            "reviews_in_flight",
-            "Admission reviews under way",
-            metrics.in_flight.clone(),
-        );
-        registry.register(
-            "certificate_expiry_timestamp_seconds",
-            "When the serving certificate ends; 0 where somebody else renews it",
-            metrics.certificate_expiry.clone(),
-        );
-        metrics
+        Metrics {
+            reviews: registered(
+                registry,
+                "reviews",
+                "Admission reviews answered, by verdict, kind and operation",
+            ),
+            latency,
+            rules: registered(registry, "rule_hits", "Violations found, by rule and mode"),
+            policies: timed(
+                registry,
+                "policy_duration_seconds",
+                "Time a policy took for a review: PodSecurity, NetworkPolicy, KIND/NAME of constraints",
+            ),
+            refusals: registered(
+                registry,
+                "refused_requests",
+                "Requests that were no review or came while too many were under way",
+            ),
+            reloads: registered(
+                registry,
+                "reloads",
+                "Policies and certificates taken up anew",
+            ),
+            refused_policies: registered(
+                registry,
+                "refused_policies",
+                "Policies among the cluster's objects that do not hold as they stand, 1 each",
+            ),
+            in_flight: registered(registry, "reviews_in_flight", "Admission reviews under way"),
+            certificate_expiry: registered(
+                registry,
+                "certificate_expiry_timestamp_seconds",
+                "When the serving certificate ends; 0 where somebody else renews it",
+            ),
+            data: DataMetrics {
+                questions: registered(
+                    registry,
+                    "data_questions",
+                    "Questions of rules to metrics and logs, by language and outcome",
+                ),
+                latency: timed(
+                    registry,
+                    "data_question_duration_seconds",
+                    "Time until a question of a rule to metrics or logs had its answer, or none",
+                ),
+            },
+        }
     }
 
     pub(crate) fn observe(

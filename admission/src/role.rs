@@ -133,7 +133,9 @@ impl Admission {
         let trusted = Arc::new(AtomicBool::new(false));
         let findings = sink.clone();
         let asking = |evaluator: Evaluator| match &data {
-            Some(source) => evaluator.with_data(source.clone(), config.data.limits()),
+            Some(source) => evaluator
+                .with_data(source.clone(), config.data.limits())
+                .counting_questions(metrics.data.clone()),
             None => evaluator,
         };
         let webhook = Webhook::new(

@@ -2,9 +2,11 @@
 
 use std::sync::Mutex;
 
+use prometheus_client::registry::Registry;
 use serde_json::json;
 
 use super::*;
+use crate::metrics::Metrics;
 use crate::rego::{Edition, Program, ProgramError, Text};
 
 /// Answers by the expression, and counts.
@@ -27,6 +29,41 @@ impl DataSource for Fixed {
             _ => Err(DataError::Unanswered("nobody is at home".to_string())),
         }
     }
+}
+
+#[test]
+fn questions_are_counted_by_language_and_outcome() {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let source = Arc::new(Fixed::default());
+    let limits = DataLimits {
+        questions_max: 4,
+        ..DataLimits::default()
+    };
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let session = Session::new(source, limits, deadline, 0);
+    let mut session = session.counted(Some(metrics.data));
+    // Twice the same is one question.
+    for query in ["one", "one", "many", "nobody", "line", "odd"] {
+        let language = match query {
+            "line" => Language::Logql,
+            _ => Language::Promql,
+        };
+        let _ = session.answer(language, query, &json!({}));
+    }
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let outcomes = ["answered", "too_large", "unanswered", "too_many"];
+    for (language, outcome) in
+        (outcomes.map(|outcome| ("promql", outcome)).into_iter()).chain([("logql", "answered")])
+    {
+        let series = format!(
+            "taffrail_admission_data_questions_total{{language=\"{language}\",outcome=\"{outcome}\"}} 1\n"
+        );
+        assert!(text.contains(&series), "{series}: {text}");
+    }
+    let took = "taffrail_admission_data_question_duration_seconds_count{language=\"promql\"} 4\n";
+    assert!(text.contains(took), "{text}");
 }
 
 fn program(body: &str) -> Program {
