@@ -37,11 +37,14 @@ use crate::verdict::{Allowance, Denial, Exemption, Hit, Mode, Verdict, Violation
 pub trait NamespaceLabels: Send + Sync + 'static {
     /// The labels of a namespace. An error refuses a pod, whatever the fail mode of the
     /// webhook: a namespace nobody can look up may be the most restricted one.
-    fn labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, NamespaceLookupError>;
+    fn labels(
+        &self,
+        namespace: &str,
+    ) -> Result<Arc<BTreeMap<String, String>>, NamespaceLookupError>;
 
     /// The Namespace object, where it is known; constraints that select namespaces need it, and
     /// speak against what they cannot decide.
-    fn object(&self, _namespace: &str) -> Option<serde_json::Value> {
+    fn object(&self, _namespace: &str) -> Option<Arc<serde_json::Value>> {
         None
     }
 }
@@ -63,8 +66,8 @@ pub struct NamespaceLookupError {
 pub struct DefaultsEverywhere;
 
 impl NamespaceLabels for DefaultsEverywhere {
-    fn labels(&self, _: &str) -> Result<BTreeMap<String, String>, NamespaceLookupError> {
-        Ok(BTreeMap::new())
+    fn labels(&self, _: &str) -> Result<Arc<BTreeMap<String, String>>, NamespaceLookupError> {
+        Ok(Arc::default())
     }
 }
 

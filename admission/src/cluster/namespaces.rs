@@ -21,9 +21,16 @@ use crate::evaluate::{NamespaceLabels, NamespaceLookupError};
 /// How long a namespace that the watch does not know is asked for.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A namespace, given out as it is: every review asks for it.
+#[derive(Clone)]
+struct Known {
+    object: Arc<Value>,
+    labels: Arc<BTreeMap<String, String>>,
+}
+
 /// The namespaces there are.
 pub(crate) struct Namespaces {
-    objects: RwLock<HashMap<String, Arc<Value>>>,
+    known: RwLock<HashMap<String, Known>>,
     api: Api<Namespace>,
     /// Where the client lives; whoever looks up is a thread that may block.
     runtime: Handle,
@@ -32,14 +39,14 @@ pub(crate) struct Namespaces {
 impl Namespaces {
     pub(crate) fn new(client: kube::Client, runtime: Handle) -> Arc<Self> {
         Arc::new(Namespaces {
-            objects: RwLock::default(),
+            known: RwLock::default(),
             api: Api::all(client),
             runtime,
         })
     }
 
-    fn known(&self, name: &str) -> Option<Arc<Value>> {
-        self.objects.read().get(name).cloned()
+    fn known(&self, name: &str) -> Option<Known> {
+        self.known.read().get(name).cloned()
     }
 
     fn ask(&self, name: &str) -> Result<BTreeMap<String, String>, String> {
@@ -58,41 +65,49 @@ impl Namespaces {
 
 impl Keep for Namespaces {
     fn apply(&self, key: &Key, object: Value) {
-        let mut objects = self.objects.write();
-        objects.insert(key.name.clone(), Arc::new(object));
+        let labels = Arc::new(labels_of(&object));
+        let object = Arc::new(object);
+        let mut known = self.known.write();
+        known.insert(key.name.clone(), Known { object, labels });
     }
 
     fn remove(&self, key: &Key) {
-        self.objects.write().remove(&key.name);
+        self.known.write().remove(&key.name);
     }
 
     fn retain(&self, listed: &HashSet<Key>) {
         let names: HashSet<&str> = listed.iter().map(|key| key.name.as_str()).collect();
-        let mut objects = self.objects.write();
-        objects.retain(|name, _| names.contains(name.as_str()));
+        let mut known = self.known.write();
+        known.retain(|name, _| names.contains(name.as_str()));
     }
 }
 
+fn labels_of(object: &Value) -> BTreeMap<String, String> {
+    let labels = object
+        .pointer("/metadata/labels")
+        .and_then(Value::as_object);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    (labels.into_iter().flatten())
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect()
+}
+
 impl NamespaceLabels for Namespaces {
-    fn labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, NamespaceLookupError> {
-        if let Some(object) = self.known(namespace) {
-            let labels = object
-                .pointer("/metadata/labels")
-                .and_then(Value::as_object);
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-            return Ok(labels
-                .into_iter()
-                .flatten()
-                .map(|(name, value)| (name.clone(), text(value)))
-                .collect());
+    fn labels(
+        &self,
+        namespace: &str,
+    ) -> Result<Arc<BTreeMap<String, String>>, NamespaceLookupError> {
+        if let Some(known) = self.known(namespace) {
+            return Ok(known.labels);
         }
-        self.ask(namespace).map_err(|problem| NamespaceLookupError {
+        let asked = self.ask(namespace).map(Arc::new);
+        asked.map_err(|problem| NamespaceLookupError {
             namespace: namespace.to_string(),
             problem,
         })
     }
 
-    fn object(&self, namespace: &str) -> Option<Value> {
-        self.known(namespace).map(|object| (*object).clone())
+    fn object(&self, namespace: &str) -> Option<Arc<Value>> {
+        self.known(namespace).map(|known| known.object)
     }
 }

@@ -200,7 +200,10 @@ fn an_update_is_judged_if_it_changes_what_runs() {
 struct One(&'static [(&'static str, &'static str)]);
 
 impl NamespaceLabels for One {
-    fn labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, NamespaceLookupError> {
+    fn labels(
+        &self,
+        namespace: &str,
+    ) -> Result<Arc<BTreeMap<String, String>>, NamespaceLookupError> {
         if namespace != "default" {
             return Err(NamespaceLookupError {
                 namespace: namespace.into(),
@@ -213,7 +216,7 @@ impl NamespaceLabels for One {
                 (*value).to_string(),
             )
         };
-        Ok(self.0.iter().map(label).collect())
+        Ok(Arc::new(self.0.iter().map(label).collect()))
     }
 }
 

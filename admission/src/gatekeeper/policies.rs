@@ -349,7 +349,7 @@ impl Asking<'_> {
         let around = Surroundings {
             namespace: request
                 .namespace_object
-                .as_ref()
+                .as_deref()
                 .or_else(|| inventory.namespace(&request.namespace)),
             origin: request.origin,
         };

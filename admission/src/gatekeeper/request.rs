@@ -5,6 +5,7 @@
 //! what they hold, also null; the members that Gatekeeper always writes are always there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regorus::Value as Rego;
 use serde_json::{Map, Value, json};
@@ -18,7 +19,7 @@ pub struct Request {
     object: Option<Value>,
     old_object: Option<Value>,
     /// The Namespace object of its namespace, where it is known.
-    pub namespace_object: Option<Value>,
+    pub namespace_object: Option<Arc<Value>>,
     /// The namespace's name; empty where it is in none.
     pub namespace: String,
     /// CREATE, UPDATE, DELETE, CONNECT, or nothing.
@@ -132,7 +133,7 @@ impl Request {
 
     /// With the Namespace object of its namespace.
     #[must_use]
-    pub fn with_namespace(mut self, namespace: Option<Value>) -> Self {
+    pub fn with_namespace(mut self, namespace: Option<Arc<Value>>) -> Self {
         self.namespace_object = namespace;
         self
     }
@@ -152,7 +153,7 @@ impl Request {
         let mut review = self.review.clone();
         // Where it is not known Gatekeeper gives an object without members.
         let known = self.namespace_object.as_ref();
-        let namespace = known.map_or_else(Rego::new_object, to_rego);
+        let namespace = known.map_or_else(Rego::new_object, |object| to_rego(object));
         if let Ok(members) = review.as_object_mut() {
             members.insert(Rego::from("namespaceObject"), namespace);
         }

@@ -1,6 +1,7 @@
 //! A line of the log, as far as a replay needs it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -74,15 +75,15 @@ impl Record {
 pub(crate) struct ThenLabels(pub(crate) Option<BTreeMap<String, String>>);
 
 impl NamespaceLabels for ThenLabels {
-    fn labels(&self, _: &str) -> Result<BTreeMap<String, String>, NamespaceLookupError> {
-        Ok(self.0.clone().unwrap_or_default())
+    fn labels(&self, _: &str) -> Result<Arc<BTreeMap<String, String>>, NamespaceLookupError> {
+        Ok(Arc::new(self.0.clone().unwrap_or_default()))
     }
 
-    fn object(&self, namespace: &str) -> Option<Value> {
+    fn object(&self, namespace: &str) -> Option<Arc<Value>> {
         let labels = self.0.as_ref()?;
-        Some(serde_json::json!({
+        Some(Arc::new(serde_json::json!({
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": namespace, "labels": labels},
-        }))
+        })))
     }
 }

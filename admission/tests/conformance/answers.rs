@@ -48,10 +48,10 @@ const REASONS: [(&str, &[&str]); 18] = [
 ];
 
 /// The labels of the only namespace there is.
-struct Labels(BTreeMap<String, String>);
+struct Labels(Arc<BTreeMap<String, String>>);
 
 impl NamespaceLabels for Labels {
-    fn labels(&self, _: &str) -> Result<BTreeMap<String, String>, NamespaceLookupError> {
+    fn labels(&self, _: &str) -> Result<Arc<BTreeMap<String, String>>, NamespaceLookupError> {
         Ok(self.0.clone())
     }
 }
@@ -70,7 +70,7 @@ fn evaluator(case: &Case) -> Evaluator {
         audit: unasked,
         warn: unasked,
     };
-    let labels = Arc::new(Labels(labels.collect()));
+    let labels = Arc::new(Labels(Arc::new(labels.collect())));
     Evaluator::new(defaults, Exemptions::default(), FailMode::Closed, labels)
 }
 

@@ -41,7 +41,10 @@ impl ClusterState for Cluster {
 struct Labels(u8);
 
 impl NamespaceLabels for Labels {
-    fn labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, NamespaceLookupError> {
+    fn labels(
+        &self,
+        namespace: &str,
+    ) -> Result<Arc<BTreeMap<String, String>>, NamespaceLookupError> {
         if namespace == "unknown" {
             return Err(NamespaceLookupError {
                 namespace: namespace.to_owned(),
@@ -51,11 +54,11 @@ impl NamespaceLabels for Labels {
         let enforce = ["restricted", "baseline", "privileged", "none"];
         let label =
             |name: &str, value: String| (format!("pod-security.kubernetes.io/{name}"), value);
-        Ok([
+        Ok(Arc::new([
             label("enforce", enforce[usize::from(self.0 % 4)].to_owned()),
             label("enforce-version", format!("v1.{}", self.0 / 4)),
         ]
-        .into())
+        .into()))
     }
 }
 

@@ -178,13 +178,13 @@ impl NamespaceLabels for Shop {
     fn labels(
         &self,
         _: &str,
-    ) -> Result<std::collections::BTreeMap<String, String>, NamespaceLookupError> {
-        Ok(std::collections::BTreeMap::new())
+    ) -> Result<Arc<std::collections::BTreeMap<String, String>>, NamespaceLookupError> {
+        Ok(Arc::default())
     }
 
-    fn object(&self, namespace: &str) -> Option<Value> {
+    fn object(&self, namespace: &str) -> Option<Arc<Value>> {
         (namespace == "shop")
-            .then(|| json!({"metadata": {"name": "shop", "labels": {"stage": "test"}}}))
+            .then(|| Arc::new(json!({"metadata": {"name": "shop", "labels": {"stage": "test"}}})))
     }
 }
 
