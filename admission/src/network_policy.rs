@@ -12,7 +12,8 @@
 //! - `policy`, `pod`: what they mean
 //! - `world`: all of it together, and how a change goes into it
 //! - `region`: for each port, which peers: the algebra everything is computed in
-//! - `group`: pods that are decided alike, and what the policies allow them
+//! - `group`: pods that are decided alike
+//! - `side`: what the policies allow them
 //! - `connectivity`: one connection with its reason
 //! - `meet`: two ends that both allow it
 //! - `reach`: sets of connections
@@ -57,6 +58,7 @@ mod reach;
 mod region;
 mod review;
 mod selector;
+mod side;
 mod world;
 
 pub use address::{AddressSet, Block};

@@ -11,6 +11,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::address::AddressSet;
+use super::group::Groups as _;
 use super::group::numbers_of;
 use super::pod::Network;
 use super::policy::{Action, Direction, Peer, Peers, PolicyName, PortMatch, Ports, Rule, Tier};

@@ -10,11 +10,12 @@ use std::collections::HashMap;
 
 use roaring::RoaringBitmap;
 
-use super::group::NO_GROUP;
-use super::meet::{Far, Groups, Side, meet};
+use super::group::{Groups, NO_GROUP};
+use super::meet::{Far, Side, meet};
 use super::policy::Direction;
 use super::reach::{Flow, everybody};
 use super::region::{PeerSet, Region};
+use super::side::Sides;
 use super::world::{Change, Touched, World};
 
 /// What is different between two states.
@@ -86,25 +87,39 @@ struct Changed {
 }
 
 impl States<'_> {
-    fn side(&self, at: Moment, joint: &Joint, group: &JointGroup, within: &PeerSet) -> Region {
-        match at {
-            Moment::Before => self.before.side(joint.direction, group.before, within),
-            Moment::After => self.after.side(joint.direction, group.after, within),
-        }
+    /// What groups allow before and after, within regions: one for each kind of being touched.
+    fn sides<'a>(&'a self, at: Moment, direction: Direction, within: &'a Region) -> Sides<'a> {
+        let world = match at {
+            Moment::Before => self.before,
+            Moment::After => self.after,
+        };
+        Sides::new(world.grouping(), direction, within)
     }
 
     fn changed(&self, joint: &Joint, touched: &Touched) -> Changed {
+        let direction = joint.direction;
         let mut everybody = everybody(self.after);
         everybody.pods |= self.before.everyone();
-        let touched = PeerSet::of_pods(touched.pods.clone());
+        everybody.pods.optimize();
+        let others = Region::everywhere(PeerSet::of_pods(touched.pods.clone()));
+        let spoken_of = &touched.rules(direction).spoken_of;
+        let within = [
+            others.clone(),
+            others.union(spoken_of.clone()),
+            Region::everywhere(everybody),
+        ];
+        let asked = within.each_ref().map(|within| {
+            [Moment::Before, Moment::After].map(|at| self.sides(at, direction, within))
+        });
         let mut changed = Changed::default();
         for group in &joint.groups {
-            let within = if group.touched { &everybody } else { &touched };
-            if within.is_empty() {
-                continue;
-            }
-            let then = self.side(Moment::Before, joint, group, within);
-            let now = self.side(Moment::After, joint, group, within);
+            let [others, spoken_of, everything] = &asked;
+            let [before, after] = match self.touch(direction, group) {
+                Touch::Others => others,
+                Touch::Rules => spoken_of,
+                Touch::Whole => everything,
+            };
+            let (then, now) = (before.of(group.before), after.of(group.after));
             if then == now {
                 continue;
             }
@@ -112,10 +127,20 @@ impl States<'_> {
                 members: group.members.clone(),
                 region,
             };
-            changed.grown.push(side(now.difference(&then)));
+            changed.grown.push(side(now.clone().difference(&then)));
             changed.shrunk.push(side(then.difference(&now)));
         }
         changed
+    }
+
+    /// A group that is isolated now and was not is another one altogether.
+    fn touch(&self, direction: Direction, group: &JointGroup) -> Touch {
+        let then = self.before.grouping().is_isolated(direction, group.before);
+        let now = self.after.grouping().is_isolated(direction, group.after);
+        match group.touch {
+            Touch::Rules if then != now => Touch::Whole,
+            touch => touch,
+        }
     }
 
     /// The ways there are at a moment and not at the other, `ingress` and `egress` being what
@@ -127,9 +152,12 @@ impl States<'_> {
             ingress,
             &Far {
                 partition: out,
-                side: |group, within: &PeerSet| {
-                    let group = out.groups.get(group as usize);
-                    group.map_or_else(Region::default, |group| self.side(at, out, group, within))
+                sides: |within: &Region, groups| {
+                    let sides = self.sides(at, Direction::Egress, within);
+                    out.sides(groups, |group| match at {
+                        Moment::Before => sides.of(group.before),
+                        Moment::After => sides.of(group.after),
+                    })
                 },
             },
         );
@@ -138,12 +166,12 @@ impl States<'_> {
             egress,
             &Far {
                 partition: into,
-                side: |group, within: &PeerSet| {
-                    let group = into.groups.get(group as usize);
-                    group.map_or_else(Region::default, |group| {
-                        // What ingress allows at this moment alone was told of above.
-                        let before = self.side(Moment::Before, into, group, within);
-                        before.intersection(&self.side(Moment::After, into, group, within))
+                sides: |within: &Region, groups| {
+                    let before = self.sides(Moment::Before, Direction::Ingress, within);
+                    let after = self.sides(Moment::After, Direction::Ingress, within);
+                    // What ingress allows at this moment alone was told of above.
+                    into.sides(groups, |group| {
+                        before.of(group.before).intersection(&after.of(group.after))
                     })
                 },
             },
@@ -163,15 +191,32 @@ struct Joint {
 struct JointGroup {
     before: u32,
     after: u32,
-    touched: bool,
+    touch: Touch,
     members: RoaringBitmap,
+}
+
+/// How a change touches a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Touch {
+    /// Its rules may mean others than before.
+    Others,
+    /// It has other rules as well, of which is known whom they speak of.
+    Rules,
+    /// Whatever it allows may be something else.
+    Whole,
 }
 
 impl Joint {
     fn of(direction: Direction, before: &World, after: &World, touched: &Touched) -> Self {
-        let touched = match direction {
-            Direction::Ingress => &touched.ingress,
-            Direction::Egress => &touched.egress,
+        let touched = touched.rules(direction);
+        let touch = |pod| {
+            if touched.whole.contains(pod) {
+                Touch::Whole
+            } else if touched.subjects.contains(pod) {
+                Touch::Rules
+            } else {
+                Touch::Others
+            }
         };
         let [then, now] = [before, after].map(|world| world.grouping().partition(direction));
         let everyone = before.everyone() | after.everyone();
@@ -181,16 +226,16 @@ impl Joint {
             groups: Vec::new(),
             group_of: vec![NO_GROUP; count],
         };
-        let mut known: HashMap<(u32, u32, bool), u32> = HashMap::new();
+        let mut known: HashMap<(u32, u32, Touch), u32> = HashMap::new();
         for pod in &everyone {
-            let key = (then.group_of(pod), now.group_of(pod), touched.contains(pod));
+            let key = (then.group_of(pod), now.group_of(pod), touch(pod));
             let fresh = joint.groups.len() as u32;
             let group = *known.entry(key).or_insert(fresh);
             if group == fresh {
                 joint.groups.push(JointGroup {
                     before: key.0,
                     after: key.1,
-                    touched: key.2,
+                    touch: key.2,
                     members: RoaringBitmap::new(),
                 });
             }
@@ -202,6 +247,20 @@ impl Joint {
             }
         }
         joint
+    }
+}
+
+impl Joint {
+    fn sides(
+        &self,
+        groups: Vec<(u32, RoaringBitmap)>,
+        region: impl Fn(&JointGroup) -> Region,
+    ) -> Vec<Side> {
+        let side = |(group, members): (u32, RoaringBitmap)| {
+            let region = self.groups.get(group as usize).map(&region)?;
+            Some(Side { members, region })
+        };
+        groups.into_iter().filter_map(side).collect()
     }
 }
 

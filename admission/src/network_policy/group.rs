@@ -5,8 +5,7 @@
 //! Ten thousand pods are a few hundred such groups, and everything that is asked about sets of
 //! pods is asked of groups.
 //!
-//! [`Grouping::side`] is where the meaning of policies is: tier after tier, rule after rule, as
-//! sets.
+//! What a group allows is worked out in [`side`](super::side).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -14,19 +13,55 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::pod::NamedPort;
-use super::policy::{Action, Direction, Policy, PortMatch, Ports, Tier};
+use super::policy::{Direction, Policy, PortMatch, Ports, Tier};
 use super::port::{PortSet, Protocol};
-use super::region::{PeerSet, Region};
 use super::world::{Compiled, World};
 
 /// The named ports of a pod.
-type PodPorts = Arc<[NamedPort]>;
+pub(super) type PodPorts = Arc<[NamedPort]>;
 
 /// The pods that give a port a name, by the port.
-type NamedPods = BTreeMap<(Protocol, u16), RoaringBitmap>;
+pub(super) type NamedPods = BTreeMap<(Protocol, u16), RoaringBitmap>;
 
 /// A pod that is in no group: there is no such pod.
 pub(super) const NO_GROUP: u32 = u32::MAX;
+
+/// Pods in groups that are numbered.
+pub(super) trait Groups {
+    fn len(&self) -> usize;
+    fn members(&self, group: u32) -> Option<&RoaringBitmap>;
+    fn group_of(&self, pod: u32) -> u32;
+}
+
+/// The groups that some pods are in, with their part of each.
+pub(super) fn parts(pods: &RoaringBitmap, groups: &dyn Groups) -> Vec<(u32, RoaringBitmap)> {
+    let mut found = Vec::new();
+    if pods.len() as usize > groups.len() {
+        for group in 0..groups.len() as u32 {
+            let members = groups.members(group);
+            if let Some(part) = members.filter(|m| !m.is_disjoint(pods)).map(|m| m & pods) {
+                found.push((group, part));
+            }
+        }
+        return found;
+    }
+    let mut at: HashMap<u32, usize> = HashMap::new();
+    for pod in pods {
+        let group = groups.group_of(pod);
+        if group == NO_GROUP {
+            continue;
+        }
+        let fresh = found.len();
+        let place = *at.entry(group).or_insert(fresh);
+        if place == fresh {
+            found.push((group, RoaringBitmap::new()));
+        }
+        if let Some((_, part)) = found.get_mut(place) {
+            part.insert(pod);
+        }
+    }
+    found
+}
 
 /// The groups of a world, both ways.
 #[derive(Debug)]
@@ -36,7 +71,7 @@ pub(super) struct Grouping {
     pub(super) ingress: Partition,
     pub(super) egress: Partition,
     /// The pods that give a name to a port, by name and by the port it is.
-    named: HashMap<Arc<str>, NamedPods>,
+    pub(super) named: HashMap<Arc<str>, NamedPods>,
 }
 
 /// Every pod in one group.
@@ -50,92 +85,129 @@ pub(super) struct Partition {
 #[derive(Debug)]
 pub(super) struct Group {
     /// The policies that select them, by their place in the order.
-    policies: Vec<u32>,
+    pub(super) policies: Vec<u32>,
     /// The named ports they have in common, where a policy names one.
-    ports: Option<PodPorts>,
+    pub(super) ports: Option<PodPorts>,
     pub(super) members: RoaringBitmap,
 }
 
 impl Partition {
-    pub(super) fn group_of(&self, pod: u32) -> u32 {
-        self.group_of.get(pod as usize).copied().unwrap_or(NO_GROUP)
-    }
-
     /// Refines one group of everyone by each policy in turn: a group that a policy selects a
     /// part of falls in two.
     fn of(world: &World, order: &[Arc<Compiled>], direction: Direction) -> Self {
-        let pods = world.everyone().max().map_or(0, |last| last as usize + 1);
-        let mut group_of = vec![NO_GROUP; pods];
-        for pod in world.everyone() {
-            set(&mut group_of, pod, 0);
-        }
-        // Each group is the one it was split from, and a policy.
-        let mut parents: Vec<Option<(u32, u32)>> = vec![None];
-        let mut split: HashMap<u32, u32> = HashMap::new();
-        for (policy, compiled) in order.iter().enumerate() {
+        let mut partition = Partition::one(world.everyone());
+        for (place, compiled) in order.iter().enumerate() {
             if compiled.policy.rules(direction).is_none() {
                 continue;
             }
-            split.clear();
-            for pod in &compiled.subject {
-                let Some(group) = group_of.get_mut(pod as usize) else {
-                    continue;
-                };
-                let fresh = parents.len() as u32;
-                *group = *split.entry(*group).or_insert_with_key(|old| {
-                    parents.push(Some((*old, policy as u32)));
-                    fresh
-                });
+            let place = place as u32;
+            for (at, part) in parts(&compiled.subject, &partition) {
+                match partition.groups.get_mut(at as usize) {
+                    Some(group) if group.members.len() == part.len() => group.policies.push(place),
+                    _ => partition.split(at, part, Some(place), None),
+                }
             }
         }
-        let lineage = |group: u32| {
-            let parent = |group: &u32| parents.get(*group as usize).copied().flatten();
-            let mut policies: Vec<u32> =
-                std::iter::successors(parent(&group), |(older, _)| parent(older))
-                    .map(|(_, policy)| policy)
-                    .collect();
-            policies.reverse();
-            policies
+        if direction == Direction::Ingress {
+            partition.split_by_ports(world, order);
+        }
+        partition
+    }
+
+    fn one(everyone: &RoaringBitmap) -> Self {
+        let Some(last) = everyone.max() else {
+            return Partition::default();
         };
-        let mut partition = Partition::default();
-        let mut known: HashMap<(u32, Option<PodPorts>), u32> = HashMap::new();
-        let mut names_ports: HashMap<u32, bool> = HashMap::new();
-        for pod in world.everyone() {
-            let Some(old) = group_of.get(pod as usize).copied() else {
+        let mut members = everyone.clone();
+        members.optimize();
+        let mut group_of = vec![NO_GROUP; last as usize + 1];
+        for pod in everyone {
+            if let Some(slot) = group_of.get_mut(pod as usize) {
+                *slot = 0;
+            }
+        }
+        let (policies, ports) = (Vec::new(), None);
+        Partition {
+            group_of,
+            groups: vec![Group {
+                policies,
+                ports,
+                members,
+            }],
+        }
+    }
+
+    /// Some members of a group become one of their own, which one more policy may select.
+    fn split(
+        &mut self,
+        from: u32,
+        members: RoaringBitmap,
+        policy: Option<u32>,
+        ports: Option<PodPorts>,
+    ) {
+        let fresh = self.groups.len() as u32;
+        for pod in &members {
+            if let Some(slot) = self.group_of.get_mut(pod as usize) {
+                *slot = fresh;
+            }
+        }
+        let Some(from) = self.groups.get_mut(from as usize) else {
+            return;
+        };
+        from.members -= &members;
+        let policies = from.policies.iter().copied().chain(policy).collect();
+        self.groups.push(Group {
+            policies,
+            ports,
+            members,
+        });
+    }
+
+    /// Only to a destination belong the names of its ports.
+    fn split_by_ports(&mut self, world: &World, order: &[Arc<Compiled>]) {
+        for at in 0..self.groups.len() {
+            let Some(group) = self.groups.get_mut(at) else {
                 continue;
             };
-            // Only to a destination belong the names of its ports.
-            let by_ports = direction == Direction::Ingress
-                && *names_ports.entry(old).or_insert_with(|| {
-                    let mut policies = lineage(old).into_iter();
-                    policies.any(|policy| {
-                        let compiled = order.get(policy as usize);
-                        compiled.is_some_and(|c| c.policy.names_ports(direction))
-                    })
-                });
-            let ports = world.pod(pod).filter(|_| by_ports).map(|p| p.ports.clone());
-            let fresh = partition.groups.len() as u32;
-            let group = *known.entry((old, ports)).or_insert_with_key(|(_, ports)| {
-                partition.groups.push(Group {
-                    policies: lineage(old),
-                    ports: ports.clone(),
-                    members: RoaringBitmap::new(),
-                });
-                fresh
-            });
-            set(&mut group_of, pod, group);
-            if let Some(group) = partition.groups.get_mut(group as usize) {
-                group.members.insert(pod);
+            let names_ports = |place: &u32| {
+                let compiled = order.get(*place as usize);
+                compiled.is_some_and(|compiled| compiled.policy.names_ports(Direction::Ingress))
+            };
+            if !group.policies.iter().any(names_ports) {
+                continue;
+            }
+            let mut by_ports: HashMap<PodPorts, RoaringBitmap> = HashMap::new();
+            for number in &group.members {
+                if let Some(pod) = world.pod(number) {
+                    by_ports
+                        .entry(pod.ports.clone())
+                        .or_default()
+                        .insert(number);
+                }
+            }
+            let mut kinds: Vec<(PodPorts, RoaringBitmap)> = by_ports.into_iter().collect();
+            kinds.sort_unstable_by_key(|(_, members)| members.min());
+            let mut kinds = kinds.into_iter();
+            // The first stay where they are.
+            group.ports = kinds.next().map(|(ports, _)| ports);
+            for (ports, members) in kinds {
+                self.split(at as u32, members, None, Some(ports));
             }
         }
-        partition.group_of = group_of;
-        partition
     }
 }
 
-fn set(group_of: &mut [u32], pod: u32, group: u32) {
-    if let Some(slot) = group_of.get_mut(pod as usize) {
-        *slot = group;
+impl Groups for Partition {
+    fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    fn members(&self, group: u32) -> Option<&RoaringBitmap> {
+        self.groups.get(group as usize).map(|group| &group.members)
+    }
+
+    fn group_of(&self, pod: u32) -> u32 {
+        self.group_of.get(pod as usize).copied().unwrap_or(NO_GROUP)
     }
 }
 
@@ -162,94 +234,14 @@ impl Grouping {
         }
     }
 
-    /// The policies of a group, in the order they are asked.
-    pub(super) fn policies(&self, group: &Group) -> impl Iterator<Item = &Compiled> {
-        let places = group.policies.clone();
-        places
-            .into_iter()
-            .filter_map(|place| self.order.get(place as usize).map(|c| &**c))
-    }
-
-    /// What a group allows of `within` in a direction.
-    pub(super) fn side(&self, direction: Direction, group: &Group, within: &PeerSet) -> Region {
-        let mut accepted = Region::default();
-        let mut undecided = Region::everywhere(within.clone());
-        let mut passed = Region::default();
-        let mut isolated = false;
-        let mut before: Option<Tier> = None;
-        for compiled in self.policies(group) {
-            let tier = compiled.policy.tier;
-            if before.is_some_and(|before| before.as_str() != tier.as_str()) {
-                // What a tier passed on, the next one is asked.
-                undecided = undecided.union(std::mem::take(&mut passed));
-                if isolated {
-                    break;
-                }
-            }
-            before = Some(tier);
-            let rules = compiled.policy.rules(direction).unwrap_or_default();
-            for (rule, peers) in rules.iter().zip(compiled.peers(direction)) {
-                let peers = peers.intersection(within);
-                if peers.is_empty() {
-                    continue;
-                }
-                let matched = self.rule(direction, group, &rule.ports, &peers);
-                let matched = matched.intersection(&undecided);
-                if tier == Tier::NetworkPolicy {
-                    accepted = accepted.union(matched);
-                    continue;
-                }
-                undecided = undecided.difference(&matched);
-                match rule.action {
-                    Action::Accept => accepted = accepted.union(matched),
-                    Action::Pass => passed = passed.union(matched),
-                    Action::Deny => {}
-                }
-            }
-            isolated |= tier == Tier::NetworkPolicy;
-        }
-        if isolated {
-            return accepted;
-        }
-        accepted.union(undecided).union(passed)
-    }
-
-    fn rule(&self, direction: Direction, group: &Group, ports: &Ports, peers: &PeerSet) -> Region {
-        let list = match ports {
-            Ports::Every => return Region::everywhere(peers.clone()),
-            Ports::Only(list) => list,
-        };
-        let numbers = PortSet::union_all(list.iter().filter_map(|port| match port {
-            PortMatch::Numbers(numbers) => Some(numbers),
-            PortMatch::Named { .. } => None,
-        }));
-        let mut region = Region::on(&numbers, peers);
-        for port in list {
-            let on = match port {
-                PortMatch::Numbers(_) => continue,
-                PortMatch::Named { protocol, name } => match direction {
-                    Direction::Ingress => {
-                        let numbers = numbers_of(group.ports.as_deref(), *protocol, name);
-                        Region::on(&numbers, peers)
-                    }
-                    Direction::Egress => self.named_at(*protocol, name, peers),
-                },
-            };
-            region = region.union(on);
-        }
-        region
-    }
-
-    /// The destinations among `peers` that give a port this name, each at its own number.
-    fn named_at(&self, protocol: Option<Protocol>, name: &Arc<str>, peers: &PeerSet) -> Region {
-        let mut region = Region::default();
-        for ((of, number), pods) in self.named.get(name).into_iter().flatten() {
-            if protocol.is_none_or(|protocol| protocol == *of) {
-                let pods = PeerSet::of_pods(pods & &peers.pods);
-                region = region.union(Region::on(&PortSet::of(*of, *number, *number), &pods));
-            }
-        }
-        region
+    /// Whether NetworkPolicies isolate a group; None where there is no such group.
+    pub(super) fn is_isolated(&self, direction: Direction, group: u32) -> Option<bool> {
+        let group = self.partition(direction).groups.get(group as usize)?;
+        let mut policies = group.policies.iter();
+        Some(policies.any(|place| {
+            let compiled = self.order.get(*place as usize);
+            compiled.is_some_and(|compiled| compiled.policy.tier == Tier::NetworkPolicy)
+        }))
     }
 }
 

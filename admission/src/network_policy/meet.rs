@@ -11,7 +11,7 @@ use std::hash::{Hash as _, Hasher as _};
 
 use roaring::RoaringBitmap;
 
-use super::group::{NO_GROUP, Partition};
+use super::group::{Groups, NO_GROUP, parts};
 use super::policy::Direction;
 use super::port::PortSet;
 use super::reach::Flow;
@@ -23,31 +23,10 @@ pub(super) struct Side {
     pub(super) region: Region,
 }
 
-/// The groups at the other end, and what each of them allows.
+/// The groups at the other end, and what each of some of them allows within a region.
 pub(super) struct Far<'a, F> {
     pub(super) partition: &'a dyn Groups,
-    pub(super) side: F,
-}
-
-/// Pods in groups that are numbered.
-pub(super) trait Groups {
-    fn len(&self) -> usize;
-    fn members(&self, group: u32) -> Option<&RoaringBitmap>;
-    fn group_of(&self, pod: u32) -> u32;
-}
-
-impl Groups for Partition {
-    fn len(&self) -> usize {
-        self.groups.len()
-    }
-
-    fn members(&self, group: u32) -> Option<&RoaringBitmap> {
-        self.groups.get(group as usize).map(|group| &group.members)
-    }
-
-    fn group_of(&self, pod: u32) -> u32 {
-        Partition::group_of(self, pod)
-    }
+    pub(super) sides: F,
 }
 
 /// Sides as groups of the pods they are about.
@@ -83,36 +62,6 @@ impl Groups for Sides<'_> {
     fn group_of(&self, pod: u32) -> u32 {
         self.group_of.get(pod as usize).copied().unwrap_or(NO_GROUP)
     }
-}
-
-/// The groups that some pods are in, with their part of each.
-pub(super) fn parts(pods: &RoaringBitmap, groups: &dyn Groups) -> Vec<(u32, RoaringBitmap)> {
-    let mut found = Vec::new();
-    if pods.len() as usize > groups.len() {
-        for group in 0..groups.len() as u32 {
-            let members = groups.members(group);
-            if let Some(part) = members.filter(|m| !m.is_disjoint(pods)).map(|m| m & pods) {
-                found.push((group, part));
-            }
-        }
-        return found;
-    }
-    let mut at: HashMap<u32, usize> = HashMap::new();
-    for pod in pods {
-        let group = groups.group_of(pod);
-        if group == NO_GROUP {
-            continue;
-        }
-        let fresh = found.len();
-        let place = *at.entry(group).or_insert(fresh);
-        if place == fresh {
-            found.push((group, RoaringBitmap::new()));
-        }
-        if let Some((_, part)) = found.get_mut(place) {
-            part.insert(pod);
-        }
-    }
-    found
 }
 
 /// In how many places pods are counted to tell sets of them apart.
@@ -152,8 +101,9 @@ fn distinct(list: impl IntoIterator<Item = Side>) -> Vec<Side> {
 }
 
 /// Meets one end with the other. `near` is at the destination for ingress, and at the source
-/// for egress; `far.side` says what a group of the other end allows of some pods of this one.
-pub(super) fn meet<F: Fn(u32, &PeerSet) -> Region>(
+/// for egress; `far.sides` says what groups of the other end allow of some pods of this one, on the
+/// ports that matter here.
+pub(super) fn meet<F: Fn(&Region, Vec<(u32, RoaringBitmap)>) -> Vec<Side>>(
     direction: Direction,
     near: Vec<Side>,
     far: &Far<'_, F>,
@@ -161,10 +111,14 @@ pub(super) fn meet<F: Fn(u32, &PeerSet) -> Region>(
     let near = distinct(near);
     let mut flows = Flows::new(direction);
     let (mut everyone_near, mut asked) = (RoaringBitmap::new(), RoaringBitmap::new());
+    let mut ports = Vec::new();
     for Side { members, region } in &near {
         everyone_near |= members;
         for piece in region.pieces() {
             asked |= &piece.peers.pods;
+            if !piece.peers.pods.is_empty() {
+                ports.push(PortSet::of_places(piece.first, piece.last));
+            }
             if !piece.peers.addresses.is_empty() {
                 let addresses = PeerSet {
                     pods: RoaringBitmap::new(),
@@ -174,12 +128,9 @@ pub(super) fn meet<F: Fn(u32, &PeerSet) -> Region>(
             }
         }
     }
-    let everyone_near = PeerSet::of_pods(everyone_near);
-    let sides = parts(&asked, far.partition);
-    let far = distinct(sides.into_iter().map(|(group, members)| Side {
-        members,
-        region: (far.side)(group, &everyone_near),
-    }));
+    let ports = PortSet::union_all(&ports);
+    let within = Region::on(&ports, &PeerSet::of_pods(everyone_near));
+    let far = distinct((far.sides)(&within, parts(&asked, far.partition)));
     if steps(&near, far.len()) <= steps(&far, near.len()) {
         walk(&near, &Sides::of(&far), |near, far, first, last| {
             flows.push(near, PeerSet::of_pods(far), first, last);

@@ -234,6 +234,22 @@ pub enum Ports {
     Only(Vec<PortMatch>),
 }
 
+impl Ports {
+    /// Their numbers; None where one is meant by name.
+    pub(super) fn numbers(&self) -> Option<PortSet> {
+        let list = match self {
+            Ports::Every => return Some(PortSet::everything()),
+            Ports::Only(list) => list,
+        };
+        let numbers = list.iter().map(|port| match port {
+            PortMatch::Numbers(numbers) => Some(numbers),
+            PortMatch::Named { .. } => None,
+        });
+        let numbers: Option<Vec<&PortSet>> = numbers.collect();
+        numbers.map(PortSet::union_all)
+    }
+}
+
 /// A port of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortMatch {

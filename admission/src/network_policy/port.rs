@@ -136,6 +136,11 @@ impl PortSet {
         PortSet(Ranges::union_all(sets.into_iter().map(|set| &set.0)))
     }
 
+    /// Whether something is in both.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.0.meets(&other.0)
+    }
+
     /// What is in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {

@@ -112,6 +112,18 @@ impl<T: Bound> Ranges<T> {
         Ranges(common)
     }
 
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        let (few, many) = if self.0.len() <= other.0.len() {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        few.iter().any(|(first, last)| {
+            let at = many.0.partition_point(|(_, end)| *end < first);
+            many.0.get(at).is_some_and(|(begin, _)| *begin <= last)
+        })
+    }
+
     pub(super) fn difference(&self, other: &Self) -> Self {
         let mut left = Vec::new();
         for (first, last) in self.iter() {

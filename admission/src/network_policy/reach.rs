@@ -6,11 +6,12 @@
 
 use roaring::RoaringBitmap;
 
-use super::group::Group;
-use super::meet::{Far, Side, meet, parts};
+use super::group::parts;
+use super::meet::{Far, Side, meet};
 use super::policy::Direction;
 use super::port::PortSet;
 use super::region::{PeerSet, Region};
+use super::side::Sides;
 use super::world::World;
 
 /// Connections from each of some sources to each of some destinations, on some ports. A pod
@@ -48,10 +49,12 @@ impl Flow {
     }
 }
 
-/// Everybody there is.
+/// Everybody there is, as runs: what is left when a few are taken out of ten thousand is then as short as what was taken out.
 pub(super) fn everybody(world: &World) -> PeerSet {
+    let mut pods = world.everyone().clone();
+    pods.optimize();
     PeerSet {
-        pods: world.everyone().clone(),
+        pods,
         addresses: super::address::AddressSet::everything(),
     }
 }
@@ -68,36 +71,38 @@ impl World {
     }
 
     fn flows(&self, direction: Direction, pods: &RoaringBitmap) -> Vec<Flow> {
-        let grouping = self.grouping();
-        let everybody = everybody(self);
-        let near: Vec<Side> = parts(pods, grouping.partition(direction))
-            .into_iter()
-            .filter_map(|(group, members)| {
-                let group = self.group(direction, group)?;
-                Some(Side {
-                    members,
-                    region: grouping.side(direction, group, &everybody),
-                })
-            })
-            .collect();
+        let everybody = Region::everywhere(everybody(self));
+        let near = self.sides(
+            direction,
+            &everybody,
+            parts(pods, self.grouping().partition(direction)),
+        );
         let other = direction.other();
         let far = Far {
-            partition: grouping.partition(other),
-            side: |group, within: &PeerSet| self.side(other, group, within),
+            partition: self.grouping().partition(other),
+            sides: |within: &Region, groups| self.sides(other, within, groups),
         };
         meet(direction, near, &far)
     }
 
-    fn group(&self, direction: Direction, group: u32) -> Option<&Group> {
-        let partition = self.grouping().partition(direction);
-        partition.groups.get(group as usize)
+    /// What groups allow within a region, of each some members.
+    fn sides(
+        &self,
+        direction: Direction,
+        within: &Region,
+        groups: Vec<(u32, RoaringBitmap)>,
+    ) -> Vec<Side> {
+        let sides = Sides::new(self.grouping(), direction, within);
+        let side = |(group, members)| Side {
+            members,
+            region: sides.of(group),
+        };
+        groups.into_iter().map(side).collect()
     }
 
-    /// What a group allows; nothing where there is no such group.
+    /// What a group allows of some peers; nothing where there is no such group.
     pub(super) fn side(&self, direction: Direction, group: u32, within: &PeerSet) -> Region {
-        let group = self.group(direction, group);
-        group.map_or_else(Region::default, |group| {
-            self.grouping().side(direction, group, within)
-        })
+        let within = Region::everywhere(within.clone());
+        Sides::new(self.grouping(), direction, &within).of(group)
     }
 }

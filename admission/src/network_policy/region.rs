@@ -2,8 +2,10 @@
 //!
 //! A [`Region`] is a function from the axis of ports to sets of peers, constant between a few
 //! places: pieces, sorted, not empty, and merged where neighbours hold equal peers. Union,
-//! intersection and difference walk both operands once. All that is said about reachability is
+//! intersection and difference walk both operands where they overlap. All that is said about reachability is
 //! made of these three, so there is no second notion of who reaches whom to disagree with.
+
+use std::ops::Range;
 
 use roaring::RoaringBitmap;
 
@@ -118,50 +120,122 @@ impl Region {
         Some(&piece.peers)
     }
 
-    pub(super) fn union(self, other: Region) -> Region {
-        if self.is_empty() {
-            return other;
+    /// Every port on which somebody is, and everybody who is there on any.
+    pub(super) fn hull(&self) -> (PortSet, PeerSet) {
+        let places = self
+            .0
+            .iter()
+            .map(|piece| PortSet::of_places(piece.first, piece.last));
+        let places: Vec<PortSet> = places.collect();
+        let mut peers = PeerSet::default();
+        let mut addresses: Vec<&AddressSet> = Vec::new();
+        for piece in &self.0 {
+            peers.pods |= &piece.peers.pods;
+            if addresses.last() != Some(&&piece.peers.addresses) {
+                addresses.push(&piece.peers.addresses);
+            }
         }
-        if other.is_empty() {
-            return self;
+        peers.addresses = AddressSet::union_all(addresses);
+        (PortSet::union_all(&places), peers)
+    }
+
+    /// Where its pieces overlap those from `first` to `last`.
+    fn within(&self, first: u32, last: u32) -> Range<usize> {
+        let from = self.0.partition_point(|piece| piece.last < first);
+        let to = self.0.partition_point(|piece| piece.first <= last);
+        from..to.max(from)
+    }
+
+    pub(super) fn union(mut self, mut other: Region) -> Region {
+        if self.0.len() < other.0.len() {
+            std::mem::swap(&mut self, &mut other);
         }
-        combine(&self, &other, |left, right| match (left, right) {
+        self.change(&other, |left, right| match (left, right) {
             (Some(left), Some(right)) => left.union(right),
             (Some(one), None) | (None, Some(one)) => one.clone(),
             (None, None) => PeerSet::default(),
-        })
+        });
+        self
+    }
+
+    /// All of them together. Two by two, and these again: one after the other, the pieces of the first would be
+    /// gone through once for each of the others.
+    pub(super) fn union_all(mut regions: Vec<Region>) -> Region {
+        while regions.len() > 1 {
+            let mut pairs = Vec::with_capacity(regions.len().div_ceil(2));
+            let mut rest = regions.into_iter();
+            while let Some(left) = rest.next() {
+                pairs.push(match rest.next() {
+                    Some(right) => left.union(right),
+                    None => left,
+                });
+            }
+            regions = pairs;
+        }
+        regions.pop().unwrap_or_default()
     }
 
     pub(super) fn intersection(&self, other: &Region) -> Region {
-        if self.is_empty() || other.is_empty() {
-            return Region::default();
+        let (few, many) = if self.0.len() <= other.0.len() {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        let mut pieces = Vec::new();
+        for piece in &few.0 {
+            let overlaps = many.within(piece.first, piece.last);
+            for other in many.0.get(overlaps).unwrap_or_default() {
+                let (first, last) = (piece.first.max(other.first), piece.last.min(other.last));
+                push(
+                    &mut pieces,
+                    first,
+                    last,
+                    piece.peers.intersection(&other.peers),
+                );
+            }
         }
-        combine(self, other, |left, right| match (left, right) {
-            (Some(left), Some(right)) => left.intersection(right),
-            _ => PeerSet::default(),
-        })
+        Region(pieces)
     }
 
-    pub(super) fn difference(&self, other: &Region) -> Region {
-        if self.is_empty() || other.is_empty() {
-            return self.clone();
-        }
-        combine(self, other, |left, right| match (left, right) {
+    pub(super) fn difference(mut self, other: &Region) -> Region {
+        self.change(other, |left, right| match (left, right) {
             (Some(left), Some(right)) => left.difference(right),
             (Some(left), None) => left.clone(),
             (None, _) => PeerSet::default(),
-        })
+        });
+        self
+    }
+
+    /// Asks `of` for the peers of each stretch on which both are constant, from the first piece of `other` to its last.
+    /// What is beyond stays as it is, and is not even looked at: a rule about one port costs nothing at the
+    /// others.
+    fn change(
+        &mut self,
+        other: &Region,
+        of: impl Fn(Option<&PeerSet>, Option<&PeerSet>) -> PeerSet,
+    ) {
+        let (Some(first), Some(last)) = (other.0.first(), other.0.last()) else {
+            return;
+        };
+        // With the neighbours, which may be one with what comes to be beside them.
+        let before = first.first.saturating_sub(1);
+        let here = self.within(before, last.last.saturating_add(1));
+        let changed = {
+            let pieces = self.0.get(here.clone()).unwrap_or_default();
+            combine(pieces, &other.0, of)
+        };
+        self.0.splice(here, changed);
     }
 }
 
-/// Walks both regions and asks `of` for the peers of each stretch on which both are constant.
+/// Walks both and asks `of` for the peers of each stretch on which both are constant.
 fn combine(
-    left: &Region,
-    right: &Region,
+    left: &[Piece],
+    right: &[Piece],
     of: impl Fn(Option<&PeerSet>, Option<&PeerSet>) -> PeerSet,
-) -> Region {
-    let mut pieces: Vec<Piece> = Vec::with_capacity(left.0.len() + right.0.len());
-    let (mut lefts, mut rights) = (left.0.iter().peekable(), right.0.iter().peekable());
+) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::with_capacity(left.len() + right.len());
+    let (mut lefts, mut rights) = (left.iter().peekable(), right.iter().peekable());
     let mut place = 0;
     loop {
         while lefts.peek().is_some_and(|piece| piece.last < place) {
@@ -195,7 +269,7 @@ fn combine(
         push(&mut pieces, begin, end, of(in_left, in_right));
         place = end + 1;
     }
-    Region(pieces)
+    pieces
 }
 
 fn push(pieces: &mut Vec<Piece>, first: u32, last: u32, peers: PeerSet) {
@@ -231,6 +305,18 @@ mod tests {
         })
     }
 
+    /// Whether there is no other way to write it.
+    fn is_merged(region: &Region) -> bool {
+        let pieces = region.pieces();
+        pieces
+            .iter()
+            .all(|piece| !piece.peers.is_empty() && piece.first <= piece.last)
+            && pieces.windows(2).all(|pair| {
+                let touch = pair[0].last + 1 == pair[1].first;
+                pair[0].last < pair[1].first && !(touch && pair[0].peers == pair[1].peers)
+            })
+    }
+
     fn mask(region: &Region, place: usize) -> u8 {
         let peers = region.peers_at(place as u32);
         let pods = peers.into_iter().flat_map(|peers| peers.pods.iter());
@@ -241,13 +327,29 @@ mod tests {
         #[test]
         fn regions_are_sets((a, of_a) in region(), (b, of_b) in region()) {
             let (union, common) = (a.clone().union(b.clone()), a.intersection(&b));
-            let left = a.difference(&b);
+            let left = a.clone().difference(&b);
+            prop_assert!([&union, &common, &left].into_iter().all(is_merged));
             for (place, (a, b)) in of_a.iter().zip(&of_b).enumerate() {
                 prop_assert_eq!(mask(&union, place), a | b);
                 prop_assert_eq!(mask(&common, place), a & b);
                 prop_assert_eq!(mask(&left, place), a & !b);
             }
             prop_assert_eq!(left.union(common), a);
+        }
+
+        #[test]
+        fn many_are_one(list in prop::collection::vec(region(), 0..7)) {
+            let (regions, tables): (Vec<Region>, Vec<Vec<u8>>) = list.into_iter().unzip();
+            let union = Region::union_all(regions.clone());
+            prop_assert!(is_merged(&union));
+            for place in 0..20 {
+                let of = tables.iter().fold(0, |all, table| all | table[place]);
+                prop_assert_eq!(mask(&union, place), of);
+            }
+            let (ports, peers) = union.hull();
+            prop_assert_eq!(ports.places().map(|(first, last)| last - first + 1).sum::<u32>(),
+                union.pieces().iter().map(|piece| piece.last - piece.first + 1).sum::<u32>());
+            prop_assert!(union.pieces().iter().all(|piece| piece.peers.pods.is_subset(&peers.pods)));
         }
     }
 }

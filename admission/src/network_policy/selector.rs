@@ -10,8 +10,12 @@ pub struct Labels(Box<[(Arc<str>, Arc<str>)]>);
 impl Labels {
     /// The value of a label.
     pub fn get(&self, name: &str) -> Option<&str> {
+        self.shared_value(name).map(|value| &**value)
+    }
+
+    pub(super) fn shared_value(&self, name: &str) -> Option<&Arc<str>> {
         let at = self.0.binary_search_by(|(key, _)| (**key).cmp(name)).ok()?;
-        self.0.get(at).map(|(_, value)| &**value)
+        self.0.get(at).map(|(_, value)| value)
     }
 
     /// Names and values, by name.

@@ -8,6 +8,7 @@
 //! Nothing in here does I/O or reads a clock. Objects come in already checked
 //! ([`decode`](super::decode)).
 
+mod choose;
 mod compile;
 mod intern;
 
@@ -20,7 +21,9 @@ use super::decode::Object;
 use super::group::Grouping;
 use super::pod::{Node, Pod};
 use super::policy::{Direction, Policy, PolicyName};
+use super::region::Region;
 use super::selector::Labels;
+use compile::Relabelled;
 pub(super) use compile::{Compiled, peer_selects, selects_address};
 use intern::Interner;
 
@@ -94,14 +97,39 @@ impl Change {
 pub(super) struct Touched {
     /// Pods that rules may select otherwise than before.
     pub(super) pods: RoaringBitmap,
-    /// Pods whose ingress rules are others than before.
-    pub(super) ingress: RoaringBitmap,
-    /// Pods whose egress rules are others than before.
-    pub(super) egress: RoaringBitmap,
+    ingress: TouchedRules,
+    egress: TouchedRules,
+}
+
+/// The pods whose rules of a direction are others than before.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TouchedRules {
+    /// Those of whom no more is known.
+    pub(super) whole: RoaringBitmap,
+    /// Those that policies select which are others now.
+    pub(super) subjects: RoaringBitmap,
+    /// What the rules of these policies speak of, before and after: nothing else is decided otherwise, unless
+    /// a pod is isolated now and was not.
+    pub(super) spoken_of: Region,
+}
+
+impl TouchedRules {
+    fn and(&mut self, other: &TouchedRules) {
+        self.whole |= &other.whole;
+        self.subjects |= &other.subjects;
+        self.spoken_of = std::mem::take(&mut self.spoken_of).union(other.spoken_of.clone());
+    }
 }
 
 impl Touched {
-    fn rules(&mut self, direction: Direction) -> &mut RoaringBitmap {
+    pub(super) fn rules(&self, direction: Direction) -> &TouchedRules {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+
+    fn rules_mut(&mut self, direction: Direction) -> &mut TouchedRules {
         match direction {
             Direction::Ingress => &mut self.ingress,
             Direction::Egress => &mut self.egress,
@@ -110,14 +138,26 @@ impl Touched {
 
     fn pod(&mut self, number: u32) {
         self.pods.insert(number);
-        self.ingress.insert(number);
-        self.egress.insert(number);
+        self.ingress.whole.insert(number);
+        self.egress.whole.insert(number);
+    }
+
+    /// A policy is new, or was until now.
+    fn policy(&mut self, compiled: &Compiled) {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            if compiled.policy.rules(direction).is_some() {
+                let rules = self.rules_mut(direction);
+                rules.subjects |= &compiled.subject;
+                let spoken_of = std::mem::take(&mut rules.spoken_of);
+                rules.spoken_of = spoken_of.union(compiled.spoken_of(direction));
+            }
+        }
     }
 
     pub(super) fn and(&mut self, other: &Touched) {
         self.pods |= &other.pods;
-        self.ingress |= &other.ingress;
-        self.egress |= &other.egress;
+        self.ingress.and(&other.ingress);
+        self.egress.and(&other.egress);
     }
 }
 
@@ -162,7 +202,7 @@ impl World {
             Change::PolicyGone(name) => {
                 let mut touched = Touched::default();
                 if let Some(before) = self.policies.remove(&name) {
-                    touch_subject(&before, &mut touched);
+                    touched.policy(&before);
                 }
                 touched
             }
@@ -183,7 +223,7 @@ impl World {
             }
             Change::Is(Object::Policy(policy)) => {
                 let known = self.policies.get(&policy.name);
-                known.is_some_and(|compiled| compiled.policy == *policy)
+                known.is_some_and(|compiled| *compiled.policy == *policy)
             }
             _ => false,
         }
@@ -239,9 +279,7 @@ impl World {
     /// Sets or clears the bit of a pod in everything that selects pods.
     fn select(&mut self, number: u32, pod: Option<(&Pod, &Labels)>) {
         for compiled in self.policies.values_mut() {
-            if let Some(changed) = compiled.with_pod(number, pod, &self.nodes) {
-                *compiled = Arc::new(changed);
-            }
+            Compiled::take_pod(compiled, number, pod, &self.nodes);
         }
     }
 
@@ -271,13 +309,10 @@ impl World {
         if before == labels || pods.is_empty() {
             return touched;
         }
-        let names: Vec<PolicyName> = self.policies.keys().cloned().collect();
-        for policy in names {
-            let Some(compiled) = self.policies.get(&policy) else {
-                continue;
-            };
-            let Some((changed, subject_changed)) =
-                compiled.with_namespace(self, (name, &before, &labels))
+        let mut policies = std::mem::take(&mut self.policies);
+        let relabelled = Relabelled::new(self, (name, &pods), &before, &labels);
+        for compiled in policies.values_mut() {
+            let Some((changed, subject_changed)) = compiled.with_namespace(self, &relabelled)
             else {
                 continue;
             };
@@ -285,25 +320,24 @@ impl World {
             if subject_changed {
                 for direction in [Direction::Ingress, Direction::Egress] {
                     if changed.policy.rules(direction).is_some() {
-                        *touched.rules(direction) |= &pods;
+                        touched.rules_mut(direction).whole |= &pods;
                     }
                 }
             }
-            self.policies.insert(policy, Arc::new(changed));
+            *compiled = Arc::new(changed);
         }
-        // Whom a rule may select otherwise, of them everything is looked at.
-        touched.ingress |= &touched.pods;
-        touched.egress |= &touched.pods;
+        drop(relabelled);
+        self.policies = policies;
         touched
     }
 
     fn set_policy(&mut self, policy: Policy) -> Touched {
         let mut touched = Touched::default();
-        let compiled = Arc::new(Compiled::new(policy, self));
-        touch_subject(&compiled, &mut touched);
+        let compiled = Arc::new(Compiled::new(Arc::new(policy), self));
+        touched.policy(&compiled);
         let name = compiled.policy.name.clone();
         if let Some(before) = self.policies.insert(name, compiled) {
-            touch_subject(&before, &mut touched);
+            touched.policy(&before);
         }
         touched
     }
@@ -316,7 +350,8 @@ impl World {
                 continue;
             };
             let changed = Arc::new(Compiled::new(compiled.policy.clone(), self));
-            touch_subject(&changed, &mut touched);
+            touched.policy(compiled);
+            touched.policy(&changed);
             self.policies.insert(name, changed);
         }
         touched
@@ -369,7 +404,7 @@ impl World {
 
     /// The policies, by name.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
-        self.policies.values().map(|compiled| &compiled.policy)
+        self.policies.values().map(|compiled| &*compiled.policy)
     }
 
     pub(super) fn compiled(&self) -> impl Iterator<Item = &Arc<Compiled>> {
@@ -390,14 +425,6 @@ impl World {
 
     pub(super) fn namespace_entry(&self, name: &str) -> Option<&Namespace> {
         self.namespaces.get(name).map(|entry| &**entry)
-    }
-}
-
-fn touch_subject(compiled: &Compiled, touched: &mut Touched) {
-    for direction in [Direction::Ingress, Direction::Egress] {
-        if compiled.policy.rules(direction).is_some() {
-            *touched.rules(direction) |= &compiled.subject;
-        }
     }
 }
 

@@ -1,21 +1,24 @@
 //! A policy and the sets of pods and addresses its selectors mean in a world.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::choose::Choice;
 use super::{Labels, Nodes, Pod, World};
 use crate::network_policy::address::AddressSet;
 use crate::network_policy::pod::Network;
 use crate::network_policy::policy::{Direction, Namespaces, Peer, Peers, PodsPeer, Policy, Rule};
-use crate::network_policy::region::PeerSet;
+use crate::network_policy::reach::everybody;
+use crate::network_policy::region::{PeerSet, Region};
 use crate::network_policy::selector::Selector;
 
 /// A policy and whom it means.
 #[derive(Debug, Clone)]
 pub(in crate::network_policy) struct Compiled {
-    pub(in crate::network_policy) policy: Policy,
+    pub(in crate::network_policy) policy: Arc<Policy>,
     /// The pods it is about.
     pub(in crate::network_policy) subject: RoaringBitmap,
     /// The peers of each rule.
@@ -40,16 +43,53 @@ fn peers(rule: &Rule) -> &[Peer] {
     }
 }
 
-/// A namespace whose labels change: its name, the labels before, and those after.
-type Relabelled<'a> = (&'a Arc<str>, &'a Labels, &'a Labels);
+/// A namespace whose labels change.
+pub(super) struct Relabelled<'a> {
+    name: &'a Arc<str>,
+    pods: &'a RoaringBitmap,
+    choice: Choice<'a>,
+    before: &'a Labels,
+    after: &'a Labels,
+}
+
+impl<'a> Relabelled<'a> {
+    pub(super) fn new(
+        world: &'a World,
+        (name, pods): (&'a Arc<str>, &'a RoaringBitmap),
+        before: &'a Labels,
+        after: &'a Labels,
+    ) -> Self {
+        Relabelled {
+            name,
+            pods,
+            choice: Choice::new(world, pods),
+            before,
+            after,
+        }
+    }
+
+    /// The pods of it that a peer means now.
+    fn meant(&self, peer: &PodsPeer) -> RoaringBitmap {
+        let is_meant = match &peer.namespaces {
+            Namespaces::Own(name) => name == self.name,
+            Namespaces::Selected(selector) => selector.matches(self.after),
+        };
+        if is_meant {
+            self.choice.of(&peer.pods)
+        } else {
+            RoaringBitmap::new()
+        }
+    }
+}
 
 impl Compiled {
-    pub(super) fn new(policy: Policy, world: &World) -> Self {
+    pub(super) fn new(policy: Arc<Policy>, world: &World) -> Self {
+        let meaning = Meaning::new(world);
         let rules = |direction| {
             let rules = policy.rules(direction).unwrap_or_default();
-            rules.iter().map(|rule| peer_set(rule, world)).collect()
+            rules.iter().map(|rule| meaning.of(rule)).collect()
         };
-        let mut subject = pods_peer(&policy.subject, world);
+        let mut subject = meaning.pods(&policy.subject);
         subject.optimize();
         Compiled {
             subject,
@@ -66,13 +106,32 @@ impl Compiled {
         }
     }
 
-    /// With a pod that is new, changed or gone; None where that makes no difference.
-    pub(super) fn with_pod(
-        &self,
+    fn peers_mut(&mut self, direction: Direction) -> &mut [PeerSet] {
+        match direction {
+            Direction::Ingress => &mut self.ingress,
+            Direction::Egress => &mut self.egress,
+        }
+    }
+
+    /// What its rules of a direction speak of, at the least: a port that has a name may be any.
+    pub(super) fn spoken_of(&self, direction: Direction) -> Region {
+        let rules = self.policy.rules(direction).unwrap_or_default();
+        let rules = rules.iter().zip(self.peers(direction));
+        let regions = rules.map(|(rule, peers)| match rule.ports.numbers() {
+            Some(numbers) => Region::on(&numbers, peers),
+            None => Region::everywhere(peers.clone()),
+        });
+        Region::union_all(regions.collect())
+    }
+
+    /// With a pod that is new, changed or gone. What others still read is left to them, and what makes no difference
+    /// to a policy leaves it as it is.
+    pub(super) fn take_pod(
+        compiled: &mut Arc<Self>,
         number: u32,
         pod: Option<(&Pod, &Labels)>,
         nodes: &Nodes,
-    ) -> Option<Self> {
+    ) {
         let selects = |peers: &Peers| {
             pod.is_some_and(|(pod, labels)| match peers {
                 Peers::Everyone => true,
@@ -81,46 +140,38 @@ impl Compiled {
                     .any(|peer| selects_pod(peer, pod, labels, nodes)),
             })
         };
-        let mut changed: Option<Compiled> = None;
-        let is_subject = pod.is_some_and(|(pod, ns)| pods_selects(&self.policy.subject, pod, ns));
-        if is_subject != self.subject.contains(number) {
-            set(
-                &mut changed.get_or_insert_with(|| self.clone()).subject,
-                number,
-                is_subject,
-            );
+        let policy = Arc::clone(&compiled.policy);
+        let is_subject = pod.is_some_and(|(pod, ns)| pods_selects(&policy.subject, pod, ns));
+        if is_subject != compiled.subject.contains(number) {
+            set(&mut Arc::make_mut(compiled).subject, number, is_subject);
         }
         for direction in [Direction::Ingress, Direction::Egress] {
-            let rules = self.policy.rules(direction).unwrap_or_default();
-            for (i, (rule, peers)) in rules.iter().zip(self.peers(direction)).enumerate() {
+            let rules = policy.rules(direction).unwrap_or_default();
+            for (i, rule) in rules.iter().enumerate() {
                 let is_peer = selects(&rule.peers);
-                if is_peer == peers.pods.contains(number) {
+                let known = compiled.peers(direction).get(i);
+                if known.is_none_or(|peers| peers.pods.contains(number) == is_peer) {
                     continue;
                 }
-                let changed = changed.get_or_insert_with(|| self.clone());
-                let lists = match direction {
-                    Direction::Ingress => &mut changed.ingress,
-                    Direction::Egress => &mut changed.egress,
-                };
-                if let Some(peers) = lists.get_mut(i) {
+                if let Some(peers) = Arc::make_mut(compiled).peers_mut(direction).get_mut(i) {
                     set(&mut peers.pods, number, is_peer);
                 }
             }
         }
-        changed
     }
 
-    /// With other labels of a namespace, which `world` already has, and whether its subject is
-    /// another now; None where that makes no difference.
+    /// With other labels of a namespace, and whether its subject is another now; None where
+    /// that makes no difference.
     pub(super) fn with_namespace(
         &self,
         world: &World,
-        relabelled: Relabelled<'_>,
+        relabelled: &Relabelled<'_>,
     ) -> Option<(Self, bool)> {
-        let (name, before, after) = relabelled;
         let flips = |peer: &PodsPeer| match &peer.namespaces {
             Namespaces::Own(_) => false,
-            Namespaces::Selected(selector) => selector.matches(before) != selector.matches(after),
+            Namespaces::Selected(selector) => {
+                selector.matches(relabelled.before) != selector.matches(relabelled.after)
+            }
         };
         let rule_flips = |rule: &Rule| {
             let mut list = peers(rule).iter();
@@ -135,29 +186,25 @@ impl Compiled {
         if !subject_flips && !any_rule {
             return None;
         }
-        let everyone = world.pods_of(name);
         let mut changed = self.clone();
         if subject_flips {
-            changed.subject -= &everyone;
-            changed.subject |= pods_in(&self.policy.subject, world, name);
+            changed.subject -= relabelled.pods;
+            changed.subject |= relabelled.meant(&self.policy.subject);
         }
         for direction in [Direction::Ingress, Direction::Egress] {
             let rules = self.policy.rules(direction).unwrap_or_default();
-            let lists = match direction {
-                Direction::Ingress => &mut changed.ingress,
-                Direction::Egress => &mut changed.egress,
-            };
-            for (rule, set) in rules.iter().zip(lists) {
+            for (rule, set) in rules.iter().zip(changed.peers_mut(direction)) {
                 if !rule_flips(rule) {
                     continue;
                 }
-                set.pods -= &everyone;
+                let mut meant = by_address(peers(rule), &set.addresses, world, relabelled.pods);
                 for peer in peers(rule) {
                     if let Peer::Pods(peer) = peer {
-                        set.pods |= pods_in(peer, world, name);
+                        meant |= relabelled.meant(peer);
                     }
                 }
-                set.pods |= by_address(peers(rule), &set.addresses, world, &everyone);
+                set.pods -= relabelled.pods;
+                set.pods |= meant;
             }
         }
         Some((changed, subject_flips))
@@ -224,71 +271,74 @@ fn pods_selects(peer: &PodsPeer, pod: &Pod, labels: &Labels) -> bool {
     in_namespace && pod.network == Network::Own && peer.pods.matches(&pod.labels)
 }
 
-fn peer_set(rule: &Rule, world: &World) -> PeerSet {
-    let list = match &rule.peers {
-        Peers::Everyone => {
-            return PeerSet {
-                pods: world.everyone().clone(),
-                addresses: AddressSet::everything(),
-            };
-        }
-        Peers::Only(list) => list,
-    };
-    let mut set = PeerSet::default();
-    let mut addresses = Vec::new();
-    let mut all_nodes = Vec::new();
-    for peer in list {
-        match peer {
-            Peer::Pods(peer) => set.pods |= pods_peer(peer, world),
-            Peer::Block(block) => addresses.push(&block.addresses),
-            Peer::Nodes(selector) => {
-                let nodes = node_addresses(selector, world.nodes());
-                all_nodes.extend(nodes.map(|address| AddressSet::of(*address)));
-            }
-            // Nobody knows which addresses these names have.
-            Peer::Domains(_) => {}
-        }
-    }
-    addresses.extend(&all_nodes);
-    set.addresses = AddressSet::union_all(addresses);
-    set.pods |= by_address(list, &set.addresses, world, world.everyone());
-    set.pods.optimize();
-    set
+/// What the selectors of a policy mean in a world.
+struct Meaning<'a> {
+    world: &'a World,
+    everyone: OnceCell<Choice<'a>>,
+    own: OnceCell<Choice<'a>>,
 }
 
-fn pods_peer(peer: &PodsPeer, world: &World) -> RoaringBitmap {
-    match &peer.namespaces {
-        Namespaces::Own(name) => pods_in(peer, world, name),
-        Namespaces::Selected(selector) => {
-            let mut pods = RoaringBitmap::new();
-            for (name, namespace) in world.namespace_entries() {
-                if selector.matches(&namespace.labels) {
-                    pods |= pods_in(peer, world, name);
+impl<'a> Meaning<'a> {
+    fn new(world: &'a World) -> Self {
+        Meaning {
+            world,
+            everyone: OnceCell::new(),
+            own: OnceCell::new(),
+        }
+    }
+
+    fn pods(&self, peer: &PodsPeer) -> RoaringBitmap {
+        let world = self.world;
+        match &peer.namespaces {
+            // A policy has one namespace of its own.
+            Namespaces::Own(name) => {
+                let Some(namespace) = world.namespace_entry(name) else {
+                    return RoaringBitmap::new();
+                };
+                let own = self.own.get_or_init(|| Choice::new(world, &namespace.pods));
+                own.of(&peer.pods)
+            }
+            Namespaces::Selected(selector) => {
+                let everyone = self
+                    .everyone
+                    .get_or_init(|| Choice::new(world, world.everyone()));
+                let mut pods = RoaringBitmap::new();
+                for (_, namespace) in world.namespace_entries() {
+                    if selector.matches(&namespace.labels) {
+                        pods |= &namespace.pods;
+                    }
                 }
+                pods & everyone.of(&peer.pods)
             }
-            pods
         }
     }
-}
 
-/// The pods of one namespace that a peer means.
-fn pods_in(peer: &PodsPeer, world: &World, name: &str) -> RoaringBitmap {
-    let Some(namespace) = world.namespace_entry(name) else {
-        return RoaringBitmap::new();
-    };
-    let is_meant = match &peer.namespaces {
-        Namespaces::Own(own) => **own == *name,
-        Namespaces::Selected(selector) => selector.matches(&namespace.labels),
-    };
-    if !is_meant {
-        return RoaringBitmap::new();
+    fn of(&self, rule: &Rule) -> PeerSet {
+        let list = match &rule.peers {
+            Peers::Everyone => return everybody(self.world),
+            Peers::Only(list) => list,
+        };
+        let mut set = PeerSet::default();
+        let mut addresses = Vec::new();
+        let mut all_nodes = Vec::new();
+        for peer in list {
+            match peer {
+                Peer::Pods(peer) => set.pods |= self.pods(peer),
+                Peer::Block(block) => addresses.push(&block.addresses),
+                Peer::Nodes(selector) => {
+                    let nodes = node_addresses(selector, self.world.nodes());
+                    all_nodes.extend(nodes.map(|address| AddressSet::of(*address)));
+                }
+                // Nobody knows which addresses these names have.
+                Peer::Domains(_) => {}
+            }
+        }
+        addresses.extend(&all_nodes);
+        set.addresses = AddressSet::union_all(addresses);
+        set.pods |= by_address(list, &set.addresses, self.world, self.world.everyone());
+        set.pods.optimize();
+        set
     }
-    let selects = |number: &u32| {
-        world
-            .pod(*number)
-            .is_some_and(|pod| pod.network == Network::Own && peer.pods.matches(&pod.labels))
-    };
-    namespace.pods.iter().filter(selects).collect()
 }
 
 /// The pods that one of a rule's peers means by their addresses, of which `addresses` is all.
