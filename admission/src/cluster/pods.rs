@@ -34,11 +34,21 @@ macro_rules! dropped {
 
 impl Fields for PodFields {
     const DROPPED: &'static [&'static [&'static str]] = dropped!(
-        "args", "command", "env", "envFrom", "resources", "volumeDevices", "volumeMounts";
+        "args", "command", "env", "envFrom", "image", "imagePullPolicy", "resources", "terminationMessagePath",
+        "terminationMessagePolicy", "volumeDevices", "volumeMounts";
         &["spec", "affinity"],
+        &["spec", "dnsPolicy"],
+        &["spec", "enableServiceLinks"],
         &["spec", "hostname"],
+        &["spec", "imagePullSecrets"],
         &["spec", "nodeName"],
         &["spec", "nodeSelector"],
+        &["spec", "preemptionPolicy"],
+        &["spec", "priority"],
+        &["spec", "schedulerName"],
+        &["spec", "serviceAccount"],
+        &["spec", "serviceAccountName"],
+        &["spec", "terminationGracePeriodSeconds"],
         &["spec", "tolerations"],
         &["spec", "topologySpreadConstraints"],
         &["status", "conditions"],
