@@ -1,17 +1,6 @@
-//! Who may reach whom, at 10,000 pods and 1,000 policies: what a change does, single connections,
-//! and how long it takes to get there.
+//! A cluster of a hundred teams with ten apps each, and changes as people make them.
 
-#![allow(
-    missing_docs,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)] // criterion's macros, and a bench may assert and tell
-
-use std::hint::black_box;
-
-use admission::network_policy::{Change, Endpoint, Object, PolicyName, Protocol, World, object};
-use criterion::{Criterion, criterion_group, criterion_main};
+use admission::network_policy::{Change, Object, PolicyName, World, object};
 use serde_json::{Value, json};
 
 const NAMESPACES: usize = 100;
@@ -19,17 +8,17 @@ const APPS: usize = 10;
 const REPLICAS: usize = 10;
 const POLICIES_OF_APPS: usize = 6;
 
-fn read(value: &Value) -> Object {
+pub(crate) fn read(value: &Value) -> Object {
     let read = object(value, "default").expect("a valid object");
     read.expect("of a kind that matters")
 }
 
-fn namespace(i: usize, tier: &str) -> Value {
+pub(crate) fn namespace(i: usize, tier: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace",
            "metadata": {"name": format!("team-{i}"), "labels": {"tier": tier, "team": format!("{i}")}}})
 }
 
-fn pod(i: usize, app: usize, replica: usize, role: &str) -> Value {
+pub(crate) fn pod(i: usize, app: usize, replica: usize, role: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -43,12 +32,12 @@ fn pod(i: usize, app: usize, replica: usize, role: &str) -> Value {
     })
 }
 
-fn policy(i: usize, name: &str, spec: &Value) -> Value {
+pub(crate) fn policy(i: usize, name: &str, spec: &Value) -> Value {
     json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
            "metadata": {"name": name, "namespace": format!("team-{i}")}, "spec": spec})
 }
 
-fn app_policy(i: usize, app: usize) -> Value {
+pub(crate) fn app_policy(i: usize, app: usize) -> Value {
     policy(
         i,
         &format!("app-{app}"),
@@ -66,7 +55,7 @@ fn app_policy(i: usize, app: usize) -> Value {
     )
 }
 
-fn default_deny(i: usize) -> Value {
+pub(crate) fn default_deny(i: usize) -> Value {
     policy(
         i,
         "default-deny",
@@ -74,7 +63,7 @@ fn default_deny(i: usize) -> Value {
     )
 }
 
-fn objects() -> Vec<Value> {
+pub(crate) fn objects() -> Vec<Value> {
     let mut list = Vec::new();
     for i in 0..NAMESPACES {
         list.push(namespace(
@@ -103,7 +92,7 @@ fn objects() -> Vec<Value> {
     list
 }
 
-fn world(objects: &[Value]) -> World {
+pub(crate) fn world(objects: &[Value]) -> World {
     let mut world = World::new();
     for value in objects {
         world.apply(Change::Is(read(value)));
@@ -111,24 +100,18 @@ fn world(objects: &[Value]) -> World {
     world
 }
 
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let words = line.and_then(|line| line.split_whitespace().nth(1));
-    words.and_then(|kib| kib.parse().ok()).expect("a number")
+pub(crate) fn cluster_policy(name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": {"name": name}, "spec": spec})
 }
 
-fn cluster_policy(spec: &Value) -> Value {
-    json!({"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": {"name": "c"}, "spec": spec})
+pub(crate) fn gone(i: usize, name: &str) -> Change {
+    Change::PolicyGone(PolicyName::NetworkPolicy {
+        namespace: format!("team-{i}").into(),
+        name: name.into(),
+    })
 }
 
-fn changes() -> Vec<(&'static str, Change)> {
-    let gone = |i: usize, name: &str| {
-        Change::PolicyGone(PolicyName::NetworkPolicy {
-            namespace: format!("team-{i}").into(),
-            name: name.into(),
-        })
-    };
+pub(crate) fn changes() -> Vec<(&'static str, Change)> {
     let everyone = json!({"namespaces": {}});
     vec![
         (
@@ -163,78 +146,23 @@ fn changes() -> Vec<(&'static str, Change)> {
         ),
         (
             "a ClusterNetworkPolicy that denies one port to all",
-            Change::Is(read(&cluster_policy(&json!({
-                "tier": "Admin", "priority": 1, "subject": everyone,
-                "ingress": [{"action": "Deny", "from": [everyone], "protocols": [{"tcp": {"destinationPort": {"number": 9090}}}]}],
-            })))),
+            Change::Is(read(&cluster_policy(
+                "c",
+                &json!({
+                    "tier": "Admin", "priority": 1, "subject": everyone,
+                    "ingress": [{"action": "Deny", "from": [everyone], "protocols": [{"tcp": {"destinationPort": {"number": 9090}}}]}],
+                }),
+            ))),
         ),
         (
             "a ClusterNetworkPolicy that accepts all from all",
-            Change::Is(read(&cluster_policy(&json!({
-                "tier": "Admin", "priority": 1, "subject": everyone,
-                "ingress": [{"action": "Accept", "from": [everyone]}], "egress": [{"action": "Accept", "to": [everyone]}],
-            })))),
+            Change::Is(read(&cluster_policy(
+                "c",
+                &json!({
+                    "tier": "Admin", "priority": 1, "subject": everyone,
+                    "ingress": [{"action": "Accept", "from": [everyone]}], "egress": [{"action": "Accept", "to": [everyone]}],
+                }),
+            ))),
         ),
     ]
 }
-
-fn network_policy(c: &mut Criterion) {
-    let objects = objects();
-    let before = resident_kib();
-    let world = world(&objects);
-    let policies = world.policies().count();
-    println!(
-        "{} pods, {policies} policies: {} KiB resident more",
-        world.everyone().len(),
-        resident_kib() - before
-    );
-    // The first question works out the groups, which stay until a change.
-    let _ = world.difference(Change::NamespaceGone("nobody".into()));
-    println!("and with groups: {} KiB", resident_kib() - before);
-    let mut group = c.benchmark_group("difference, 10,000 pods, 1,000 policies");
-    group.sample_size(20);
-    for (name, change) in changes() {
-        let found = world.difference(change.clone());
-        println!(
-            "{name}: {} flows opened, {} closed",
-            found.opened.len(),
-            found.closed.len()
-        );
-        group.bench_function(name, |b| {
-            b.iter(|| black_box(world.difference(change.clone())));
-        });
-    }
-    println!("after all: {} KiB", resident_kib() - before);
-    group.finish();
-
-    let mut group = c.benchmark_group("10,000 pods, 1,000 policies");
-    group.sample_size(20);
-    let [from, to] = [(7, 4), (7, 3)].map(|(i, app)| {
-        let found = world.find(&format!("team-{i}"), &format!("app-{app}-0"));
-        Endpoint::Pod(*found.first().expect("a pod"))
-    });
-    group.bench_function("connection", |b| {
-        b.iter(|| black_box(world.connectivity(&from, &to, Protocol::Tcp, 8080)));
-    });
-    group.bench_function("ports of a connection", |b| {
-        b.iter(|| black_box(world.ports(&from, &to)));
-    });
-    let namespace = world.pods_of("team-7");
-    group.bench_function("who reaches a namespace", |b| {
-        b.iter(|| black_box(world.reaches(&namespace)));
-    });
-    let deny = Change::Is(read(&default_deny(7)));
-    group.bench_function("a change taken in", |b| {
-        let mut world = world.clone();
-        b.iter(|| world.apply(deny.clone()));
-    });
-    group.bench_function("a pod taken in", |b| {
-        let mut world = world.clone();
-        let pods = ["server", "client"].map(|role| Change::Is(read(&pod(7, 3, 3, role))));
-        b.iter(|| pods.clone().map(|change| world.apply(change)));
-    });
-    group.finish();
-}
-
-criterion_group!(benches, network_policy);
-criterion_main!(benches);

@@ -1,0 +1,128 @@
+//! Who may reach whom, at 10,000 pods and 1,000 policies: what a change does, single connections,
+//! and how long it takes to get there, in CPU time.
+
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)] // criterion's macros, and a bench may assert and tell
+
+#[path = "../admission/cpu.rs"]
+mod cpu;
+mod hard;
+mod objects;
+
+use std::hint::black_box;
+
+use admission::network_policy::{Change, Endpoint, Protocol};
+use cpu::CpuTime;
+use criterion::{Criterion, criterion_group, criterion_main};
+use objects::{changes, default_deny, objects, pod, read, world};
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let words = line.and_then(|line| line.split_whitespace().nth(1));
+    words.and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+fn network_policy(c: &mut Criterion<CpuTime>) {
+    let objects = objects();
+    let before = resident_kib();
+    let world = world(&objects);
+    let policies = world.policies().count();
+    println!(
+        "{} pods, {policies} policies: {} KiB resident more",
+        world.everyone().len(),
+        resident_kib().saturating_sub(before)
+    );
+    // The first question works out the groups, which stay until a change.
+    let _ = world.difference(Change::NamespaceGone("nobody".into()));
+    println!(
+        "and with groups: {} KiB",
+        resident_kib().saturating_sub(before)
+    );
+    let mut group = c.benchmark_group("difference, 10,000 pods, 1,000 policies");
+    group.sample_size(20);
+    for (name, change) in changes() {
+        let found = world.difference(change.clone());
+        println!(
+            "{name}: {} flows opened, {} closed",
+            found.opened.len(),
+            found.closed.len()
+        );
+        group.bench_function(name, |b| {
+            b.iter(|| black_box(world.difference(change.clone())));
+        });
+    }
+    println!("after all: {} KiB", resident_kib().saturating_sub(before));
+    group.finish();
+
+    let mut group = c.benchmark_group("10,000 pods, 1,000 policies");
+    group.sample_size(20);
+    let [from, to] = [(7, 4), (7, 3)].map(|(i, app)| {
+        let found = world.find(&format!("team-{i}"), &format!("app-{app}-0"));
+        Endpoint::Pod(*found.first().expect("a pod"))
+    });
+    group.bench_function("connection", |b| {
+        b.iter(|| black_box(world.connectivity(&from, &to, Protocol::Tcp, 8080)));
+    });
+    group.bench_function("ports of a connection", |b| {
+        b.iter(|| black_box(world.ports(&from, &to)));
+    });
+    let namespace = world.pods_of("team-7");
+    group.bench_function("who reaches a namespace", |b| {
+        b.iter(|| black_box(world.reaches(&namespace)));
+    });
+    let deny = Change::Is(read(&default_deny(7)));
+    group.bench_function("a change taken in", |b| {
+        let mut world = world.clone();
+        b.iter(|| world.apply(deny.clone()));
+    });
+    group.bench_function("a pod taken in", |b| {
+        let mut world = world.clone();
+        let pods = ["server", "client"].map(|role| Change::Is(read(&pod(7, 3, 3, role))));
+        b.iter(|| pods.clone().map(|change| world.apply(change)));
+    });
+    group.finish();
+}
+
+fn hard(c: &mut Criterion<CpuTime>) {
+    for shape in hard::shapes() {
+        let mut group = c.benchmark_group(format!("hard: {}", shape.name));
+        group.sample_size(10);
+        let before = resident_kib();
+        let world = world(&shape.objects);
+        let _ = world.difference(Change::NamespaceGone("nobody".into()));
+        println!(
+            "{}: {} KiB resident more",
+            shape.name,
+            resident_kib().saturating_sub(before)
+        );
+        for (name, change) in shape.changes {
+            let found = world.difference(change.clone());
+            println!(
+                "{name}: {} flows opened, {} closed",
+                found.opened.len(),
+                found.closed.len()
+            );
+            group.bench_function(name, |b| {
+                b.iter(|| black_box(world.difference(change.clone())));
+            });
+        }
+        group.bench_function("a pod taken in", |b| {
+            let mut world = world.clone();
+            let pods = ["server", "client"].map(|role| Change::Is(read(&hard::pod(0, 3, 3, role))));
+            b.iter(|| pods.clone().map(|change| world.apply(change)));
+        });
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime);
+    targets = network_policy, hard
+}
+criterion_main!(benches);
