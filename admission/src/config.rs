@@ -214,7 +214,10 @@ impl Default for CertificateConfig {
 pub struct LimitsConfig {
     /// The largest body; an update carries two objects of at most 3 MiB.
     pub body_bytes_max: usize,
-    /// How many connections are open at once; further ones wait to be accepted.
+    /// How many values (members and items, at all depths) a body may hold; what holds more is not judged, which the fail
+    /// mode decides about.
+    pub values_max: usize,
+    /// How many connections are open at once; further ones wait to be accepted. One address has half of them.
     pub connections_max: usize,
     /// How many reviews are under way at once; further ones are told to try again.
     pub reviews_max: usize,
@@ -230,6 +233,7 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         LimitsConfig {
             body_bytes_max: 8 << 20,
+            values_max: 256_000,
             connections_max: 1024,
             reviews_max: 256,
             evaluations_max: 0,
@@ -321,6 +325,7 @@ impl Config {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) body_bytes_max: usize,
+    pub(crate) values_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) reviews_max: usize,
     pub(crate) evaluations_max: usize,
@@ -334,6 +339,7 @@ impl AdmissionConfig {
         let limits = &self.limits;
         for (name, value) in [
             ("limits.body_bytes_max", limits.body_bytes_max as u64),
+            ("limits.values_max", limits.values_max as u64),
             ("limits.connections_max", limits.connections_max as u64),
             ("limits.reviews_max", limits.reviews_max as u64),
             (
@@ -376,6 +382,7 @@ impl AdmissionConfig {
             },
             limits: Limits {
                 body_bytes_max: limits.body_bytes_max,
+                values_max: limits.values_max,
                 connections_max: limits.connections_max,
                 reviews_max: limits.reviews_max,
                 evaluations_max: match limits.evaluations_max {

@@ -86,6 +86,9 @@ pub enum Unjudged {
     /// The API server's patience, or our own, ran out.
     #[error("the deadline passed")]
     Deadline,
+    /// It would take more memory than there may be.
+    #[error("the review holds more than {0} values: raise admission.limits.values_max")]
+    TooManyValues(usize),
     /// The evaluation panicked.
     #[error("the evaluation stopped short")]
     Panicked,

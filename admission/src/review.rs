@@ -116,6 +116,17 @@ struct RawReview {
     request: Option<Map<String, Value>>,
 }
 
+/// The same without the objects, which are passed over where they stand.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawHead {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+    request: Option<RawRequest>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawRequest {
@@ -154,17 +165,27 @@ struct RawUser {
     username: String,
 }
 
+fn expect_kind(kind: String, api_version: String) -> Result<(), ReadError> {
+    if kind == "AdmissionReview" && api_version == "admission.k8s.io/v1" {
+        return Ok(());
+    }
+    Err(ReadError::Kind { kind, api_version })
+}
+
 impl Review {
     /// Reads a request's body.
     pub fn read(body: &[u8]) -> Result<Self, ReadError> {
         let raw: RawReview = serde_json::from_slice(body)?;
-        if raw.kind != "AdmissionReview" || raw.api_version != "admission.k8s.io/v1" {
-            return Err(ReadError::Kind {
-                kind: raw.kind,
-                api_version: raw.api_version,
-            });
-        }
+        expect_kind(raw.kind, raw.api_version)?;
         Review::of_request(raw.request.ok_or(ReadError::NoRequest)?)
+    }
+
+    /// Reads all but the objects, for a body that is too much to be judged.
+    pub fn read_head(body: &[u8]) -> Result<Self, ReadError> {
+        let raw: RawHead = serde_json::from_slice(body)?;
+        expect_kind(raw.kind, raw.api_version)?;
+        let request = raw.request.ok_or(ReadError::NoRequest)?;
+        Review::of_parts(request, Value::Null, Value::Null, Map::new())
     }
 
     /// From the `request` of an AdmissionReview.
@@ -172,6 +193,15 @@ impl Review {
         let object = members.remove("object").unwrap_or_default();
         let old_object = members.remove("oldObject").unwrap_or_default();
         let request: RawRequest = serde_json::from_value(Value::Object(members.clone()))?;
+        Review::of_parts(request, object, old_object, members)
+    }
+
+    fn of_parts(
+        request: RawRequest,
+        object: Value,
+        old_object: Value,
+        members: Map<String, Value>,
+    ) -> Result<Self, ReadError> {
         if request.uid.is_empty() {
             return Err(ReadError::NoUid);
         }

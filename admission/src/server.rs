@@ -1,20 +1,24 @@
 //! HTTPS in front of the evaluator.
 //!
 //! A connection is accepted, shaken hands with and served by a task of its own; how many there
-//! are is bounded, and so is the time each step may take. Draining says first that we are not ready, and goes on
+//! are is bounded, of one address and in all, and so is the time each step may take. Draining says first that we are not ready, and goes on
 //! answering, for whoever sends connections here learns of it late; then it stops the listener, lets every
 //! connection answer what it has begun, and cuts what is left at a deadline.
 //!
 //! What a request is and how it is answered is [`answer`]'s; here is only who may ask.
 
 mod answer;
+mod shares;
+mod silence;
 mod timeout;
+mod weight;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -25,16 +29,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
+use answer::Peer;
 pub(crate) use answer::Webhook;
+use shares::{Share, Shares};
+use silence::Silence;
 
 use crate::certificate::Certificate;
 
 /// Who has not shaken hands by then is no API server.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may wait for the head of its next request. Longer than the API server keeps one (90 s):
+/// How long a connection may be there without a request that is being answered. Longer than the API server keeps one (90 s):
 /// who closes first loses nothing, but a request that meets our closing would be lost.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
 
@@ -90,9 +98,10 @@ impl Server {
         };
         let tasks = server.tasks.clone();
         let connections = Arc::new(Semaphore::new(connections_max));
+        let of_one = Shares::new(connections_max);
         server
             .tasks
-            .spawn(accept(listener, shared, connections, tasks));
+            .spawn(accept(listener, shared, connections, of_one, tasks));
         Ok(server)
     }
 
@@ -145,6 +154,7 @@ async fn accept(
     listener: TcpListener,
     shared: Shared,
     connections: Arc<Semaphore>,
+    of_one: Shares,
     tasks: TaskTracker,
 ) {
     loop {
@@ -158,7 +168,11 @@ async fn accept(
         };
         match (permit, accepted) {
             (Ok(permit), Ok((stream, peer))) => {
-                tasks.spawn(serve(stream, peer, shared.clone(), permit));
+                let Some(share) = of_one.take(peer.ip(), 1) else {
+                    debug!(%peer, "cut: its address has half of limits.connections_max");
+                    continue;
+                };
+                tasks.spawn(serve(stream, peer, shared.clone(), (permit, share)));
             }
             (Err(_), _) => return,
             (_, Err(error)) => {
@@ -169,7 +183,12 @@ async fn accept(
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, shared: Shared, _permit: OwnedSemaphorePermit) {
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Shared,
+    _place: (OwnedSemaphorePermit, Share),
+) {
     let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, shared.acceptor.accept(stream));
     let stream = tokio::select! {
         () = shared.closing.cancelled() => return,
@@ -186,7 +205,18 @@ async fn serve(stream: TcpStream, peer: SocketAddr, shared: Shared, _permit: Own
     } else {
         shared.router
     };
-    let service = TowerToHyperService::new(router);
+    let silence = Silence::default();
+    let asking = silence.clone();
+    let service = tower::service_fn(move |mut request: Request<_>| {
+        request.extensions_mut().insert(Peer(peer.ip()));
+        let (router, asked) = (router.clone(), asking.broken());
+        async move {
+            let answer = router.oneshot(request).await;
+            drop(asked);
+            answer
+        }
+    });
+    let service = TowerToHyperService::new(service);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -208,6 +238,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, shared: Shared, _permit: Own
                 closing = true;
                 connection.as_mut().graceful_shutdown();
             }
+            () = silence.longer_than(IDLE_TIMEOUT) => return debug!(%peer, "cut: it asks nothing"),
             () = shared.cut.cancelled() => return,
         }
     }

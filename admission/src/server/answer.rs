@@ -1,28 +1,33 @@
 //! One request, one answer, one decision recorded.
 //!
-//! A review passes three bounds before it is judged: how many may be under way, how large it
-//! may be, how long it may take. It is parsed and evaluated off the async threads, as many at a
+//! A review passes bounds before it is judged: how many may be under way, and how many of them may still be coming from
+//! one address; how large it may be, and how large all are together; how many values it may hold ([`weight`]); how long
+//! it may take. It is parsed and evaluated off the async threads, as many at a
 //! time as there are processors. Whatever happens after it could be read ends in a verdict
 //! that is answered, recorded and counted; before that there is no id an answer could carry,
 //! and the client gets a plain failure, which its failurePolicy decides about.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, TryAcquireError};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::shares::{Share, Shares};
 use super::timeout;
+use super::weight::{Room, Scales};
 use crate::bundle::{Bundle, Bundles};
 use crate::config::{Limits, Recording};
 use crate::evaluate::{Evaluator, Trace, Unjudged};
@@ -33,6 +38,16 @@ use crate::verdict::{Cause, Decision, DecisionSink, Verdict};
 
 /// What part of the API server's patience we use: the rest is for the way there and back.
 const PATIENCE_USED: f64 = 0.9;
+
+/// What is larger than this takes of what all large bodies may have together, while it comes.
+const BODY_BYTES_SMALL: usize = 64 << 10;
+
+/// How large all of those may be.
+const BODIES_BYTES_MAX: usize = 64 << 20;
+
+/// From where a request came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// All that a request is answered with.
 #[derive(Clone)]
@@ -48,6 +63,11 @@ struct Inner {
     limits: Limits,
     recording: Recording,
     reviews: Semaphore,
+    /// Reviews that are still coming.
+    coming: Shares,
+    /// Bytes of large bodies that are still coming, or not read yet.
+    bodies: Shares,
+    scales: Scales,
     evaluations: Arc<Semaphore>,
     draining: CancellationToken,
     ready: Arc<AtomicBool>,
@@ -78,6 +98,10 @@ impl Webhook {
                 limits,
                 recording,
                 reviews: Semaphore::new(limits.reviews_max),
+                coming: Shares::new(limits.reviews_max),
+                // Two of the largest from one address, whatever the largest is.
+                bodies: Shares::new(BODIES_BYTES_MAX.max(limits.body_bytes_max.saturating_mul(4))),
+                scales: Scales::new(limits.values_max),
                 evaluations: Arc::new(Semaphore::new(limits.evaluations_max)),
                 draining: CancellationToken::new(),
                 ready,
@@ -107,12 +131,10 @@ impl Webhook {
 }
 
 pub(super) fn router(webhook: Webhook) -> Router {
-    let body_bytes_max = webhook.inner.limits.body_bytes_max;
     Router::new()
         .route("/validate", post(validate))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
-        .layer(DefaultBodyLimit::max(body_bytes_max))
         .layer(from_fn_with_state(webhook.clone(), last_of_connection))
         .with_state(webhook)
 }
@@ -201,14 +223,10 @@ async fn validate(State(webhook): State<Webhook>, request: Request) -> Response 
 impl Inner {
     async fn answer(&self, request: Request) -> Result<Response, Failure> {
         let _permit = self.reviews.try_acquire().map_err(|error| match error {
-            TryAcquireError::NoPermits | TryAcquireError::Closed => Failure::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TooManyRequests",
-                format!(
-                    "{} admission reviews are under way: try again",
-                    self.limits.reviews_max
-                ),
-            ),
+            TryAcquireError::NoPermits | TryAcquireError::Closed => {
+                let reviews_max = self.limits.reviews_max;
+                crowded(&format!("{reviews_max} admission reviews are under way"))
+            }
         })?;
         self.metrics.in_flight.inc();
         let result = self.answer_admitted(request).await;
@@ -230,7 +248,7 @@ impl Inner {
             .unwrap_or(self.limits.timeout_default)
             .min(self.limits.timeout_max);
         let deadline = Instant::now() + patience.mul_f64(PATIENCE_USED);
-        let body = read_body(request, deadline).await?;
+        let (body, share) = self.read_body(request, deadline).await?;
         // Only now: a client that is answered while it is still sending may see no answer at all.
         if content_type.split(';').next().map(str::trim) != Some("application/json") {
             return Err(Failure::new(
@@ -240,9 +258,14 @@ impl Inner {
             ));
         }
         let started = Instant::now();
-        let review = read_review(body).await?;
+        let room = self.scales.room(&body, deadline).await;
+        let review = read_review(body, room.is_ok()).await?;
+        drop(share);
 
-        let (result, judged) = self.judge(&review, deadline).await;
+        let (result, judged) = match room {
+            Ok(room) => self.judge(&review, deadline, room).await,
+            Err(why) => (Err(why), self.unjudged()),
+        };
         let (verdict, outcome) = match result {
             Ok(verdict) => {
                 let outcome = outcome_of(&verdict);
@@ -258,17 +281,79 @@ impl Inner {
         Ok(Json(respond(&review.uid, &verdict)).into_response())
     }
 
+    /// The whole body, and what it has of the room for large ones.
+    async fn read_body(
+        &self,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<(Bytes, Option<Share>), Failure> {
+        let peer = request.extensions().get::<Peer>().copied();
+        let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        let Some(_coming) = self.coming.take(address, 1) else {
+            return Err(crowded("too many reviews of this address are still coming"));
+        };
+        let reading = self.read_parts(request.into_body(), address);
+        match tokio::time::timeout_at(deadline.into(), reading).await {
+            Ok(read) => read,
+            Err(_) => Err(Failure::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "Timeout",
+                "the request did not arrive before its timeout",
+            )),
+        }
+    }
+
+    async fn read_parts(
+        &self,
+        mut body: Body,
+        address: IpAddr,
+    ) -> Result<(Bytes, Option<Share>), Failure> {
+        let body_bytes_max = self.limits.body_bytes_max;
+        let (mut whole, mut share, mut refused) = (Vec::new(), None, None);
+        let mut bytes = 0_usize;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                let message = format!("the request could not be read: {error}");
+                Failure::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+            })?;
+            let Ok(part) = frame.into_data() else {
+                continue;
+            };
+            bytes = bytes.saturating_add(part.len());
+            if bytes > body_bytes_max {
+                return Err(Failure::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "RequestEntityTooLarge",
+                    "the request is larger than admission.limits.body_bytes_max",
+                ));
+            }
+            if bytes > BODY_BYTES_SMALL && share.is_none() && refused.is_none() {
+                share = self.bodies.take(address, body_bytes_max);
+                if share.is_none() {
+                    // It is read to its end all the same: who is answered while he sends may see no answer.
+                    refused = Some(crowded("too many large reviews are coming"));
+                    whole = Vec::new();
+                }
+            }
+            if refused.is_none() {
+                whole.extend_from_slice(&part);
+            }
+        }
+        if let Some(refused) = refused {
+            return Err(refused);
+        }
+        Ok((whole.into(), share))
+    }
+
     /// The verdict of the bundle that is in force now, even if another one is when it comes.
     async fn judge(
         &self,
         review: &Arc<Review>,
         deadline: Instant,
+        room: Room,
     ) -> (Result<Verdict, Unjudged>, Judgement) {
-        let bundle = self.bundles.current();
-        let mut judged = Judgement {
-            bundle: bundle.clone(),
-            trace: Trace::default(),
-        };
+        let mut judged = self.unjudged();
+        let bundle = judged.bundle.clone();
         // Whoever asks now did not wait until we are ready: policies may be missing yet.
         if !self.ready.load(Ordering::Acquire) {
             return (Err(Unjudged::NotReady), judged);
@@ -284,7 +369,7 @@ impl Inner {
         let evaluation = tokio::task::spawn_blocking(move || {
             // The permit goes with the work, not with who waits for it: an evaluation nobody
             // waits for any more still takes a processor until its own limit ends it.
-            let _permit = permit;
+            let _permit = (permit, room);
             let mut trace = Trace::default();
             let result = evaluator.evaluate_traced(&review, &bundle, deadline, &mut trace);
             trace.namespace_labels = evaluator.namespace_labels(&review);
@@ -299,6 +384,13 @@ impl Inner {
             Err(_) => Err(Unjudged::Deadline),
         };
         (result, judged)
+    }
+
+    fn unjudged(&self) -> Judgement {
+        Judgement {
+            bundle: self.bundles.current(),
+            trace: Trace::default(),
+        }
     }
 
     fn record(
@@ -327,32 +419,19 @@ fn outcome_of(verdict: &Verdict) -> Outcome {
     }
 }
 
-async fn read_body(request: Request, deadline: Instant) -> Result<Bytes, Failure> {
-    let until = tokio::time::Instant::from_std(deadline);
-    match tokio::time::timeout_at(until, Bytes::from_request(request, &())).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Failure::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "RequestEntityTooLarge",
-                "the request is larger than admission.limits.body_bytes_max",
-            ))
-        }
-        Ok(Err(rejection)) => Err(Failure::new(
-            StatusCode::BAD_REQUEST,
-            "BadRequest",
-            format!("the request could not be read: {rejection}"),
-        )),
-        Err(_) => Err(Failure::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "Timeout",
-            "the request did not arrive before its timeout",
-        )),
-    }
+fn crowded(what: &str) -> Failure {
+    let message = format!("{what}: try again");
+    Failure::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
 }
 
-async fn read_review(body: Bytes) -> Result<Arc<Review>, Failure> {
-    match tokio::task::spawn_blocking(move || Review::read(&body)).await {
+/// Reads a review; where there is no room for its objects, the rest of it.
+async fn read_review(body: Bytes, is_whole: bool) -> Result<Arc<Review>, Failure> {
+    let read = if is_whole {
+        Review::read
+    } else {
+        Review::read_head
+    };
+    match tokio::task::spawn_blocking(move || read(&body)).await {
         Ok(Ok(review)) => Ok(Arc::new(review)),
         Ok(Err(error)) => Err(Failure::new(
             StatusCode::BAD_REQUEST,

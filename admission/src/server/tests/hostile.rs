@@ -81,6 +81,50 @@ async fn a_bomb_of_labels_is_judged_like_any_other_pod() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_would_take_too_much_memory_is_left_to_the_fail_mode() {
+    for (mode, allowed) in [("closed", false), ("open", true)] {
+        let running = start(|config| {
+            config.fail_mode = serde_json::from_value(json!(mode)).unwrap();
+        })
+        .await;
+        let body = with("status", json!(vec![json!([]); 300_000]));
+        let (status, answer) = running.post(VALIDATE, body.to_string()).await;
+        assert_eq!(
+            (status, &answer["response"]["allowed"]),
+            (StatusCode::OK, &json!(allowed))
+        );
+        let told = answer.to_string();
+        assert!(told.contains("raise admission.limits.values_max"), "{told}");
+        assert_eq!(answer["response"]["uid"], body["request"]["uid"]);
+        let line = &running.lines.all()[0];
+        assert_eq!(
+            (&line["verdict"], &line["user"]),
+            (&json!("error"), &json!("jane"))
+        );
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_reviews_coming_leaves_room_for_others() {
+    let running = start(|config| config.limits.reviews_max = 2).await;
+    let body = privileged().to_string();
+    let slow = begin(&running, "30s", &body).await;
+    let (status, answer) = running.post(VALIDATE, body.clone()).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{answer}");
+    let tls = trusting(running.admission.ca_path().unwrap(), "http/1.1");
+    let other = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .local_address(std::net::IpAddr::from([127, 0, 0, 2]));
+    let request = other.build().unwrap().post(running.url(VALIDATE));
+    let request = request.header("content-type", "application/json");
+    let answer = request.body(body).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    drop(slow);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_no_larger_than_somebody_reads() {
     let running = start(|_| {}).await;
     let prefix = "container.apparmor.security.beta.kubernetes.io/";
