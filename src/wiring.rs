@@ -18,7 +18,7 @@ use model::labels::Labels;
 use model::sample::{Metadata, SeriesSamples};
 use model::time::{TimestampNs, format_duration};
 use storage::store::AppendError;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tsdb::Tsdb;
 use tsdb::api::targets::{ActiveTarget, TargetHealth, Targets};
 
@@ -187,47 +187,71 @@ impl DecisionSink for Stores {
     }
 }
 
-/// Decisions that wait for a server elsewhere. Full means that the server has been away for long:
-/// the decision is then only logged.
+/// Decisions that wait for a server elsewhere, and how long they may be together. Full means that the server has been away
+/// for long: the decision is then only logged.
 const WAITING_DECISIONS_MAX: usize = 10_000;
+const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// Decisions go to a server, in the background.
 pub(crate) struct RemoteDecisions {
-    waiting: mpsc::Sender<Vec<StreamEntries>>,
+    waiting: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
+}
+
+/// Lines that wait, and the room that they take until they are delivered.
+struct Waiting {
+    streams: Vec<StreamEntries>,
+    _room: OwnedSemaphorePermit,
 }
 
 impl RemoteDecisions {
     /// Starts the task that delivers; it ends when the sink is dropped and everything is delivered.
     pub(crate) fn start(sink: Arc<dyn Sink>) -> (Self, tokio::task::JoinHandle<()>) {
-        let (waiting, mut decisions) = mpsc::channel(WAITING_DECISIONS_MAX);
+        let (waiting, mut decisions) = mpsc::channel::<Waiting>(WAITING_DECISIONS_MAX);
         let task = tokio::spawn(async move {
-            while let Some(streams) = decisions.recv().await {
-                deliver(sink.as_ref(), streams).await;
+            while let Some(waiting) = decisions.recv().await {
+                deliver(sink.as_ref(), &waiting.streams).await;
             }
         });
-        (Self { waiting }, task)
+        let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
+        (Self { waiting, room }, task)
+    }
+
+    /// Whether there was room for them.
+    fn send(&self, streams: Vec<StreamEntries>) -> Result<(), &'static str> {
+        let entries = streams.iter().flat_map(|stream| &stream.entries);
+        let bytes: usize = entries.map(|entry| entry.line.len()).sum();
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        let room = room.map_err(|_| "too many bytes wait for it")?;
+        let waiting = Waiting {
+            streams,
+            _room: room,
+        };
+        let sent = self.waiting.try_send(waiting);
+        sent.map_err(|_| "too many lines wait for it")
     }
 }
 
 impl DecisionSink for RemoteDecisions {
     fn record(&self, decision: &Decision) {
-        if let Err(error) = self.waiting.try_send(line_of(decision)) {
+        if let Err(error) = self.send(line_of(decision)) {
             tracing::error!(%error, decision = ?decision, "a decision could not be sent to the server");
         }
     }
 
     fn record_findings(&self, time: Timestamp, findings: &[&AuditFinding]) {
-        if let Err(error) = self.waiting.try_send(lines_of(time, findings)) {
+        if let Err(error) = self.send(lines_of(time, findings)) {
             tracing::error!(%error, "what the audit found could not be sent to the server");
         }
     }
 }
 
-async fn deliver(sink: &dyn Sink, streams: Vec<StreamEntries>) {
+async fn deliver(sink: &dyn Sink, streams: &[StreamEntries]) {
     // Jitter needs no good randomness, only that two processes differ.
     let mut backoff = Backoff::new(u64::from(std::process::id()));
     loop {
-        match sink.write_streams(streams.clone()).await {
+        match sink.write_streams(streams.to_vec()).await {
             Ok(()) => return,
             Err(ShipError::Refused { reason }) => {
                 tracing::error!(reason, "the server refused a decision");
