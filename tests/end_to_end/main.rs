@@ -18,6 +18,7 @@ mod drain;
 mod flows;
 mod harness;
 mod hostile;
+mod hostile_reviews;
 mod kill;
 mod machine;
 mod mixed;
