@@ -5,11 +5,6 @@ package pod_security
 
 spec := object.get(input.pod, "spec", {})
 
-# The pod as text. What is set nowhere is what most pods have in common, and that a name stands nowhere in the text is one
-# search, where looking for the field itself is a walk over all containers. So most checks begin with it. A name that does
-# stand there may mean anything: then the check looks.
-text := json.marshal(input.pod)
-
 annotations := object.get(input.pod, ["metadata", "annotations"], {})
 
 itself := {"name": "pod", "at": "spec", "security": object.get(spec, "securityContext", {})}

@@ -2,7 +2,6 @@
 package pod_security
 
 baseline["hostPathVolumes"] := violation if {
-	contains(text, `"hostPath":`)
 	bad := [{"name": object.get(volume, "name", ""), "at": sprintf("spec.volumes[%d]", [i])} |
 		some i, volume in spec.volumes
 		volume.hostPath

@@ -2,7 +2,6 @@
 package pod_security
 
 baseline["hostPorts"] := violation if {
-	contains(text, `"hostPort":`)
 	bad := [c | some c in containers; count(host_ports(c)) > 0]
 	count(bad) > 0
 

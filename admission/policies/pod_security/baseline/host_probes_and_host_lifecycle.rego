@@ -2,22 +2,15 @@
 # requests from the node's network; forbidden since 1.34.
 package pod_security
 
-handler_fields := [
-	"livenessProbe", "readinessProbe", "startupProbe",
-	"lifecycle.postStart", "lifecycle.preStop",
-]
-
 baseline["hostProbesAndHostLifecycle"] := violation if {
 	input.version >= 34
-	contains(text, `"host":`)
 	used := [found |
 		some c in containers
-		count(object.keys(c.fields) & {"livenessProbe", "readinessProbe", "startupProbe", "lifecycle"}) > 0
-		some field in handler_fields
+		some handler in handlers(c.fields)
 		some action in ["httpGet", "tcpSocket"]
-		host := object.get(c.fields, array.concat(split(field, "."), [action, "host"]), "")
+		host := handler.does[action].host
 		host != ""
-		found := {"name": c.name, "host": host, "at": sprintf("%s.%s.%s.host", [c.at, field, action])}
+		found := {"name": c.name, "host": host, "at": sprintf("%s.%s.%s.host", [c.at, handler.at, action])}
 	]
 	count(used) > 0
 
@@ -36,3 +29,8 @@ baseline["hostProbesAndHostLifecycle"] := violation if {
 		"fields": [u.at | some u in used],
 	}
 }
+
+handlers(container) := array.concat(
+	[{"at": field, "does": container[field]} | some field in ["livenessProbe", "readinessProbe", "startupProbe"]],
+	[{"at": concat(".", ["lifecycle", field]), "does": container.lifecycle[field]} | some field in ["postStart", "preStop"]],
+)

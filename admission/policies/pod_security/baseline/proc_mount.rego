@@ -9,7 +9,6 @@ proc_mount_relaxed if {
 }
 
 unmasked_proc := violation if {
-	contains(text, `"procMount":`)
 	bad := [c | some c in containers; c.security.procMount != "Default"]
 	count(bad) > 0
 	violation := {

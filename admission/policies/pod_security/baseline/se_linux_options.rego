@@ -7,7 +7,6 @@ se_linux_types contains kind if some kind in ["", "container_t", "container_init
 se_linux_types contains "container_engine_t" if input.version >= 31
 
 baseline["seLinuxOptions"] := violation if {
-	contains(text, `"seLinuxOptions":`)
 	in_pod := [itself | forbidden_se_linux(itself.security)]
 	in_containers := [c | some c in containers; forbidden_se_linux(c.security)]
 	places := array.concat(in_pod, in_containers)

@@ -21,7 +21,6 @@ safe_sysctls contains name if {
 }
 
 baseline["sysctls"] := violation if {
-	contains(text, `"sysctls":`)
 	bad := [{"name": name, "at": sprintf("spec.securityContext.sysctls[%d].name", [i])} |
 		some i, sysctl in itself.security.sysctls
 		name := object.get(sysctl, "name", "")

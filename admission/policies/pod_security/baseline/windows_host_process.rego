@@ -2,7 +2,6 @@
 package pod_security
 
 baseline["windowsHostProcess"] := violation if {
-	contains(text, `"hostProcess":`)
 	in_pod := [itself | itself.security.windowsOptions.hostProcess == true]
 	in_containers := [c | some c in containers; c.security.windowsOptions.hostProcess == true]
 	places := array.concat(in_pod, in_containers)
