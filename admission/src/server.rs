@@ -12,6 +12,7 @@ mod shares;
 mod silence;
 mod timeout;
 mod weight;
+mod work;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

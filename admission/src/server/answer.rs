@@ -2,7 +2,7 @@
 //!
 //! A review passes bounds before it is judged: how many may be under way, and how many of them may still be coming from
 //! one address; how large it may be, and how large all are together; how many values it may hold ([`weight`]); how long
-//! it may take. It is parsed and evaluated off the async threads, as many at a
+//! it may take. It is read, judged and recorded off the async threads ([`Work`]), as many at a
 //! time as there are processors. Whatever happens after it could be read ends in a verdict
 //! that is answered, recorded and counted; before that there is no id an answer could carry,
 //! and the client gets a plain failure, which its failurePolicy decides about.
@@ -22,12 +22,14 @@ use axum::{Json, Router};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::shares::{Share, Shares};
 use super::timeout;
-use super::weight::{Room, Scales};
+use super::weight::Scales;
+use super::work::Work;
 use crate::bundle::{Bundle, Bundles};
 use crate::config::{Limits, Recording};
 use crate::evaluate::{Evaluator, Trace, Unjudged};
@@ -55,7 +57,7 @@ pub(crate) struct Webhook {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     bundles: Arc<Bundles>,
     evaluator: Arc<Evaluator>,
     sink: Arc<dyn DecisionSink>,
@@ -183,20 +185,33 @@ async fn ready(State(webhook): State<Webhook>) -> Response {
 }
 
 /// How a verdict came about.
-struct Judgement {
+pub(super) struct Judgement {
     bundle: Arc<Bundle>,
     trace: Trace,
 }
 
 /// Why a request has no verdict.
-struct Failure {
+pub(super) struct Failure {
     status: StatusCode,
     reason: &'static str,
     message: String,
 }
 
 impl Failure {
-    fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+    /// Something of ours ended before it was done.
+    pub(super) fn stopped_short() -> Self {
+        Failure::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "answering the AdmissionReview stopped short",
+        )
+    }
+
+    pub(super) fn new(
+        status: StatusCode,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
         Failure {
             status,
             reason,
@@ -221,7 +236,7 @@ async fn validate(State(webhook): State<Webhook>, request: Request) -> Response 
 }
 
 impl Inner {
-    async fn answer(&self, request: Request) -> Result<Response, Failure> {
+    async fn answer(self: &Arc<Self>, request: Request) -> Result<Response, Failure> {
         let _permit = self.reviews.try_acquire().map_err(|error| match error {
             TryAcquireError::NoPermits | TryAcquireError::Closed => {
                 let reviews_max = self.limits.reviews_max;
@@ -234,7 +249,7 @@ impl Inner {
         result
     }
 
-    async fn answer_admitted(&self, request: Request) -> Result<Response, Failure> {
+    async fn answer_admitted(self: &Arc<Self>, request: Request) -> Result<Response, Failure> {
         let content_type = request
             .headers()
             .get(header::CONTENT_TYPE)
@@ -257,28 +272,53 @@ impl Inner {
                 format!("contentType={content_type}, expected application/json"),
             ));
         }
-        let started = Instant::now();
-        let room = self.scales.room(&body, deadline).await;
-        let review = read_review(body, room.is_ok()).await?;
-        drop(share);
+        let answer = self.answer_by(body, share, deadline).await?;
+        let content_type = [(header::CONTENT_TYPE, "application/json")];
+        Ok((content_type, answer).into_response())
+    }
 
-        let (result, judged) = match room {
-            Ok(room) => self.judge(&review, deadline, room).await,
-            Err(why) => (Err(why), self.unjudged()),
-        };
-        let (verdict, outcome) = match result {
-            Ok(verdict) => {
-                let outcome = outcome_of(&verdict);
-                (verdict, outcome)
-            }
+    /// Judges off the async threads, as soon as there is room, and answers by the fail mode where there is no time.
+    async fn answer_by(
+        self: &Arc<Self>,
+        body: Bytes,
+        share: Option<Share>,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Failure> {
+        let room = self.scales.room(&body, deadline).await;
+        let work = Arc::new(Work::new(self.clone(), body, share, deadline));
+        let room = match room {
+            Ok(room) => room,
             Err(why) => {
-                error!(uid = review.uid, error = %why, "an admission review could not be judged");
-                (self.evaluator.fail(&why), Outcome::Error)
+                let head = spawn_blocking(move || work.read_head_and_give_up(&why));
+                return head.await.unwrap_or_else(|_| Err(Failure::stopped_short()));
             }
         };
-        let elapsed = started.elapsed();
-        self.record(&review, &verdict, outcome, elapsed, judged);
-        Ok(Json(respond(&review.uid, &verdict)).into_response())
+        let until = tokio::time::Instant::from_std(deadline);
+        let permit = tokio::time::timeout_at(until, self.evaluations.clone().acquire_owned());
+        let Ok(Ok(permit)) = permit.await else {
+            let late = spawn_blocking(move || work.read_and_give_up(&Unjudged::Deadline));
+            return late.await.unwrap_or_else(|_| Err(Failure::stopped_short()));
+        };
+        let judging = work.clone();
+        let mut task = spawn_blocking(move || {
+            // The permit goes with the work, not with who waits for it: an evaluation nobody
+            // waits for any more still takes a processor until its own limit ends it.
+            let _permit = (permit, room);
+            judging.judge()
+        });
+        let done = match tokio::time::timeout_at(until, &mut task).await {
+            Ok(done) => done,
+            Err(_) => match work.give_up(&Unjudged::Deadline) {
+                Some(answer) => return answer,
+                // It was answered in this moment.
+                None => task.await,
+            },
+        };
+        match done {
+            Ok(answer) => answer,
+            Err(_) => work.give_up(&Unjudged::Panicked),
+        }
+        .unwrap_or_else(|| Err(Failure::stopped_short()))
     }
 
     /// The whole body, and what it has of the room for large ones.
@@ -346,61 +386,49 @@ impl Inner {
     }
 
     /// The verdict of the bundle that is in force now, even if another one is when it comes.
-    async fn judge(
+    pub(super) fn judge(
         &self,
-        review: &Arc<Review>,
+        review: &Review,
         deadline: Instant,
-        room: Room,
     ) -> (Result<Verdict, Unjudged>, Judgement) {
         let mut judged = self.unjudged();
-        let bundle = judged.bundle.clone();
         // Whoever asks now did not wait until we are ready: policies may be missing yet.
         if !self.ready.load(Ordering::Acquire) {
             return (Err(Unjudged::NotReady), judged);
         }
-        let until = tokio::time::Instant::from_std(deadline);
-        let permit =
-            match tokio::time::timeout_at(until, self.evaluations.clone().acquire_owned()).await {
-                Ok(Ok(permit)) => permit,
-                Ok(Err(_)) => return (Err(Unjudged::Panicked), judged),
-                Err(_) => return (Err(Unjudged::Deadline), judged),
-            };
-        let (evaluator, review) = (self.evaluator.clone(), review.clone());
-        let evaluation = tokio::task::spawn_blocking(move || {
-            // The permit goes with the work, not with who waits for it: an evaluation nobody
-            // waits for any more still takes a processor until its own limit ends it.
-            let _permit = (permit, room);
-            let mut trace = Trace::default();
-            let result = evaluator.evaluate_traced(&review, &bundle, deadline, &mut trace);
-            trace.namespace_labels = evaluator.namespace_labels(&review);
-            (result, trace)
-        });
-        let result = match tokio::time::timeout_at(until, evaluation).await {
-            Ok(Ok((result, trace))) => {
-                judged.trace = trace;
-                result
-            }
-            Ok(Err(_)) => Err(Unjudged::Panicked),
-            Err(_) => Err(Unjudged::Deadline),
-        };
+        let (bundle, trace) = (&judged.bundle, &mut judged.trace);
+        let result = self
+            .evaluator
+            .evaluate_traced(review, bundle, deadline, trace);
+        judged.trace.namespace_labels = self.evaluator.namespace_labels(review);
         (result, judged)
     }
 
-    fn unjudged(&self) -> Judgement {
+    /// What is told of a review that nobody judged.
+    pub(super) fn unjudged(&self) -> Judgement {
         Judgement {
             bundle: self.bundles.current(),
             trace: Trace::default(),
         }
     }
 
-    fn record(
+    /// Makes a verdict of what came of judging, records it, and says the answer.
+    pub(super) fn conclude(
         &self,
         review: &Review,
-        verdict: &Verdict,
-        outcome: Outcome,
-        elapsed: Duration,
+        result: Result<&Verdict, &Unjudged>,
         judged: Judgement,
-    ) {
+        elapsed: Duration,
+    ) -> Result<Vec<u8>, Failure> {
+        let failed;
+        let (verdict, outcome) = match result {
+            Ok(verdict) => (verdict, outcome_of(verdict)),
+            Err(why) => {
+                error!(uid = review.uid, error = %why, "an admission review could not be judged");
+                failed = self.evaluator.fail(why);
+                (&failed, Outcome::Error)
+            }
+        };
         let decision = Decision::new(review, verdict, outcome, Timestamp::now(), elapsed);
         self.metrics
             .observe(review, &decision, &judged.trace, elapsed);
@@ -408,6 +436,7 @@ impl Inner {
             .with_trace(judged.trace, judged.bundle.digest())
             .with_review(review, &self.recording);
         self.sink.record(&decision);
+        serde_json::to_vec(&respond(&review.uid, verdict)).map_err(|_| Failure::stopped_short())
     }
 }
 
@@ -422,26 +451,4 @@ fn outcome_of(verdict: &Verdict) -> Outcome {
 fn crowded(what: &str) -> Failure {
     let message = format!("{what}: try again");
     Failure::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
-}
-
-/// Reads a review; where there is no room for its objects, the rest of it.
-async fn read_review(body: Bytes, is_whole: bool) -> Result<Arc<Review>, Failure> {
-    let read = if is_whole {
-        Review::read
-    } else {
-        Review::read_head
-    };
-    match tokio::task::spawn_blocking(move || read(&body)).await {
-        Ok(Ok(review)) => Ok(Arc::new(review)),
-        Ok(Err(error)) => Err(Failure::new(
-            StatusCode::BAD_REQUEST,
-            "BadRequest",
-            error.to_string(),
-        )),
-        Err(_) => Err(Failure::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalError",
-            "reading the AdmissionReview stopped short",
-        )),
-    }
 }

@@ -65,7 +65,8 @@ pub(crate) fn request(
             .push(format!("and {} more places", writer.more));
     }
     Ok(Kept {
-        json: String::from_utf8_lossy(&writer.out).into_owned(),
+        // It is text: strings of the request, and what stands between them.
+        json: String::from_utf8(writer.out).map_err(|_| Full)?,
         redacted: writer.redacted,
     })
 }
