@@ -190,6 +190,9 @@ async fn serve(
     shared: Shared,
     _place: (OwnedSemaphorePermit, Share),
 ) {
+    // An answer is small, and must not wait until the client has acknowledged the one before it. Where this fails the
+    // connection is broken, and will say so.
+    let _ = stream.set_nodelay(true);
     let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, shared.acceptor.accept(stream));
     let stream = tokio::select! {
         () = shared.closing.cancelled() => return,

@@ -68,6 +68,9 @@ impl Listener for PatientListener {
                 tracing::debug!(%address, "cut: its address has half of web.connections_max");
                 continue;
             };
+            // An answer must not wait until the client has acknowledged the one before it. Where this fails the connection
+            // is broken, and will say so.
+            let _ = stream.set_nodelay(true);
             let mut stream = PatientStream::new(stream, self.write_timeout, self.idle_timeout);
             stream.place = Some(place);
             return (stream, address);
