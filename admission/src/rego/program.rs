@@ -8,12 +8,14 @@
 //! Before either of them a plan of the rule is asked, where there is one: it is many times faster, and leaves whatever
 //! fails to the engines.
 //!
+//! Engines are large, and those of a rule with a plan are made when it needs them: most never do.
+//!
 //! A prepared engine is cloned for each question: the clone shares the compiled rules, and takes
 //! its own input and time limit.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -36,17 +38,68 @@ const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 pub struct Program {
     rule: String,
     plan: Option<Plan>,
-    strict: Engine,
-    lenient: Engine,
+    /// What engines are made of, while there are none.
+    modules: Vec<Text>,
+    engines: OnceLock<Engines>,
     with_data: Mutex<Option<WithData>>,
     asks_data: bool,
+}
+
+/// Two engines that are alike but for what they make of errors.
+struct Engines {
+    strict: Engine,
+    lenient: Engine,
+}
+
+impl Engines {
+    /// Compiles modules for one rule.
+    fn new(modules: &[Text], rule: &str) -> Result<Self, Refusal> {
+        let mut strict = Engine::new();
+        strict.set_policy_length_config(LENGTHS);
+        strict.set_gather_prints(true);
+        for module in modules {
+            let rego = &module.rego;
+            builtins::install(&mut strict, rego);
+            bounds::install(&mut strict, rego, bounds::Errors::Swallowed);
+            if data::NAMES.iter().any(|name| rego.contains(name)) {
+                data::install(&mut strict);
+            }
+            strict.set_rego_v0(module.edition == Edition::V0);
+            strict
+                .add_policy(module.name.clone(), rego.clone())
+                .map_err(|error| Refusal::from_regorus(&module.name, &error))?;
+        }
+        let entry = modules.first().map(|module| module.name.as_str());
+        let mut lenient = strict.clone();
+        strict.set_strict_builtin_errors(true);
+        lenient.set_strict_builtin_errors(false);
+        for engine in [&mut strict, &mut lenient] {
+            engine
+                .compile_with_entrypoint(&rule.into())
+                .map_err(|error| Refusal::from_regorus(entry.unwrap_or_default(), &error))?;
+            // The first question prepares an engine, and its clones are prepared then too. There
+            // is no input yet, so its answer is of no interest.
+            set_limit(engine, Duration::from_secs(1));
+            engine.set_input(Value::new_object());
+            let _ = engine.eval_rule(rule.to_string());
+        }
+        builtins::swallowed();
+        data::failure();
+        Ok(Engines { strict, lenient })
+    }
+
+    fn choose(&self, errors: Errors) -> Engine {
+        match errors {
+            Errors::Told => self.strict.clone(),
+            Errors::Swallowed => self.lenient.clone(),
+        }
+    }
 }
 
 /// Engines that hold a document, kept for as long as it is the same.
 struct WithData {
     data: Arc<Value>,
-    strict: Engine,
-    lenient: Engine,
+    engines: Engines,
 }
 
 /// What becomes of a builtin's error.
@@ -109,21 +162,6 @@ impl Program {
         allowed: Allowed,
     ) -> Result<Self, Refusal> {
         let normal = normal(entry, libraries, roots, allowed)?;
-        let mut strict = Engine::new();
-        strict.set_policy_length_config(LENGTHS);
-        strict.set_gather_prints(true);
-        for module in &normal.modules {
-            let rego = &module.rego;
-            builtins::install(&mut strict, rego);
-            bounds::install(&mut strict, rego, bounds::Errors::Swallowed);
-            if data::NAMES.iter().any(|name| rego.contains(name)) {
-                data::install(&mut strict);
-            }
-            strict.set_rego_v0(module.edition == Edition::V0);
-            strict
-                .add_policy(module.name.clone(), rego.clone())
-                .map_err(|error| Refusal::from_regorus(&module.name, &error))?;
-        }
         if !normal.declares(rule) {
             return Err(refusal(
                 entry,
@@ -131,30 +169,19 @@ impl Program {
             ));
         }
         let rule = format!("{}.{rule}", normal.package);
-        let planned = Plan::new(strict.get_modules(), &rule, &function);
-        let plan = planned
+        let mut engines = Engines::new(&normal.modules, &rule)?;
+        let plan = Plan::new(engines.strict.get_modules(), &rule, &function)
             .inspect_err(|why| debug!(rule, %why, "a rule is interpreted"))
             .ok();
-        let mut lenient = strict.clone();
-        strict.set_strict_builtin_errors(true);
-        lenient.set_strict_builtin_errors(false);
-        for engine in [&mut strict, &mut lenient] {
-            engine
-                .compile_with_entrypoint(&rule.as_str().into())
-                .map_err(|error| Refusal::from_regorus(&entry.name, &error))?;
-            // The first question prepares an engine, and its clones are prepared then too. There
-            // is no input yet, so its answer is of no interest.
-            set_limit(engine, Duration::from_secs(1));
-            engine.set_input(Value::new_object());
-            let _ = engine.eval_rule(rule.clone());
-        }
-        builtins::swallowed();
-        data::failure();
+        let (engines, modules) = match plan {
+            Some(_) => (OnceLock::new(), normal.modules),
+            None => (OnceLock::from(engines), Vec::new()),
+        };
         Ok(Program {
             rule,
             plan,
-            strict,
-            lenient,
+            modules,
+            engines,
             with_data: Mutex::new(None),
             asks_data: normal.asks_data,
         })
@@ -255,16 +282,18 @@ impl Program {
     /// A clone of an engine with the document in it. Only the one that is asked is cloned: a clone costs as
     /// much as a small evaluation.
     fn engine(&self, data: &Arc<Value>, errors: Errors) -> Result<Engine, ProgramError> {
-        let choose = |strict: &Engine, lenient: &Engine| match errors {
-            Errors::Told => strict.clone(),
-            Errors::Swallowed => lenient.clone(),
+        let engines = if let Some(engines) = self.engines.get() {
+            engines
+        } else {
+            let made = Engines::new(&self.modules, &self.rule).map_err(failed)?;
+            self.engines.get_or_init(|| made)
         };
         if !self.asks_data {
-            return Ok(choose(&self.strict, &self.lenient));
+            return Ok(engines.choose(errors));
         }
         let mut kept = self.with_data.lock();
         if let Some(kept) = kept.as_ref().filter(|kept| Arc::ptr_eq(&kept.data, data)) {
-            return Ok(choose(&kept.strict, &kept.lenient));
+            return Ok(kept.engines.choose(errors));
         }
         let with_data = |engine: &Engine| {
             let mut engine = engine.clone();
@@ -274,13 +303,15 @@ impl Program {
             let _ = engine.eval_rule(self.rule.clone());
             Ok(engine)
         };
-        let made = WithData {
-            data: data.clone(),
-            strict: with_data(&self.strict)?,
-            lenient: with_data(&self.lenient)?,
+        let made = Engines {
+            strict: with_data(&engines.strict)?,
+            lenient: with_data(&engines.lenient)?,
         };
-        let chosen = choose(&made.strict, &made.lenient);
-        *kept = Some(made);
+        let chosen = made.choose(errors);
+        *kept = Some(WithData {
+            data: data.clone(),
+            engines: made,
+        });
         Ok(chosen)
     }
 
