@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::api::{Api, ListParams};
-use kube::core::ApiResource;
+use kube::core::{ApiResource, GroupVersionKind};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -28,7 +28,7 @@ use tracing::{info, warn};
 use crate::bundle::{Bundle, Bundles};
 use crate::cluster::connect::told;
 use crate::cluster::{All, Watched};
-use crate::evaluate::Evaluator;
+use crate::evaluate::{AuditRun, Evaluator};
 use crate::metrics::AuditMetrics;
 use crate::review::{Operation, Review, Target};
 use crate::verdict::DecisionSink;
@@ -138,18 +138,38 @@ impl Audit {
                 kinds::well_known(self.judges_network)
             }
         };
+        let run = Arc::new(self.evaluator.begin_audit(bundle.clone()));
         for kind in &kinds {
-            if let Err(error) = self.audit_kind(kind, bundle, &mut found).await {
+            if let Err(error) = self.audit_kind(kind, &run, &mut found).await {
                 found.fail(&kind.kind, told(&error));
             }
         }
+        self.audit_namespaces(&run, &mut found).await;
         found
+    }
+
+    async fn audit_namespaces(&self, run: &Arc<AuditRun>, found: &mut Found) {
+        let (evaluator, run) = (self.evaluator.clone(), run.clone());
+        let judged = tokio::task::spawn_blocking(move || {
+            evaluator.audit_namespaces(&run, || std::time::Instant::now() + OBJECT_TIMEOUT)
+        });
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
+        match judged.await {
+            Ok(Ok(judged)) => {
+                for (namespace, hits) in judged {
+                    let object = json!({"metadata": {"name": namespace}});
+                    found.add(&AuditFinding::object(&review(object, &kind)), hits);
+                }
+            }
+            Ok(Err(why)) => found.fail(&kind.kind, why.to_string()),
+            Err(_) => found.fail(&kind.kind, "judging it stopped short".to_string()),
+        }
     }
 
     async fn audit_kind(
         &self,
         kind: &ApiResource,
-        bundle: &Arc<Bundle>,
+        run: &Arc<AuditRun>,
         found: &mut Found,
     ) -> Result<(), kube::Error> {
         let api: Api<Watched<All>> = Api::all_with(self.client.clone(), kind);
@@ -157,13 +177,13 @@ impl Audit {
         loop {
             let page = api.list(&params).await?;
             let more = page.metadata.continue_.filter(|more| !more.is_empty());
-            let (evaluator, bundle, of) = (self.evaluator.clone(), bundle.clone(), kind.clone());
+            let (evaluator, run, of) = (self.evaluator.clone(), run.clone(), kind.clone());
             let judged = tokio::task::spawn_blocking(move || {
                 let reviews = page.items.into_iter().map(|item| review(item.object, &of));
                 reviews
                     .map(|review| {
                         let deadline = std::time::Instant::now() + OBJECT_TIMEOUT;
-                        let hits = evaluator.audit(&review, &bundle, deadline);
+                        let hits = evaluator.audit(&review, &run, deadline);
                         (review, hits)
                     })
                     .filter(|(_, hits)| !hits.is_empty())

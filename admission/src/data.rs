@@ -19,6 +19,7 @@
 
 mod answer;
 mod builtins;
+mod kept;
 mod recorded;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use crate::metrics::DataMetrics;
 
 pub use answer::{Answer, LabelMap};
 pub(crate) use builtins::{NAMES, arity, failure, function, install, mentioned, with_session};
+pub(crate) use kept::KeptAnswers;
 pub use recorded::{Recorded, RecordedError};
 
 /// Which of the builtins a configuration allows.
@@ -95,7 +97,7 @@ impl Language {
 }
 
 /// What a rule asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Question {
     /// In what language.
     pub language: Language,

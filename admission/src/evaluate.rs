@@ -49,6 +49,7 @@ pub trait NamespaceLabels: Send + Sync + 'static {
     }
 }
 
+pub(crate) use audit::AuditRun;
 pub use namespace::{RunningPod, RunningPods};
 
 /// A namespace's labels cannot be told.
@@ -245,11 +246,21 @@ impl Evaluator {
     /// What the questions of one review are answered with, where somebody is there to ask. Whoever answers gives up
     /// before the review does: there is time left then to say who did not answer, by the rule's own fail mode.
     fn session(&self, deadline: Instant) -> Option<Session> {
-        let now = jiff::Timestamp::now().as_millisecond();
+        let (source, _) = self.data.as_ref()?;
+        self.session_at(source.clone(), deadline, jiff::Timestamp::now())
+    }
+
+    /// The same of another source, about an instant.
+    fn session_at(
+        &self,
+        source: Arc<dyn DataSource>,
+        deadline: Instant,
+        now: jiff::Timestamp,
+    ) -> Option<Session> {
         let left = deadline.saturating_duration_since(Instant::now());
         let deadline = deadline.checked_sub(left / 4).unwrap_or(deadline);
-        let (source, limits) = self.data.as_ref()?;
-        let session = Session::new(source.clone(), *limits, deadline, now);
+        let (_, limits) = self.data.as_ref()?;
+        let session = Session::new(source, *limits, deadline, now.as_millisecond());
         Some(session.counted(self.data_metrics.clone()))
     }
 

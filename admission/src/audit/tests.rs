@@ -10,7 +10,8 @@ use super::*;
 use crate::cluster::tests::fake::Fake;
 use crate::config::AdmissionConfig;
 use crate::evaluate::DefaultsEverywhere;
-use crate::network_policy::builtins::UnknownCluster;
+use crate::network_policy::builtins::{ClusterState, StateUnknown, UnknownCluster};
+use crate::network_policy::{Manifests, World};
 use crate::verdict::Decision;
 
 #[derive(Default)]
@@ -157,4 +158,55 @@ fn series_and_findings_are_bounded() {
     assert_eq!(found.counts().values().sum::<u64>(), 30_000);
     assert_eq!(found.new_since(&Found::default()).count(), 20_000);
     assert_eq!(found.new_since(&found).count(), 0);
+}
+
+/// A state that stays as it is.
+struct Known(Arc<World>);
+
+impl ClusterState for Known {
+    fn world(&self) -> Result<Arc<World>, StateUnknown> {
+        Ok(self.0.clone())
+    }
+}
+
+#[test]
+fn a_namespace_with_pods_is_to_deny_by_default() {
+    let mut manifests = Manifests::default();
+    let text = "
+{apiVersion: v1, kind: Namespace, metadata: {name: empty}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: open}, spec: {}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: q, namespace: open}, spec: {}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: closed}, spec: {}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: exempt}, spec: {}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: all, namespace: closed}, spec: {podSelector: {}}}
+";
+    manifests.read(text, "default").unwrap();
+    let config: AdmissionConfig = serde_yaml_ng::from_str(
+        "network_policy: {default_deny: [ingress], exempt_namespaces: [exempt], refuse: [empty_selectors]}",
+    )
+    .unwrap();
+    let config = config.validate().unwrap();
+    let evaluator = Evaluator::new(
+        config.defaults,
+        config.exemptions,
+        config.fail_mode,
+        Arc::new(DefaultsEverywhere),
+    )
+    .with_network(
+        config.network_policy,
+        Arc::new(Known(Arc::new(manifests.world()))),
+    );
+    let run = evaluator.begin_audit(Arc::new(Bundle::embedded().unwrap()));
+    let deadline = || std::time::Instant::now() + Duration::from_mins(1);
+    let found = evaluator.audit_namespaces(&run, deadline).unwrap();
+    let told: Vec<_> = found
+        .iter()
+        .flat_map(|(namespace, hits)| hits.iter().map(move |hit| (&**namespace, &*hit.rule)))
+        .collect();
+    assert_eq!(told, [("open", "default_deny")]);
 }

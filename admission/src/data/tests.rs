@@ -229,3 +229,28 @@ fn the_examples_hold() {
     }
     assert_eq!((results.len(), cases), (3, 12));
 }
+
+#[test]
+fn an_audit_asks_the_same_once_until_it_is_answered() {
+    let source = Arc::new(Fixed::default());
+    let kept = Arc::new(KeptAnswers::of(source.clone()));
+    let deadline = Instant::now() + Duration::from_mins(1);
+    for object in 0..3 {
+        let mut session = Session::new(kept.clone(), DataLimits::default(), deadline, 5);
+        assert!(
+            session.answer(Language::Promql, "one", &json!({})).is_ok(),
+            "{object}"
+        );
+        for query in ["nobody", "many"] {
+            assert!(session.answer(Language::Promql, query, &json!({})).is_err());
+        }
+    }
+    let asked = source.0.lock().unwrap();
+    let times = |query| {
+        asked
+            .iter()
+            .filter(|question| question.query == query)
+            .count()
+    };
+    assert_eq!((times("one"), times("nobody"), times("many")), (1, 3, 3));
+}

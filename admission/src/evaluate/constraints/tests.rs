@@ -270,7 +270,8 @@ fn who_passes_over_a_namespace_asks_no_constraint_of_it() {
         let deadline = Instant::now() + Duration::from_mins(1);
         let verdict = evaluator.evaluate(&review, &bundle, deadline).unwrap();
         let is_denied = matches!(verdict, Verdict::Denied(_));
-        let is_found = !evaluator.audit(&review, &bundle, deadline).is_empty();
+        let run = evaluator.begin_audit(Arc::new(bundle));
+        let is_found = !evaluator.audit(&review, &run, deadline).is_empty();
         assert_eq!((is_denied, is_found), (webhook, audit), "{process:?}");
     }
 }
