@@ -10,10 +10,12 @@
 //! - `load`: how busy what is generated is.
 //! - [`day`]: a day of a cluster.
 //! - [`cluster`]: a cluster as dashboards see it.
+//! - [`reviews`]: what an API server asks of the webhook.
 //! - [`small`]: scrapes, pushes and expositions for the criterion benches.
 
 pub mod cluster;
 pub mod day;
 mod load;
 pub mod random;
+pub mod reviews;
 pub mod small;

@@ -1,0 +1,312 @@
+//! The webhook under the load of an API server: latency, CPU and memory of the real binary, over TLS.
+//!
+//! Starts `taffrail run` on loopback and asks it for reviews of pods. The loop is open: a review is due at its instant whether those
+//! before it were answered or not, and its latency counts from when it was due, so that a webhook that stops for a while is not asked
+//! less for it. Then as many as there are connections are kept under way, which says what a core can do. CPU is what
+//! the kernel counted for the process, user and system, TLS and HTTP and the decision's log line in it.
+
+#[path = "../rivals/process.rs"]
+#[allow(dead_code, reason = "the other program asks more of a process")]
+mod process;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use benches::reviews;
+use clap::Parser;
+use reqwest::Client;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use process::Process;
+
+/// A ConstraintTemplate that resembles what people use, taken as often as is asked for.
+const TEMPLATE: &str =
+    include_str!("../../../../admission/tests/gatekeeper/capabilities/template.yaml");
+
+/// Measures the webhook as an API server meets it.
+#[derive(Debug, Parser)]
+#[command(name = "reviews", max_term_width = 100)]
+struct Arguments {
+    /// The taffrail binary; build it with `cargo build --release`
+    #[arg(long, value_name = "PATH", default_value = "target/release/taffrail")]
+    taffrail: PathBuf,
+    /// Reviews a second
+    #[arg(long, default_value_t = 1000.0)]
+    rate: f64,
+    /// How long, in seconds
+    #[arg(long, default_value_t = 20.0)]
+    seconds: f64,
+    /// Connections, each with its own TLS session; an API server has one
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    /// Gatekeeper's templates in force, each with a constraint that judges pods
+    #[arg(long, default_value_t = 0)]
+    templates: usize,
+    /// The webhook alone, whose decisions go nowhere, instead of all of the program
+    #[arg(long)]
+    alone: bool,
+    /// Pods that violate what is enforced, one in so many; 0 for none
+    #[arg(long, default_value_t = 20)]
+    violating_every: usize,
+}
+
+/// How long the program may take to start.
+const START_PATIENCE: Duration = Duration::from_mins(1);
+/// Reviews before those that count.
+const WARM_UP: usize = 500;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    // One crypto provider for every client of this process; a second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir()?;
+    let (server, url) = start(&arguments, dir.path()).await?;
+    let asking = Asking::new(&arguments, url)?;
+    for number in 0..WARM_UP {
+        asking.ask(number).await?;
+    }
+    let mut report = format!(
+        "{} connections, {} templates, {} pods violate\n",
+        arguments.connections,
+        arguments.templates,
+        match arguments.violating_every {
+            0 => "no".to_owned(),
+            every => format!("one in {every}"),
+        },
+    );
+    let began = server.cpu_seconds()?;
+    let latencies = asking.open(arguments.rate, arguments.seconds).await?;
+    let used = server.cpu_seconds()? - began;
+    let _ = writeln!(
+        report,
+        "open loop, {} reviews/s: {}",
+        arguments.rate,
+        told(&latencies)
+    );
+    let _ = writeln!(
+        report,
+        "  {:.0} µs CPU each",
+        used * 1e6 / latencies.len() as f64
+    );
+
+    let began = server.cpu_seconds()?;
+    let latencies = asking.closed(arguments.seconds).await?;
+    let used = server.cpu_seconds()? - began;
+    let rate = latencies.len() as f64 / arguments.seconds;
+    let _ = writeln!(
+        report,
+        "closed loop, {rate:.0} reviews/s: {}",
+        told(&latencies)
+    );
+    let _ = writeln!(
+        report,
+        "  {:.0} µs CPU each: {:.0} reviews/s per core",
+        used * 1e6 / latencies.len() as f64,
+        latencies.len() as f64 / used
+    );
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let (resident, peak) = (server.resident_bytes()?, server.peak_bytes()?);
+    let _ = writeln!(
+        report,
+        "resident {:.1} MiB, at most {:.1}",
+        mib(resident),
+        mib(peak)
+    );
+    print(&report);
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "the report is what the program is for")]
+fn print(report: &str) {
+    print!("{report}");
+}
+
+/// Starts the program, and returns where its webhook is once it answers.
+async fn start(arguments: &Arguments, dir: &Path) -> anyhow::Result<(Process, String)> {
+    let policies = dir.join("policies");
+    std::fs::create_dir(&policies)?;
+    std::fs::write(policies.join("all.yaml"), templates(arguments.templates))?;
+    let config = dir.join("taffrail.yaml");
+    let text = format!(
+        "admission:\n  gatekeeper: {{directory: {}}}\n  \
+         pod_security: {{enforce: restricted, audit: restricted, warn: restricted}}\n",
+        policies.display(),
+    );
+    std::fs::write(&config, text)?;
+    // Free a moment ago; the program says which one it took, but not before it is ready.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port();
+    let webhook = format!("127.0.0.1:{port}");
+    let mut command = Command::new(&arguments.taffrail);
+    if arguments.alone {
+        command.args(["admission", "--server", "http://127.0.0.1:9"]);
+    } else {
+        command.args(["run", "--http", "127.0.0.1:0"]);
+    }
+    command
+        .args(["--webhook", &webhook])
+        .arg("--config")
+        .arg(&config);
+    command
+        .arg("--data")
+        .arg(dir.join("data"))
+        .env("TAFFRAIL_LOG", "error");
+    let mut process = Process::start(command, &dir.join("log"))?;
+    let client = client()?;
+    let began = Instant::now();
+    loop {
+        let ready = client.get(format!("https://{webhook}/readyz")).send().await;
+        if ready.is_ok_and(|answer| answer.status().is_success()) {
+            return Ok((process, format!("https://{webhook}/validate?timeout=10s")));
+        }
+        if let Err(error) = process.check() {
+            bail!("{error}: {}", std::fs::read_to_string(dir.join("log"))?);
+        }
+        ensure!(
+            began.elapsed() < START_PATIENCE,
+            "the webhook does not become ready"
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn templates(count: usize) -> String {
+    let mut all = String::new();
+    for i in 0..count {
+        let kind = format!("DropsCapabilities{i}");
+        let template = TEMPLATE
+            .replace(
+                "name: dropscapabilities",
+                &format!("name: {}", kind.to_lowercase()),
+            )
+            .replace("kind: DropsCapabilities", &format!("kind: {kind}"));
+        let _ = write!(
+            all,
+            "---\n{template}---\napiVersion: constraints.gatekeeper.sh/v1beta1\nkind: {kind}\nmetadata: {{name: caps}}\n\
+             spec: {{match: {{kinds: [{{apiGroups: [''], kinds: [Pod]}}]}}, parameters: {{allowed: [NET_BIND_SERVICE], drop: [NET_RAW]}}}}\n"
+        );
+    }
+    all
+}
+
+/// A client with a connection of its own.
+fn client() -> anyhow::Result<Client> {
+    let builder = Client::builder().danger_accept_invalid_certs(true);
+    Ok(builder.timeout(Duration::from_secs(30)).build()?)
+}
+
+/// What is asked, and through which connections.
+#[derive(Clone)]
+struct Asking {
+    url: Arc<str>,
+    clients: Arc<[Client]>,
+    follows: Arc<[u8]>,
+    violates: Arc<[u8]>,
+    violating_every: usize,
+}
+
+impl Asking {
+    fn new(arguments: &Arguments, url: String) -> anyhow::Result<Self> {
+        let clients: Vec<Client> = (0..arguments.connections)
+            .map(|_| client())
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self {
+            url: url.into(),
+            clients: clients.into(),
+            follows: reviews::body(&reviews::hardened("web")).into(),
+            violates: reviews::body(&reviews::privileged("web")).into(),
+            violating_every: arguments.violating_every,
+        })
+    }
+
+    /// Asks for one review, and sees that the verdict is right.
+    async fn ask(&self, number: usize) -> anyhow::Result<()> {
+        let violates = self.violating_every > 0 && number.is_multiple_of(self.violating_every);
+        let body = if violates {
+            &self.violates
+        } else {
+            &self.follows
+        };
+        let client = self
+            .clients
+            .get(number % self.clients.len())
+            .context("no connections")?;
+        let request = client
+            .post(&*self.url)
+            .header("content-type", "application/json");
+        let answer = request.body(body.to_vec()).send().await?;
+        ensure!(answer.status().is_success(), "{}", answer.status());
+        let answer: serde_json::Value = answer.json().await?;
+        ensure!(
+            answer.pointer("/response/allowed") == Some(&serde_json::Value::Bool(!violates)),
+            "a wrong verdict: {answer}"
+        );
+        Ok(())
+    }
+
+    async fn open(&self, rate: f64, seconds: f64) -> anyhow::Result<Vec<Duration>> {
+        let began = Instant::now();
+        let mut tasks = JoinSet::new();
+        for number in 0..(rate * seconds) as usize {
+            let due = began + Duration::from_secs_f64(number as f64 / rate);
+            sleep_until(due).await;
+            let asking = self.clone();
+            tasks.spawn(async move {
+                asking.ask(number).await?;
+                Ok(due.elapsed())
+            });
+        }
+        tasks.join_all().await.into_iter().collect()
+    }
+
+    async fn closed(&self, seconds: f64) -> anyhow::Result<Vec<Duration>> {
+        let until = Instant::now() + Duration::from_secs_f64(seconds);
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        for _ in 0..self.clients.len() * 2 {
+            let (asking, next) = (self.clone(), next.clone());
+            tasks.spawn(async move {
+                let mut latencies = Vec::new();
+                while Instant::now() < until {
+                    let began = Instant::now();
+                    asking.ask(next.fetch_add(1, Ordering::Relaxed)).await?;
+                    latencies.push(began.elapsed());
+                }
+                Ok(latencies)
+            });
+        }
+        let all: anyhow::Result<Vec<Vec<Duration>>> = tasks.join_all().await.into_iter().collect();
+        Ok(all?.concat())
+    }
+}
+
+fn told(latencies: &[Duration]) -> String {
+    let mut sorted = latencies.to_vec();
+    sorted.sort_unstable();
+    let at = |part: f64| {
+        let place = (sorted.len() as f64 * part) as usize;
+        let latency = sorted
+            .get(place)
+            .or(sorted.last())
+            .copied()
+            .unwrap_or_default();
+        latency.as_secs_f64() * 1e3
+    };
+    format!(
+        "p50 {:.2} ms, p90 {:.2}, p99 {:.2}, p99.9 {:.2}, at most {:.2}, of {}",
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(0.999),
+        at(1.0),
+        sorted.len()
+    )
+}
