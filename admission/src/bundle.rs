@@ -19,7 +19,7 @@ pub mod network;
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -57,10 +57,11 @@ const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 /// Compiled policies.
 #[derive(Debug)]
 pub struct Bundle {
-    engine: Engine,
+    modules: Vec<Module>,
     pod_security: Option<Plan>,
     network_policy: Option<Plan>,
-    modules: usize,
+    /// The interpreter, which is made when it is needed.
+    engine: OnceLock<Engine>,
     constraints: Policies,
     digest: String,
 }
@@ -110,39 +111,31 @@ impl Bundle {
     }
 
     fn compile_allowing(modules: Vec<Module>, allowed: Allowed) -> Result<Self, LoadError> {
-        let mut engine = Engine::new();
-        engine.set_strict_builtin_errors(true);
-        crate::network_policy::builtins::register(&mut engine);
-        let count = modules.len();
-        let digest = digest(&modules, &[]);
-        for module in modules {
+        for module in &modules {
             check_nesting(&module.path, &module.text).map_err(LoadError::refused)?;
-            bounds::install(&mut engine, &module.text, bounds::Errors::Told);
-            load::check_allowed(&module, allowed)?;
-            if !data::mentioned(&module.text).is_empty() {
-                data::install(&mut engine);
-            }
-            engine
-                .add_policy(module.path.clone(), module.text)
-                .map_err(|error| LoadError::parse(&module.path, &error))?;
+            load::check_allowed(module, allowed)?;
         }
         // Compiling here, rather than at the first request, is what makes its errors load errors.
-        engine
-            .compile_with_entrypoint(&POD_SECURITY.into())
-            .map_err(|error| LoadError::compile(POD_SECURITY, &error))?;
-        let modules = engine.get_modules();
+        let mut engine = engine(&modules)?;
+        let parsed = engine.get_modules();
         let plan = |rule| {
-            Plan::new(modules, rule, &function)
+            Plan::new(parsed, rule, &function)
                 .inspect_err(|why| debug!(rule, %why, "a rule is interpreted"))
                 .ok()
         };
+        let (pod_security, network_policy) = (plan(POD_SECURITY), plan(network::NETWORK_POLICY));
+        let is_planned = pod_security.is_some() && network_policy.is_some();
         let bundle = Bundle {
-            pod_security: plan(POD_SECURITY),
-            network_policy: plan(network::NETWORK_POLICY),
-            engine,
-            modules: count,
+            digest: digest(&modules, &[]),
+            modules,
+            pod_security,
+            network_policy,
+            engine: if is_planned {
+                OnceLock::new()
+            } else {
+                OnceLock::from(engine)
+            },
             constraints: Policies::default(),
-            digest,
         };
         for level in [Level::Baseline, Level::Restricted] {
             bundle
@@ -251,7 +244,7 @@ impl Bundle {
 
     /// How many modules it is made of.
     pub fn modules(&self) -> usize {
-        self.modules
+        self.modules.len()
     }
 
     /// Asks a rule: its plan, or the interpreter where there is none or it fails.
@@ -271,7 +264,12 @@ impl Bundle {
                 Err(fault @ (Fault::Time | Fault::Size)) => return Err(fault.to_string()),
             }
         }
-        let mut engine = self.engine.clone();
+        let mut engine = if let Some(engine) = self.engine.get() {
+            engine.clone()
+        } else {
+            let made = engine(&self.modules).map_err(|error| error.to_string())?;
+            self.engine.get_or_init(|| made).clone()
+        };
         engine.set_execution_timer_config(ExecutionTimerConfig {
             limit: deadline.saturating_duration_since(Instant::now()),
             check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
@@ -316,6 +314,26 @@ impl Bundle {
             })
             .collect()
     }
+}
+
+/// Compiles modules for the interpreter.
+fn engine(modules: &[Module]) -> Result<Engine, LoadError> {
+    let mut engine = Engine::new();
+    engine.set_strict_builtin_errors(true);
+    crate::network_policy::builtins::register(&mut engine);
+    for module in modules {
+        bounds::install(&mut engine, &module.text, bounds::Errors::Told);
+        if !data::mentioned(&module.text).is_empty() {
+            data::install(&mut engine);
+        }
+        engine
+            .add_policy(module.path.clone(), module.text.clone())
+            .map_err(|error| LoadError::parse(&module.path, &error))?;
+    }
+    engine
+        .compile_with_entrypoint(&POD_SECURITY.into())
+        .map_err(|error| LoadError::compile(POD_SECURITY, &error))?;
+    Ok(engine)
 }
 
 /// The builtins of policies. Their errors are errors of the evaluation.
