@@ -27,7 +27,6 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use tracing::debug;
 
 pub(crate) use load::Sources;
 pub use load::{LoadError, Module};
@@ -118,12 +117,8 @@ impl Bundle {
         // Compiling here, rather than at the first request, is what makes its errors load errors.
         let mut engine = engine(&modules)?;
         let parsed = engine.get_modules();
-        let plan = |rule| {
-            Plan::new(parsed, rule, &function)
-                .inspect_err(|why| debug!(rule, %why, "a rule is interpreted"))
-                .ok()
-        };
-        let (pod_security, network_policy) = (plan(POD_SECURITY), plan(network::NETWORK_POLICY));
+        let pod_security = Plan::of(parsed, POD_SECURITY, &function);
+        let network_policy = Plan::of(parsed, network::NETWORK_POLICY, &function);
         let is_planned = pod_security.is_some() && network_policy.is_some();
         let bundle = Bundle {
             digest: digest(&modules, &[]),

@@ -227,6 +227,22 @@ impl Policies {
         constraints.any(|constraint| constraint.matching.is_about(group, kind))
     }
 
+    /// A constraint's question; none where it has no template.
+    fn asking<'a>(
+        &'a self,
+        constraint: &'a Constraint,
+        point: EnforcementPoint,
+        fail_mode: FailMode,
+    ) -> Option<Asking<'a>> {
+        let template = self.templates.get(&constraint.kind)?;
+        Some(Asking {
+            constraint,
+            template,
+            actions: constraint.actions(point),
+            fail_mode: template.fail_mode.unwrap_or(fail_mode),
+        })
+    }
+
     /// What the constraints say of a request, until `deadline`. `fail_mode` is what becomes of a
     /// request that a template could not judge, unless the template says so itself.
     pub fn review(
@@ -240,18 +256,12 @@ impl Policies {
         let mut findings = Findings::default();
         let review = request.review();
         for constraint in &self.constraints {
-            let Some(template) = self.templates.get(&constraint.kind) else {
+            let Some(asking) = self.asking(constraint, point, fail_mode) else {
                 continue;
             };
-            if point == EnforcementPoint::Webhook && !template.judges(&request.operation) {
+            if point == EnforcementPoint::Webhook && !asking.template.judges(&request.operation) {
                 continue;
             }
-            let asking = Asking {
-                constraint,
-                template,
-                actions: constraint.actions(point),
-                fail_mode: template.fail_mode.unwrap_or(fail_mode),
-            };
             if asking.actions.is_empty() {
                 continue;
             }

@@ -28,6 +28,16 @@ struct Builtin {
     run: fn(&[Value]) -> Result<Value, String>,
 }
 
+impl Builtin {
+    /// Its value; undefined, and the error remembered, where it has none.
+    fn call(&self, arguments: &[Value]) -> Value {
+        (self.run)(arguments).unwrap_or_else(|problem| {
+            remember(self.name, &problem);
+            Value::Undefined
+        })
+    }
+}
+
 /// No array that a builtin of ours makes is longer.
 const ITEMS_MAX: usize = 1 << 17;
 
@@ -127,28 +137,17 @@ pub fn refused(name: &str) -> Option<String> {
 /// an engine copies their names. One that is there already stays.
 pub(super) fn install(engine: &mut Engine, text: &str) {
     for builtin in all().filter(|builtin| text.contains(builtin.name)) {
-        let run = builtin.run;
-        let name = builtin.name;
-        let extension = move |arguments: Vec<Value>| {
-            Ok(run(&arguments).unwrap_or_else(|problem| {
-                remember(name, &problem);
-                Value::Undefined
-            }))
-        };
+        let extension = |arguments: Vec<Value>| Ok(builtin.call(&arguments));
         // Its only error is that there is one of this name, which another module has put there.
-        let _ = engine.add_extension(name.to_string(), builtin.arity, Box::new(extension));
+        let name = builtin.name.to_string();
+        let _ = engine.add_extension(name, builtin.arity, Box::new(extension));
     }
 }
 
 /// One of ours, as a plan calls it.
 pub(super) fn function(name: &str) -> Option<Function> {
     let builtin = all().find(|builtin| builtin.name == name)?;
-    Some(Arc::new(|arguments: &[Value]| {
-        Ok((builtin.run)(arguments).unwrap_or_else(|problem| {
-            remember(builtin.name, &problem);
-            Value::Undefined
-        }))
-    }))
+    Some(Arc::new(|arguments: &[Value]| Ok(builtin.call(arguments))))
 }
 
 /// The arguments, as many as the builtin takes.

@@ -27,6 +27,7 @@ use std::time::Instant;
 
 use regorus::Value;
 use regorus::unstable::{Module, Ref};
+use tracing::debug;
 
 pub(crate) use run::Fault;
 
@@ -72,6 +73,17 @@ impl Plan {
     ) -> Result<Self, Unplanned> {
         let program = compile::compile(modules, entry, functions)?;
         Ok(Plan { program })
+    }
+
+    /// As [`Plan::new`]; where there is none, the log says why.
+    pub(crate) fn of(
+        modules: &[Ref<Module>],
+        entry: &str,
+        functions: &dyn Fn(&str) -> Option<Function>,
+    ) -> Option<Self> {
+        Plan::new(modules, entry, functions)
+            .inspect_err(|why| debug!(rule = entry, %why, "a rule is interpreted"))
+            .ok()
     }
 
     /// The value of the rule for `input`; undefined where it has none. `data` is what stands below `data` beside the modules.

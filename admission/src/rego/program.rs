@@ -22,7 +22,6 @@ use parking_lot::Mutex;
 use regorus::unstable::{Module, Parser};
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Source, Value};
-use tracing::debug;
 
 use super::check::{Needs, check, check_needs};
 use super::names::{Functions, Names, package_of, rule_name};
@@ -170,9 +169,7 @@ impl Program {
         }
         let rule = format!("{}.{rule}", normal.package);
         let mut engines = Engines::new(&normal.modules, &rule)?;
-        let plan = Plan::new(engines.strict.get_modules(), &rule, &function)
-            .inspect_err(|why| debug!(rule, %why, "a rule is interpreted"))
-            .ok();
+        let plan = Plan::of(engines.strict.get_modules(), &rule, &function);
         let (engines, modules) = match plan {
             Some(_) => (OnceLock::new(), normal.modules),
             None => (OnceLock::from(engines), Vec::new()),

@@ -288,15 +288,17 @@ impl Inner {
         let work = Arc::new(Work::new(self.clone(), body, share, deadline));
         let room = match room {
             Ok(room) => room,
+            // There is no room for its objects.
             Err(why) => {
-                let head = spawn_blocking(move || work.read_head_and_give_up(&why));
+                let head = spawn_blocking(move || work.read_and_give_up(Review::read_head, &why));
                 return head.await.unwrap_or_else(|_| Err(Failure::stopped_short()));
             }
         };
         let until = tokio::time::Instant::from_std(deadline);
         let permit = tokio::time::timeout_at(until, self.evaluations.clone().acquire_owned());
         let Ok(Ok(permit)) = permit.await else {
-            let late = spawn_blocking(move || work.read_and_give_up(&Unjudged::Deadline));
+            let late =
+                spawn_blocking(move || work.read_and_give_up(Review::read, &Unjudged::Deadline));
             return late.await.unwrap_or_else(|_| Err(Failure::stopped_short()));
         };
         let judging = work.clone();

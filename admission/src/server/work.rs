@@ -28,6 +28,9 @@ pub(super) struct Work {
     answered: AtomicBool,
 }
 
+/// A way to read a review.
+type Read = fn(&[u8]) -> Result<Review, ReadError>;
+
 /// The body of the answer.
 pub(super) type Answer = Result<Vec<u8>, Failure>;
 
@@ -81,21 +84,14 @@ impl Work {
         Some(self.inner.conclude(review, Err(why), judged, elapsed))
     }
 
-    /// As [`Work::give_up`], of what nobody has begun to judge.
-    pub(super) fn read_and_give_up(&self, why: &Unjudged) -> Answer {
-        self.read(Review::read)?;
+    /// As [`Work::give_up`], of what nobody has begun to judge; `read` says how much of it is read.
+    pub(super) fn read_and_give_up(&self, read: Read, why: &Unjudged) -> Answer {
+        self.read(read)?;
         self.give_up(why)
             .unwrap_or_else(|| Err(Failure::stopped_short()))
     }
 
-    /// As [`Work::read_and_give_up`], of what there is no room for: its objects are not read.
-    pub(super) fn read_head_and_give_up(&self, why: &Unjudged) -> Answer {
-        self.read(Review::read_head)?;
-        self.give_up(why)
-            .unwrap_or_else(|| Err(Failure::stopped_short()))
-    }
-
-    fn read(&self, read: fn(&[u8]) -> Result<Review, ReadError>) -> Result<&Review, Failure> {
+    fn read(&self, read: Read) -> Result<&Review, Failure> {
         let (body, share) = self.body.lock().take().ok_or_else(Failure::stopped_short)?;
         let review = read(&body);
         drop((body, share));

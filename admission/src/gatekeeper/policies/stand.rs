@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use regorus::Value as Rego;
 
-use super::{Asking, Finding, Findings, Policies, Template, generated_request};
+use super::{Finding, Findings, Policies, generated_request};
 use crate::config::FailMode;
 use crate::gatekeeper::expansion::{self, ExpansionError};
 use crate::gatekeeper::matching::Criterion;
@@ -58,18 +58,10 @@ impl Policies {
     ) -> Vec<Stand<'_>> {
         let review = request.review();
         let constraints = self.constraints.iter();
-        let with_template = constraints.filter_map(|constraint| {
-            let template: &Template = self.templates.get(&constraint.kind)?;
-            Some((constraint, template))
-        });
-        with_template
-            .map(|(constraint, template)| {
-                let asking = Asking {
-                    constraint,
-                    template,
-                    actions: constraint.actions(point),
-                    fail_mode: template.fail_mode.unwrap_or(fail_mode),
-                };
+        let asking = constraints.filter_map(|constraint| self.asking(constraint, point, fail_mode));
+        asking
+            .map(|asking| {
+                let (constraint, template) = (asking.constraint, asking.template);
                 let mut found = Findings::default();
                 let is_webhook = point == EnforcementPoint::Webhook;
                 let why_not = if is_webhook && !template.judges(&request.operation) {

@@ -40,12 +40,6 @@ pub(super) enum Variable {
     Nothing,
 }
 
-/// Where a body was, to get back there.
-struct Mark {
-    operations: usize,
-    known: BTreeSet<Slot>,
-}
-
 impl<'c, 'a> Body<'c, 'a> {
     pub(super) fn new(compiler: &'c mut Compiler<'a>, module: usize) -> Self {
         Body {
@@ -255,18 +249,15 @@ impl<'c, 'a> Body<'c, 'a> {
             let mut done = None;
             for (number, statement) in waiting.iter().enumerate() {
                 self.compiler.look()?;
-                let mark = Mark {
-                    operations: self.block.len(),
-                    known: self.known.clone(),
-                };
+                let (operations, known) = (self.block.len(), self.known.clone());
                 match self.statement(statement) {
                     Ok(()) => {
                         done = Some(number);
                         break;
                     }
                     Err(Unplanned::Unbound(name)) => {
-                        self.block.truncate(mark.operations);
-                        self.known = mark.known;
+                        self.block.truncate(operations);
+                        self.known = known;
                         missing.get_or_insert(Unplanned::Unbound(name));
                     }
                     Err(error) => return Err(error),
