@@ -40,6 +40,7 @@ const MINUTE_MS: i64 = 60_000;
 
 /// A server with rules, as far as this member goes.
 struct Server {
+    disk: SimDisk,
     tsdb: Tsdb,
     rules: RuleManager,
     clock: Arc<ManualClock>,
@@ -51,13 +52,31 @@ struct Server {
 impl Server {
     /// Starts just before a minute, so that every group is due for the first time within it.
     fn start(disk: &SimDisk, minute: i64, rules: &str) -> Self {
-        let now = NOW + minute * MINUTE_MS - 1;
         let dir = tempfile::tempdir().expect("temporary folder");
+        Self::start_with(dir, disk, minute, rules)
+    }
+
+    /// Is killed, and starts on what is on the disk, with its file of rules where it was: a group's place in
+    /// the minute follows from the file's name.
+    fn restart(self, minute: i64, rules: &str) -> Self {
+        let Self {
+            disk,
+            dir,
+            tsdb,
+            rules: manager,
+            ..
+        } = self;
+        drop((manager, tsdb));
+        Self::start_with(dir, &disk.after_kill(), minute, rules)
+    }
+
+    fn start_with(dir: tempfile::TempDir, disk: &SimDisk, minute: i64, rules: &str) -> Self {
+        let now = NOW + minute * MINUTE_MS - 1;
         std::fs::write(dir.path().join("a.yml"), rules).expect("writes");
         let clock = Arc::new(ManualClock::new(Timestamp(now)));
-        let (of_store, disk) = (Arc::<ManualClock>::clone(&clock), Arc::new(disk.clone()));
+        let (of_store, of_disk) = (Arc::<ManualClock>::clone(&clock), Arc::new(disk.clone()));
         let options = TsdbOptions::default();
-        let (tsdb, _) = Tsdb::open(disk, of_store, Path::new("/data"), options).expect("opens");
+        let (tsdb, _) = Tsdb::open(of_disk, of_store, Path::new("/data"), options).expect("opens");
         let post = Arc::new(Post::default());
         let manager = RuleManager::new(
             Arc::new(tsdb.clone()),
@@ -77,6 +96,7 @@ impl Server {
         };
         manager.load(&config).expect("valid rules");
         Self {
+            disk: disk.clone(),
             tsdb,
             rules: manager,
             clock,
@@ -287,21 +307,17 @@ async fn an_alert_is_pending_fires_goes_on_and_is_resolved() {
 fn the_state_of_alerts_survives_a_restart() {
     let text =
         "groups:\n- name: g\n  rules:\n  - alert: Slow\n    expr: gauge > 10\n    for: 30m\n";
-    let disk = SimDisk::new(1);
-    let server = Server::start(&disk, 0, text);
+    let server = Server::start(&SimDisk::new(1), 0, text);
     server.minutes(0, 20, |_| Some(15.0));
     assert_eq!(server.alert(), ("pending", 0));
-    drop(server);
     // Killed after minute 19, and looked at again in minute 27: what lies between does not count.
-    let disk = disk.after_kill();
-    let server = Server::start(&disk, 26, text);
+    let server = server.restart(26, text);
     server.minutes(26, 12, |_| Some(15.0));
     assert_eq!(server.alert(), ("pending", 8));
     server.minutes(38, 1, |_| Some(15.0));
     assert_eq!(server.alert(), ("firing", 8));
-    drop(server);
     // Away for longer than is tolerated: pending anew.
-    let server = Server::start(&disk.after_kill(), 400, text);
+    let server = server.restart(400, text);
     server.minutes(400, 4, |_| Some(15.0));
     assert_eq!(server.alert(), ("pending", 400));
 }
@@ -310,11 +326,9 @@ fn the_state_of_alerts_survives_a_restart() {
 fn a_reload_soon_after_a_restart_does_not_forget_the_state_of_alerts() {
     let text =
         "groups:\n- name: g\n  rules:\n  - alert: Slow\n    expr: gauge > 10\n    for: 30m\n";
-    let disk = SimDisk::new(1);
-    let server = Server::start(&disk, 0, text);
+    let server = Server::start(&SimDisk::new(1), 0, text);
     server.minutes(0, 5, |_| Some(15.0));
-    drop(server);
-    let server = Server::start(&disk.after_kill(), 5, text);
+    let server = server.restart(5, text);
     server.minutes(5, 1, |_| Some(15.0));
     server
         .reload(&format!("{text}  - record: more\n    expr: gauge\n"))
