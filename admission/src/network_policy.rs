@@ -12,7 +12,9 @@
 //! - `policy`, `pod`: what they mean
 //! - `world`: all of it together, and how a change goes into it
 //! - `region`: for each port, which peers: the algebra everything is computed in
+//! - `named`: ports by their names
 //! - `group`: pods that are decided alike
+//! - `spoken`: what rules speak of
 //! - `side`: what the policies allow them
 //! - `connectivity`: one connection with its reason
 //! - `meet`: two ends that both allow it
@@ -49,6 +51,7 @@ mod ends;
 mod group;
 mod manifest;
 mod meet;
+mod named;
 mod opens;
 mod pod;
 mod policy;
@@ -59,6 +62,7 @@ mod region;
 mod review;
 mod selector;
 mod side;
+mod spoken;
 mod world;
 
 pub use address::{AddressSet, Block};

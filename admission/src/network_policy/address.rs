@@ -132,6 +132,11 @@ impl AddressSet {
         }
     }
 
+    /// Whether an address is in both.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.v4.meets(&other.v4) || self.v6.meets(&other.v6)
+    }
+
     /// What is in this one only.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {

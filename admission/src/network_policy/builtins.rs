@@ -27,7 +27,7 @@ use serde_json::{Value as Json, json};
 
 use super::connectivity::{Connectivity, Endpoint};
 use super::decode::{Malformed, Object, gone, object};
-use super::difference::Difference;
+use super::difference::{Applied, Flows};
 use super::endpoint::EndpointError;
 use super::ends::Ends;
 use super::policy::Direction;
@@ -91,10 +91,10 @@ enum BuiltinError {
     },
 }
 
-/// The world of an evaluation, and the last difference it was asked for.
+/// The world of an evaluation, and the last change it was asked about.
 struct Scope {
     world: Result<Arc<World>, StateUnknown>,
-    difference: Option<(Json, Rc<Difference>)>,
+    applied: Option<(Json, Rc<Applied>)>,
 }
 
 thread_local! {
@@ -112,7 +112,7 @@ pub fn with_world<R>(world: Result<Arc<World>, StateUnknown>, evaluate: impl FnO
     }
     let scope = Scope {
         world,
-        difference: None,
+        applied: None,
     };
     let _restore = Restore(SCOPE.replace(Some(scope)));
     evaluate()
@@ -307,9 +307,9 @@ fn read_change(change: &Json) -> Result<Option<Change>, BuiltinError> {
     Ok(old.transpose()?.flatten())
 }
 
-fn difference(change: &Json) -> Result<Option<Rc<Difference>>, BuiltinError> {
+fn applied(change: &Json) -> Result<Option<Rc<Applied>>, BuiltinError> {
     let known = SCOPE.with_borrow(|scope| {
-        let (of, known) = scope.as_ref()?.difference.as_ref()?;
+        let (of, known) = scope.as_ref()?.applied.as_ref()?;
         (of == change).then(|| known.clone())
     });
     if known.is_some() {
@@ -318,36 +318,37 @@ fn difference(change: &Json) -> Result<Option<Rc<Difference>>, BuiltinError> {
     let Some(meant) = read_change(change)? else {
         return Ok(None);
     };
-    let difference = Rc::new(world()?.difference(meant));
+    let applied = Rc::new(world()?.applied([meant]));
     SCOPE.with_borrow_mut(|scope| {
         if let Some(scope) = scope {
-            scope.difference = Some((change.clone(), difference.clone()));
+            scope.applied = Some((change.clone(), applied.clone()));
         }
     });
-    Ok(Some(difference))
+    Ok(Some(applied))
 }
 
 fn told_difference(arguments: &[Json]) -> Result<Json, BuiltinError> {
-    let Some(difference) = difference(argument(arguments, 0)?)? else {
+    let Some(applied) = applied(argument(arguments, 0)?)? else {
         return Ok(json!({"opened": [], "closed": []}));
     };
+    let Flows { opened, closed } = applied.flows();
     Ok(json!({
-        "opened": flows(&difference.after, &difference.opened),
-        "closed": flows(&difference.before, &difference.closed),
+        "opened": flows(&applied.after, &opened),
+        "closed": flows(&applied.before, &closed),
     }))
 }
 
 fn opens(arguments: &[Json]) -> Result<Json, BuiltinError> {
-    let Some(difference) = difference(argument(arguments, 0)?)? else {
+    let Some(applied) = applied(argument(arguments, 0)?)? else {
         return Ok(json!([]));
     };
-    let world = &difference.after;
+    let world = &applied.after;
     let (from, to) = (
         ends(world, argument(arguments, 1)?)?,
         ends(world, argument(arguments, 2)?)?,
     );
     let mut list = Vec::new();
-    for opened in difference.opens(&from, &to)?.iter().take(FLOWS_MAX) {
+    for opened in applied.opens(&from, &to)?.iter().take(FLOWS_MAX) {
         let mut flow = told_flow(world, &opened.flow);
         let example = &opened.example;
         let told = told(
@@ -369,7 +370,7 @@ fn default_deny(arguments: &[Json]) -> Result<Json, BuiltinError> {
     let Some(namespace) = read_change(change)?.and_then(namespace_of) else {
         return Ok(Json::Null);
     };
-    let Some(difference) = difference(change)? else {
+    let Some(applied) = applied(change)? else {
         return Ok(Json::Null);
     };
     let denied = |world: &World, direction| {
@@ -389,8 +390,8 @@ fn default_deny(arguments: &[Json]) -> Result<Json, BuiltinError> {
     };
     Ok(json!({
         "namespace": &*namespace,
-        "before": told(&difference.before),
-        "after": told(&difference.after),
+        "before": told(&applied.before),
+        "after": told(&applied.after),
     }))
 }
 

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::address::AddressSet;
 use super::group::Groups as _;
-use super::group::numbers_of;
+use super::named::numbers_of;
 use super::pod::Network;
 use super::policy::{Action, Direction, Peer, Peers, PolicyName, PortMatch, Ports, Rule, Tier};
 use super::port::{AXIS_LAST, PortSet, Protocol, place};
@@ -295,7 +295,7 @@ impl World {
                     addresses: set.clone(),
                 };
                 let group = self.grouping().partition(direction).group_of(pod);
-                let side = self.side(direction, group, &within);
+                let side = self.side(direction, group, within);
                 let allowed = side.peers_at(place).and_then(|peers| peers.addresses.any());
                 allowed
                     .or_else(|| set.any())
@@ -315,7 +315,7 @@ impl World {
             Endpoint::Domain(name) => return self.domain_ports(pod, name),
         };
         let group = self.grouping().partition(direction).group_of(pod);
-        let side = self.side(direction, group, &within);
+        let side = self.side(direction, group, within);
         let pieces = side.pieces().iter();
         pieces.fold(PortSet::default(), |ports, piece| {
             ports.union(&PortSet::of_places(piece.first, piece.last))

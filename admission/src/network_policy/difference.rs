@@ -7,6 +7,7 @@
 //! these are met with the other end.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use roaring::RoaringBitmap;
 
@@ -14,7 +15,7 @@ use super::group::{Groups, NO_GROUP};
 use super::meet::{Far, Side, meet};
 use super::policy::Direction;
 use super::reach::{Flow, everybody};
-use super::region::{PeerSet, Region};
+use super::region::{PeerSet, Region, Without};
 use super::side::Sides;
 use super::world::{Change, Touched, World};
 
@@ -31,6 +32,28 @@ pub struct Difference {
     pub closed: Vec<Flow>,
 }
 
+/// A change that was made, of which is asked what it does.
+#[derive(Debug)]
+pub(super) struct Applied {
+    pub(super) before: World,
+    pub(super) after: World,
+    touched: Touched,
+}
+
+/// What is opened and what is closed.
+#[derive(Debug)]
+pub(super) struct Flows {
+    pub(super) opened: Vec<Flow>,
+    pub(super) closed: Vec<Flow>,
+}
+
+/// The ends of connections that are asked about.
+#[derive(Debug, Clone)]
+pub(super) struct Between {
+    pub(super) from: PeerSet,
+    pub(super) to: PeerSet,
+}
+
 impl World {
     /// What a change makes reachable and unreachable.
     pub fn difference(&self, change: Change) -> Difference {
@@ -39,28 +62,65 @@ impl World {
 
     /// What several changes together do. What is new comes before what is gone.
     pub fn differences(&self, changes: impl IntoIterator<Item = Change>) -> Difference {
+        let applied = self.applied(changes);
+        let Flows { opened, closed } = applied.flows();
+        Difference {
+            opened,
+            closed,
+            before: applied.before,
+            after: applied.after,
+        }
+    }
+
+    /// With changes, as [`World::differences`] takes them.
+    pub(super) fn applied(&self, changes: impl IntoIterator<Item = Change>) -> Applied {
+        // Worked out in the state that is kept, so that the next who asks has it.
+        let _ = self.grouping();
         let mut after = self.clone();
         let mut touched = Touched::default();
         for change in changes {
             touched.and(&after.change(change));
         }
-        let states = States {
-            joint: [Direction::Ingress, Direction::Egress]
-                .map(|direction| Joint::of(direction, self, &after, &touched)),
-            before: self,
-            after: &after,
-        };
-        let [ingress, egress] = states
-            .joint
-            .each_ref()
-            .map(|joint| states.changed(joint, &touched));
-        let opened = states.ways(Moment::After, ingress.grown, egress.grown);
-        let closed = states.ways(Moment::Before, ingress.shrunk, egress.shrunk);
-        Difference {
-            opened,
-            closed,
+        Applied {
             before: self.clone(),
             after,
+            touched,
+        }
+    }
+}
+
+impl Applied {
+    /// All that it opens and closes.
+    pub(super) fn flows(&self) -> Flows {
+        let mut everybody = everybody(&self.after);
+        everybody.pods |= self.before.everyone();
+        everybody.pods.optimize();
+        self.flows_between(&Between {
+            from: everybody.clone(),
+            to: everybody,
+        })
+    }
+
+    /// What it opens and closes from some ends to others; whoever is at neither end is not looked at.
+    pub(super) fn flows_between(&self, between: &Between) -> Flows {
+        let (before, after, touched) = (&self.before, &self.after, &self.touched);
+        let states = States {
+            joint: [Direction::Ingress, Direction::Egress].map(|direction| {
+                let members = match direction {
+                    Direction::Ingress => &between.to.pods,
+                    Direction::Egress => &between.from.pods,
+                };
+                Joint::of(direction, [before, after], touched, members)
+            }),
+            before,
+            after,
+        };
+        let [into, out] = &states.joint;
+        let ingress = states.changed(into, touched, &between.from);
+        let egress = states.changed(out, touched, &between.to);
+        Flows {
+            opened: states.ways(Moment::After, ingress.grown, egress.grown),
+            closed: states.ways(Moment::Before, ingress.shrunk, egress.shrunk),
         }
     }
 }
@@ -88,31 +148,33 @@ struct Changed {
 
 impl States<'_> {
     /// What groups allow before and after, within regions: one for each kind of being touched.
-    fn sides<'a>(&'a self, at: Moment, direction: Direction, within: &'a Region) -> Sides<'a> {
+    fn sides(&self, at: Moment, direction: Direction, within: &Rc<Region>) -> Sides<'_> {
         let world = match at {
             Moment::Before => self.before,
             Moment::After => self.after,
         };
-        Sides::new(world.grouping(), direction, within)
+        Sides::new(world.grouping(), direction, Rc::clone(within))
     }
 
-    fn changed(&self, joint: &Joint, touched: &Touched) -> Changed {
+    /// What groups allow of `others` at one moment only.
+    fn changed(&self, joint: &Joint, touched: &Touched, others: &PeerSet) -> Changed {
         let direction = joint.direction;
-        let mut everybody = everybody(self.after);
-        everybody.pods |= self.before.everyone();
-        everybody.pods.optimize();
-        let others = Region::everywhere(PeerSet::of_pods(touched.pods.clone()));
-        let spoken_of = &touched.rules(direction).spoken_of;
-        let within = [
-            others.clone(),
-            others.union(spoken_of.clone()),
-            Region::everywhere(everybody),
-        ];
+        let touched_pods = PeerSet::of_pods(&touched.pods & &others.pods);
+        let others = Region::everywhere(others.clone());
+        let spoken_of = touched.rules(direction).spoken_of.intersection(&others);
+        let touched_pods = Region::everywhere(touched_pods);
+        let spoken_of = touched_pods.union(&spoken_of);
+        let within = [touched_pods, spoken_of, others].map(Rc::new);
         let asked = within.each_ref().map(|within| {
             [Moment::Before, Moment::After].map(|at| self.sides(at, direction, within))
         });
         let mut changed = Changed::default();
+        let without = Without::default();
+        let (grouped, regrouped) = (self.before.grouping(), self.after.grouping());
         for group in &joint.groups {
+            if regrouped.is_as(direction, group.after, (grouped, group.before)) {
+                continue;
+            }
             let [others, spoken_of, everything] = &asked;
             let [before, after] = match self.touch(direction, group) {
                 Touch::Others => others,
@@ -120,15 +182,15 @@ impl States<'_> {
                 Touch::Whole => everything,
             };
             let (then, now) = (before.of(group.before), after.of(group.after));
-            if then == now {
+            if Rc::ptr_eq(&then, &now) || then == now {
                 continue;
             }
             let side = |region| Side {
                 members: group.members.clone(),
-                region,
+                region: Rc::new(region),
             };
-            changed.grown.push(side(now.clone().difference(&then)));
-            changed.shrunk.push(side(then.difference(&now)));
+            changed.grown.push(side(without.of(&now, &then)));
+            changed.shrunk.push(side(without.of(&then, &now)));
         }
         changed
     }
@@ -152,7 +214,7 @@ impl States<'_> {
             ingress,
             &Far {
                 partition: out,
-                sides: |within: &Region, groups| {
+                sides: |within: &Rc<Region>, groups| {
                     let sides = self.sides(at, Direction::Egress, within);
                     out.sides(groups, |group| match at {
                         Moment::Before => sides.of(group.before),
@@ -166,12 +228,16 @@ impl States<'_> {
             egress,
             &Far {
                 partition: into,
-                sides: |within: &Region, groups| {
+                sides: |within: &Rc<Region>, groups| {
                     let before = self.sides(Moment::Before, Direction::Ingress, within);
                     let after = self.sides(Moment::After, Direction::Ingress, within);
                     // What ingress allows at this moment alone was told of above.
                     into.sides(groups, |group| {
-                        before.of(group.before).intersection(&after.of(group.after))
+                        let (then, now) = (before.of(group.before), after.of(group.after));
+                        if Rc::ptr_eq(&then, &now) {
+                            return then;
+                        }
+                        Rc::new(then.intersection(&now))
                     })
                 },
             },
@@ -207,7 +273,12 @@ enum Touch {
 }
 
 impl Joint {
-    fn of(direction: Direction, before: &World, after: &World, touched: &Touched) -> Self {
+    fn of(
+        direction: Direction,
+        [before, after]: [&World; 2],
+        touched: &Touched,
+        members: &RoaringBitmap,
+    ) -> Self {
         let touched = touched.rules(direction);
         let touch = |pod| {
             if touched.whole.contains(pod) {
@@ -219,15 +290,14 @@ impl Joint {
             }
         };
         let [then, now] = [before, after].map(|world| world.grouping().partition(direction));
-        let everyone = before.everyone() | after.everyone();
-        let count = everyone.max().map_or(0, |last| last as usize + 1);
+        let count = members.max().map_or(0, |last| last as usize + 1);
         let mut joint = Joint {
             direction,
             groups: Vec::new(),
             group_of: vec![NO_GROUP; count],
         };
         let mut known: HashMap<(u32, u32, Touch), u32> = HashMap::new();
-        for pod in &everyone {
+        for pod in members {
             let key = (then.group_of(pod), now.group_of(pod), touch(pod));
             let fresh = joint.groups.len() as u32;
             let group = *known.entry(key).or_insert(fresh);
@@ -254,7 +324,7 @@ impl Joint {
     fn sides(
         &self,
         groups: Vec<(u32, RoaringBitmap)>,
-        region: impl Fn(&JointGroup) -> Region,
+        region: impl Fn(&JointGroup) -> Rc<Region>,
     ) -> Vec<Side> {
         let side = |(group, members): (u32, RoaringBitmap)| {
             let region = self.groups.get(group as usize).map(&region)?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::address::AddressSet;
 use super::connectivity::Endpoint;
-use super::group::numbers_of;
+use super::named::numbers_of;
 use super::port::{PortSet, Protocol};
 use super::region::PeerSet;
 use super::world::World;

@@ -7,21 +7,14 @@
 //!
 //! What a group allows is worked out in [`side`](super::side).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::pod::NamedPort;
-use super::policy::{Direction, Policy, PortMatch, Ports, Tier};
-use super::port::{PortSet, Protocol};
+use super::named::{NamedPods, Naming, PodPorts};
+use super::policy::{Direction, Tier};
 use super::world::{Compiled, World};
-
-/// The named ports of a pod.
-pub(super) type PodPorts = Arc<[NamedPort]>;
-
-/// The pods that give a port a name, by the port.
-pub(super) type NamedPods = BTreeMap<(Protocol, u16), RoaringBitmap>;
 
 /// A pod that is in no group: there is no such pod.
 pub(super) const NO_GROUP: u32 = u32::MAX;
@@ -66,12 +59,16 @@ pub(super) fn parts(pods: &RoaringBitmap, groups: &dyn Groups) -> Vec<(u32, Roar
 /// The groups of a world, both ways.
 #[derive(Debug)]
 pub(super) struct Grouping {
+    /// Every pod.
+    pub(super) everyone: RoaringBitmap,
     /// The policies in the order they are asked.
     pub(super) order: Vec<Arc<Compiled>>,
-    pub(super) ingress: Partition,
-    pub(super) egress: Partition,
+    ingress: Partition,
+    egress: Partition,
     /// The pods that give a name to a port, by name and by the port it is.
     pub(super) named: HashMap<Arc<str>, NamedPods>,
+    /// The names that policies name, for ingress and for egress.
+    naming: [Naming; 2],
 }
 
 /// Every pod in one group.
@@ -94,7 +91,7 @@ pub(super) struct Group {
 impl Partition {
     /// Refines one group of everyone by each policy in turn: a group that a policy selects a
     /// part of falls in two.
-    fn of(world: &World, order: &[Arc<Compiled>], direction: Direction) -> Self {
+    fn of(world: &World, order: &[Arc<Compiled>], direction: Direction, naming: &Naming) -> Self {
         let mut partition = Partition::one(world.everyone());
         for (place, compiled) in order.iter().enumerate() {
             if compiled.policy.rules(direction).is_none() {
@@ -109,7 +106,7 @@ impl Partition {
             }
         }
         if direction == Direction::Ingress {
-            partition.split_by_ports(world, order);
+            partition.split_by_ports(world, naming);
         }
         partition
     }
@@ -164,30 +161,17 @@ impl Partition {
     }
 
     /// Only to a destination belong the names of its ports.
-    fn split_by_ports(&mut self, world: &World, order: &[Arc<Compiled>]) {
+    fn split_by_ports(&mut self, world: &World, naming: &Naming) {
         for at in 0..self.groups.len() {
             let Some(group) = self.groups.get_mut(at) else {
                 continue;
             };
-            let names_ports = |place: &u32| {
-                let compiled = order.get(*place as usize);
-                compiled.is_some_and(|compiled| compiled.policy.names_ports(Direction::Ingress))
-            };
-            if !group.policies.iter().any(names_ports) {
+            if !naming.is_any(&group.policies) {
                 continue;
             }
-            let mut by_ports: HashMap<PodPorts, RoaringBitmap> = HashMap::new();
-            for number in &group.members {
-                if let Some(pod) = world.pod(number) {
-                    by_ports
-                        .entry(pod.ports.clone())
-                        .or_default()
-                        .insert(number);
-                }
-            }
-            let mut kinds: Vec<(PodPorts, RoaringBitmap)> = by_ports.into_iter().collect();
-            kinds.sort_unstable_by_key(|(_, members)| members.min());
-            let mut kinds = kinds.into_iter();
+            let mut kinds = naming
+                .kinds(&group.policies, &group.members, world)
+                .into_iter();
             // The first stay where they are.
             group.ports = kinds.next().map(|(ports, _)| ports);
             for (ports, members) in kinds {
@@ -219,11 +203,24 @@ impl Grouping {
             let (a, b) = (&a.policy, &b.policy);
             a.tier.cmp(&b.tier).then_with(|| a.name.cmp(&b.name))
         });
+        let naming = Naming::of(&order, Direction::Ingress);
+        let egress_naming = Naming::of(&order, Direction::Egress);
         Grouping {
-            ingress: Partition::of(world, &order, Direction::Ingress),
-            egress: Partition::of(world, &order, Direction::Egress),
-            named: named_ports(world, &order),
+            everyone: world.everyone().clone(),
+            ingress: Partition::of(world, &order, Direction::Ingress, &naming),
+            egress: Partition::of(world, &order, Direction::Egress, &egress_naming),
+            named: egress_naming.pods(world),
+            naming: [naming, egress_naming],
             order,
+        }
+    }
+
+    /// Which policies name ports in their rules of a direction.
+    pub(super) fn naming(&self, direction: Direction) -> &Naming {
+        let [ingress, egress] = &self.naming;
+        match direction {
+            Direction::Ingress => ingress,
+            Direction::Egress => egress,
         }
     }
 
@@ -232,6 +229,33 @@ impl Grouping {
             Direction::Ingress => &self.ingress,
             Direction::Egress => &self.egress,
         }
+    }
+
+    /// Whether a group is decided as another was before: by the same policies, of which nothing has changed, and with
+    /// the same ports. Where destinations' ports are named these may have changed, too.
+    pub(super) fn is_as(
+        &self,
+        direction: Direction,
+        group: u32,
+        (before, other): (&Grouping, u32),
+    ) -> bool {
+        let group = self.partition(direction).groups.get(group as usize);
+        let other = before.partition(direction).groups.get(other as usize);
+        let (Some(group), Some(other)) = (group, other) else {
+            return false;
+        };
+        let (now, then) = (&group.policies, &other.policies);
+        let names_others = || direction == Direction::Egress && self.naming(direction).is_any(now);
+        let same = |(now, then): (&u32, &u32)| {
+            let now = self.order.get(*now as usize);
+            let then = before.order.get(*then as usize);
+            now.zip(then)
+                .is_some_and(|(now, then)| Arc::ptr_eq(now, then))
+        };
+        now.len() == then.len()
+            && group.ports == other.ports
+            && now.iter().zip(then).all(same)
+            && !names_others()
     }
 
     /// Whether NetworkPolicies isolate a group; None where there is no such group.
@@ -243,56 +267,4 @@ impl Grouping {
             compiled.is_some_and(|compiled| compiled.policy.tier == Tier::NetworkPolicy)
         }))
     }
-}
-
-/// The numbers that containers give a name to.
-pub(super) fn numbers_of(
-    ports: Option<&[NamedPort]>,
-    protocol: Option<Protocol>,
-    name: &str,
-) -> PortSet {
-    let mut numbers = PortSet::default();
-    for port in ports.unwrap_or_default() {
-        if *port.name == *name && protocol.is_none_or(|protocol| protocol == port.protocol) {
-            numbers = numbers.union(&PortSet::of(port.protocol, port.number, port.number));
-        }
-    }
-    numbers
-}
-
-/// The pods behind the names that rules of egress name.
-fn named_ports(world: &World, order: &[Arc<Compiled>]) -> HashMap<Arc<str>, NamedPods> {
-    let egress = order
-        .iter()
-        .flat_map(|compiled| egress_names(&compiled.policy));
-    let wanted: HashSet<Arc<str>> = egress.collect();
-    let mut named: HashMap<Arc<str>, NamedPods> = HashMap::new();
-    if wanted.is_empty() {
-        return named;
-    }
-    for number in world.everyone() {
-        let ports = world.pod(number).map(|pod| pod.ports.iter());
-        for port in ports
-            .into_iter()
-            .flatten()
-            .filter(|p| wanted.contains(&p.name))
-        {
-            let by_number = named.entry(port.name.clone()).or_default();
-            let pods = by_number.entry((port.protocol, port.number)).or_default();
-            pods.insert(number);
-        }
-    }
-    named
-}
-
-fn egress_names(policy: &Policy) -> impl Iterator<Item = Arc<str>> {
-    let rules = policy.rules(Direction::Egress).unwrap_or_default();
-    let lists = rules.iter().filter_map(|rule| match &rule.ports {
-        Ports::Every => None,
-        Ports::Only(list) => Some(list),
-    });
-    lists.flatten().filter_map(|port| match port {
-        PortMatch::Named { name, .. } => Some(name.clone()),
-        PortMatch::Numbers(_) => None,
-    })
 }

@@ -5,22 +5,24 @@
 //! whose regions mean fewer pods is the one that is walked: a change for everybody still
 //! meets the few that a group names.
 
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash as _, Hasher as _};
+use std::rc::Rc;
 
 use roaring::RoaringBitmap;
 
+use super::address::AddressSet;
 use super::group::{Groups, NO_GROUP, parts};
 use super::policy::Direction;
 use super::port::PortSet;
 use super::reach::Flow;
-use super::region::{PeerSet, Region};
+use super::region::{PeerSet, Peers, Region};
 
 /// Pods at one end, and what their side allows of the other.
 pub(super) struct Side {
     pub(super) members: RoaringBitmap,
-    pub(super) region: Region,
+    pub(super) region: Rc<Region>,
 }
 
 /// The groups at the other end, and what each of some of them allows within a region.
@@ -71,24 +73,16 @@ const SHAPE_PROBES: u32 = 16;
 fn distinct(list: impl IntoIterator<Item = Side>) -> Vec<Side> {
     let mut sides: Vec<Side> = Vec::new();
     let mut by_shape: HashMap<u64, Vec<usize>> = HashMap::new();
+    let mut shapes = Shapes::default();
     for side in list {
         if side.region.is_empty() {
             continue;
         }
-        // What is cheap to tell of a region, so that few are compared whole.
-        let mut shape = DefaultHasher::new();
-        for piece in side.region.pieces() {
-            let pods = &piece.peers.pods;
-            (piece.first, piece.last, pods.len(), pods.min(), pods.max()).hash(&mut shape);
-            // Where in the middle they lie: what a change for everybody leaves of each group
-            // is nearly everybody, but for a few here or there.
-            let step = pods.max().unwrap_or(0) / SHAPE_PROBES;
-            for probe in 1..SHAPE_PROBES {
-                pods.rank(probe * step).hash(&mut shape);
-            }
-        }
-        let alike = by_shape.entry(shape.finish()).or_default();
-        let is_same = |at: &usize| sides.get(*at).is_some_and(|s| s.region == side.region);
+        let alike = by_shape.entry(shapes.of(&side.region)).or_default();
+        let is_same = |at: &usize| {
+            let known = sides.get(*at).map(|known| &known.region);
+            known.is_some_and(|known| Rc::ptr_eq(known, &side.region) || *known == side.region)
+        };
         let known = alike.iter().copied().find(is_same);
         if let Some(same) = known.and_then(|at| sides.get_mut(at)) {
             same.members |= &side.members;
@@ -100,10 +94,42 @@ fn distinct(list: impl IntoIterator<Item = Side>) -> Vec<Side> {
     sides
 }
 
+/// What is cheap to tell of regions, so that few are compared whole.
+#[derive(Default)]
+struct Shapes {
+    /// By where the peers are kept, and these, so that nothing else is kept there.
+    of_peers: HashMap<*const PeerSet, (Peers, u64)>,
+}
+
+impl Shapes {
+    fn of(&mut self, region: &Region) -> u64 {
+        let mut shape = DefaultHasher::new();
+        for piece in region.pieces() {
+            let known = self.of_peers.entry(Rc::as_ptr(&piece.peers));
+            let fresh = || (Rc::clone(&piece.peers), shape_of(&piece.peers.pods));
+            let (_, of_peers) = known.or_insert_with(fresh);
+            (piece.first, piece.last, *of_peers).hash(&mut shape);
+        }
+        shape.finish()
+    }
+}
+
+fn shape_of(pods: &RoaringBitmap) -> u64 {
+    let mut shape = DefaultHasher::new();
+    (pods.len(), pods.min(), pods.max()).hash(&mut shape);
+    // Where in the middle they lie: what a change for everybody leaves of each group
+    // is nearly everybody, but for a few here or there.
+    let step = pods.max().unwrap_or(0) / SHAPE_PROBES;
+    for probe in 1..SHAPE_PROBES {
+        pods.rank(probe * step).hash(&mut shape);
+    }
+    shape.finish()
+}
+
 /// Meets one end with the other. `near` is at the destination for ingress, and at the source
 /// for egress; `far.sides` says what groups of the other end allow of some pods of this one, on the
 /// ports that matter here.
-pub(super) fn meet<F: Fn(&Region, Vec<(u32, RoaringBitmap)>) -> Vec<Side>>(
+pub(super) fn meet<F: Fn(&Rc<Region>, Vec<(u32, RoaringBitmap)>) -> Vec<Side>>(
     direction: Direction,
     near: Vec<Side>,
     far: &Far<'_, F>,
@@ -111,36 +137,60 @@ pub(super) fn meet<F: Fn(&Region, Vec<(u32, RoaringBitmap)>) -> Vec<Side>>(
     let near = distinct(near);
     let mut flows = Flows::new(direction);
     let (mut everyone_near, mut asked) = (RoaringBitmap::new(), RoaringBitmap::new());
+    let mut seen: HashSet<*const PeerSet> = HashSet::new();
     let mut ports = Vec::new();
     for Side { members, region } in &near {
         everyone_near |= members;
         for piece in region.pieces() {
-            asked |= &piece.peers.pods;
-            if !piece.peers.pods.is_empty() {
-                ports.push(PortSet::of_places(piece.first, piece.last));
+            if seen.insert(Rc::as_ptr(&piece.peers)) {
+                asked |= &piece.peers.pods;
             }
-            if !piece.peers.addresses.is_empty() {
-                let addresses = PeerSet {
-                    pods: RoaringBitmap::new(),
-                    addresses: piece.peers.addresses.clone(),
-                };
-                flows.push(members.clone(), addresses, piece.first, piece.last);
+            if !piece.peers.pods.is_empty() {
+                ports.push((piece.first, piece.last));
             }
         }
+        for (addresses, ports) in by_addresses(region) {
+            let addresses = PeerSet {
+                pods: RoaringBitmap::new(),
+                addresses,
+            };
+            flows.push(members.clone(), addresses, ports);
+        }
     }
-    let ports = PortSet::union_all(&ports);
-    let within = Region::on(&ports, &PeerSet::of_pods(everyone_near));
+    let within = Region::on(&PortSet::of_all(ports), PeerSet::of_pods(everyone_near));
+    let within = Rc::new(within);
     let far = distinct((far.sides)(&within, parts(&asked, far.partition)));
     if steps(&near, far.len()) <= steps(&far, near.len()) {
         walk(&near, &Sides::of(&far), |near, far, first, last| {
-            flows.push(near, PeerSet::of_pods(far), first, last);
+            flows.push(near, PeerSet::of_pods(far), vec![(first, last)]);
         });
     } else {
         walk(&far, &Sides::of(&near), |far, near, first, last| {
-            flows.push(near, PeerSet::of_pods(far), first, last);
+            flows.push(near, PeerSet::of_pods(far), vec![(first, last)]);
         });
     }
     flows.done()
+}
+
+/// The addresses a region holds, each set of them with the places where it does.
+fn by_addresses(region: &Region) -> Vec<(AddressSet, Places)> {
+    let mut found: Vec<(AddressSet, Places)> = Vec::new();
+    for piece in region.pieces() {
+        let addresses = &piece.peers.addresses;
+        if addresses.is_empty() {
+            continue;
+        }
+        let recent = found.len().saturating_sub(JOIN_LOOK_BACK);
+        let same = found
+            .iter_mut()
+            .skip(recent)
+            .find(|(known, _)| known == addresses);
+        match same {
+            Some((_, places)) => places.push((piece.first, piece.last)),
+            None => found.push((addresses.clone(), vec![(piece.first, piece.last)])),
+        }
+    }
+    found
 }
 
 /// How many groups a walk over some sides meets at the most.
@@ -157,29 +207,34 @@ fn walk(
     inner: &Sides<'_>,
     mut found: impl FnMut(RoaringBitmap, RoaringBitmap, u32, u32),
 ) {
+    let mut parted: HashMap<*const PeerSet, Vec<(u32, RoaringBitmap)>> = HashMap::new();
     for Side { members, region } in outer {
+        // Inner groups share most of their peers: with whom of these members they have in common is worked out once.
+        let mut common: HashMap<*const PeerSet, Rc<RoaringBitmap>> = HashMap::new();
         for piece in region.pieces() {
             // Inner groups that meet the same outer pods on the same ports are told together.
             let mut met: Vec<Met> = Vec::new();
-            for (group, part) in parts(&piece.peers.pods, inner) {
-                let Some(side) = inner.sides.get(group as usize) else {
+            let parted = parted.entry(Rc::as_ptr(&piece.peers));
+            for (group, part) in parted.or_insert_with(|| parts(&piece.peers.pods, inner)) {
+                let Some(side) = inner.sides.get(*group as usize) else {
                     continue;
                 };
-                for other in side.region.pieces() {
-                    let (first, last) = (other.first.max(piece.first), other.last.min(piece.last));
-                    if first > last || other.peers.pods.is_disjoint(members) {
+                for other in side.region.pieces_within(piece.first, piece.last) {
+                    let outer = common.entry(Rc::as_ptr(&other.peers));
+                    let outer = outer.or_insert_with(|| Rc::new(members & &other.peers.pods));
+                    if outer.is_empty() {
                         continue;
                     }
-                    let outer = members & &other.peers.pods;
+                    let (first, last) = (other.first.max(piece.first), other.last.min(piece.last));
                     let recent = met.len().saturating_sub(JOIN_LOOK_BACK);
-                    let same = met
-                        .iter_mut()
-                        .skip(recent)
-                        .find(|met| met.first == first && met.last == last && met.outer == outer);
+                    let same = met.iter_mut().skip(recent).find(|met| {
+                        let is_there = met.first == first && met.last == last;
+                        is_there && (Rc::ptr_eq(&met.outer, outer) || met.outer == *outer)
+                    });
                     match same {
-                        Some(same) => same.inner |= &part,
+                        Some(same) => same.inner |= &*part,
                         None => met.push(Met {
-                            outer,
+                            outer: Rc::clone(outer),
                             inner: part.clone(),
                             first,
                             last,
@@ -188,7 +243,12 @@ fn walk(
                 }
             }
             for met in met {
-                found(met.outer, met.inner, met.first, met.last);
+                found(
+                    RoaringBitmap::clone(&met.outer),
+                    met.inner,
+                    met.first,
+                    met.last,
+                );
             }
         }
     }
@@ -196,7 +256,7 @@ fn walk(
 
 /// Some outer pods, some inner, and from which place to which.
 struct Met {
-    outer: RoaringBitmap,
+    outer: Rc<RoaringBitmap>,
     inner: RoaringBitmap,
     first: u32,
     last: u32,
@@ -208,8 +268,11 @@ const JOIN_LOOK_BACK: usize = 16;
 /// Flows as they are found, joined where they differ in their ports only.
 struct Flows {
     direction: Direction,
-    found: Vec<(RoaringBitmap, PeerSet, u32, u32)>,
+    found: Vec<(RoaringBitmap, PeerSet, Places)>,
 }
+
+/// Places of the axis of ports, from the first to the last of each stretch.
+type Places = Vec<(u32, u32)>;
 
 impl Flows {
     fn new(direction: Direction) -> Self {
@@ -219,18 +282,17 @@ impl Flows {
         }
     }
 
-    fn push(&mut self, near: RoaringBitmap, far: PeerSet, first: u32, last: u32) {
-        self.found.push((near, far, first, last));
+    fn push(&mut self, near: RoaringBitmap, far: PeerSet, places: Places) {
+        self.found.push((near, far, places));
     }
 
     fn done(self) -> Vec<Flow> {
-        let mut flows: Vec<Flow> = Vec::new();
+        let mut flows: Vec<(PeerSet, PeerSet, Places)> = Vec::new();
         // Equal ends become one flow with all their ports; what is told of the ends to find
         // equal ones need not tell all.
         let mut by_ends: HashMap<_, Vec<usize>> = HashMap::new();
-        for (near, far, first, last) in self.found {
+        for (near, far, places) in self.found {
             let near = PeerSet::of_pods(near);
-            let ports = PortSet::of_places(first, last);
             let (from, to) = match self.direction {
                 Direction::Ingress => (far, near),
                 Direction::Egress => (near, far),
@@ -246,15 +308,20 @@ impl Flows {
             let candidates = by_ends.entry(key).or_default();
             let known = candidates.iter().copied().find(|at| {
                 let flow = flows.get(*at);
-                flow.is_some_and(|flow| flow.from == from && flow.to == to)
+                flow.is_some_and(|(is_from, is_to, _)| *is_from == from && *is_to == to)
             });
-            if let Some(flow) = known.and_then(|at| flows.get_mut(at)) {
-                flow.ports = flow.ports.union(&ports);
+            if let Some((_, _, known)) = known.and_then(|at| flows.get_mut(at)) {
+                known.extend(places);
             } else {
                 candidates.push(flows.len());
-                flows.push(Flow { from, to, ports });
+                flows.push((from, to, places));
             }
         }
-        flows.into_iter().filter_map(Flow::without_loop).collect()
+        let flows = flows.into_iter().map(|(from, to, places)| Flow {
+            from,
+            to,
+            ports: PortSet::of_all(places),
+        });
+        flows.filter_map(Flow::without_loop).collect()
     }
 }

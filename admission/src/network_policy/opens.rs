@@ -6,7 +6,7 @@
 
 use super::connectivity::{Connectivity, Endpoint};
 use super::decode::Malformed;
-use super::difference::Difference;
+use super::difference::{Applied, Between, Difference};
 use super::ends::Ends;
 use super::port::Protocol;
 use super::reach::Flow;
@@ -37,38 +37,53 @@ pub struct Example {
 impl Difference {
     /// What the change opens from some ends to others.
     pub fn opens(&self, from: &Ends, to: &Ends) -> Result<Vec<Opened>, Malformed> {
-        let (sources, destinations) = (from.of(&self.after)?, to.of(&self.after)?);
-        let (old_sources, old_destinations) = (from.of(&self.before)?, to.of(&self.before)?);
-        let new_sources = sources.difference(&old_sources);
-        let new_destinations = destinations.difference(&old_destinations);
-        let mut flows: Vec<Flow> = Vec::new();
-        flows.extend(
-            self.opened
-                .iter()
-                .filter_map(|flow| flow.between(&sources, &destinations)),
-        );
-        if !new_destinations.pods.is_empty() {
-            let reach = self.after.reaches(&new_destinations.pods);
-            flows.extend(
-                reach
-                    .iter()
-                    .filter_map(|flow| flow.between(&sources, &destinations)),
-            );
-        }
-        if !new_sources.pods.is_empty() {
-            let reached = self.after.reached_by(&new_sources.pods);
-            flows.extend(
-                reached
-                    .iter()
-                    .filter_map(|flow| flow.between(&sources, &destinations)),
-            );
-        }
-        let with_example = |flow: Flow| {
-            let example = example(&self.after, &flow)?;
-            Some(Opened { flow, example })
-        };
-        Ok(flows.into_iter().filter_map(with_example).collect())
+        opens([&self.before, &self.after], from, to, |between| {
+            let flows = self.opened.iter();
+            flows
+                .filter_map(|flow| flow.between(&between.from, &between.to))
+                .collect()
+        })
     }
+}
+
+impl Applied {
+    /// What the change opens from some ends to others, at the cost of these ends.
+    pub(super) fn opens(&self, from: &Ends, to: &Ends) -> Result<Vec<Opened>, Malformed> {
+        opens([&self.before, &self.after], from, to, |between| {
+            self.flows_between(between).opened
+        })
+    }
+}
+
+fn opens(
+    [before, after]: [&World; 2],
+    from: &Ends,
+    to: &Ends,
+    opened: impl FnOnce(&Between) -> Vec<Flow>,
+) -> Result<Vec<Opened>, Malformed> {
+    let between = Between {
+        from: from.of(after)?,
+        to: to.of(after)?,
+    };
+    let (old_sources, old_destinations) = (from.of(before)?, to.of(before)?);
+    let new_sources = between.from.difference(&old_sources);
+    let new_destinations = between.to.difference(&old_destinations);
+    let mut flows = opened(&between);
+    let only = |flows: Vec<Flow>| {
+        let flows = flows.into_iter();
+        flows.filter_map(|flow| flow.between(&between.from, &between.to))
+    };
+    if !new_destinations.pods.is_empty() {
+        flows.extend(only(after.reaches(&new_destinations.pods)));
+    }
+    if !new_sources.pods.is_empty() {
+        flows.extend(only(after.reached_by(&new_sources.pods)));
+    }
+    let with_example = |flow: Flow| {
+        let example = example(after, &flow)?;
+        Some(Opened { flow, example })
+    };
+    Ok(flows.into_iter().filter_map(with_example).collect())
 }
 
 /// One connection of a flow, between two different ends.

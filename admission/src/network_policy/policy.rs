@@ -139,17 +139,6 @@ impl Policy {
             Direction::Egress => self.egress.as_deref(),
         }
     }
-
-    /// Whether a rule of a direction names a port, so that it depends on the destination.
-    pub(super) fn names_ports(&self, direction: Direction) -> bool {
-        let mut rules = self.rules(direction).into_iter().flatten();
-        rules.any(|rule| match &rule.ports {
-            Ports::Every => false,
-            Ports::Only(list) => list
-                .iter()
-                .any(|port| matches!(port, PortMatch::Named { .. })),
-        })
-    }
 }
 
 /// What a rule does with what it matches.

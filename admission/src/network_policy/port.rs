@@ -111,6 +111,11 @@ impl PortSet {
         PortSet(Ranges::of(first, last))
     }
 
+    /// From the first place to the last of each of these, in any order.
+    pub(super) fn of_all(places: Vec<(u32, u32)>) -> Self {
+        PortSet(Ranges::of_all(places))
+    }
+
     pub(super) fn places(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.0.iter()
     }

@@ -1,7 +1,10 @@
 //! Sets of numbers as sorted ranges: what addresses and ports are both kept in.
 //!
 //! A set has one representation only (sorted, disjoint, and no two ranges that touch), so that
-//! equal sets are equal values, and every operation is one walk over both operands.
+//! equal sets are equal values, and every operation is one walk over both operands. Sets are shared, never changed: of
+//! a set with itself or with nothing the answer is one of the two, at no cost.
+
+use std::sync::Arc;
 
 /// A number that has neighbours.
 pub(super) trait Bound: Copy + Ord {
@@ -30,26 +33,39 @@ bound!(u32, u128);
 
 /// A set of numbers; ranges hold both their ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Ranges<T>(Vec<(T, T)>);
+pub(super) struct Ranges<T>(Arc<[(T, T)]>);
 
 impl<T> Default for Ranges<T> {
     fn default() -> Self {
-        Ranges(Vec::new())
+        Ranges(Arc::default())
+    }
+}
+
+impl<T> Ranges<T> {
+    /// Whether they are kept in one place, so that nobody needs to compare them.
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn of_list(list: Vec<(T, T)>) -> Self {
+        if list.is_empty() {
+            return Ranges::default();
+        }
+        Ranges(list.into())
     }
 }
 
 impl<T: Bound> Ranges<T> {
     pub(super) fn everything() -> Self {
-        Ranges(vec![(T::LEAST, T::GREATEST)])
+        Ranges(Arc::new([(T::LEAST, T::GREATEST)]))
     }
 
     /// From `first` to `last`; empty where they are the wrong way round.
     pub(super) fn of(first: T, last: T) -> Self {
-        Ranges(if first <= last {
-            vec![(first, last)]
-        } else {
-            Vec::new()
-        })
+        if first > last {
+            return Ranges::default();
+        }
+        Ranges(Arc::new([(first, last)]))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (T, T)> + '_ {
@@ -58,6 +74,10 @@ impl<T: Bound> Ranges<T> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    fn is_everything(&self) -> bool {
+        *self.0 == [(T::LEAST, T::GREATEST)]
     }
 
     pub(super) fn first(&self) -> Option<T> {
@@ -73,6 +93,12 @@ impl<T: Bound> Ranges<T> {
     }
 
     pub(super) fn union(&self, other: &Self) -> Self {
+        if other.is_empty() || self.is_same(other) {
+            return self.clone();
+        }
+        if self.is_empty() {
+            return other.clone();
+        }
         Self::union_all([self, other])
     }
 
@@ -81,7 +107,11 @@ impl<T: Bound> Ranges<T> {
     where
         T: 'a,
     {
-        let mut all: Vec<(T, T)> = sets.into_iter().flat_map(Self::iter).collect();
+        Self::of_all(sets.into_iter().flat_map(Self::iter).collect())
+    }
+
+    /// Ranges in any order, the right way round.
+    pub(super) fn of_all(mut all: Vec<(T, T)>) -> Self {
         all.sort_unstable();
         let mut merged: Vec<(T, T)> = Vec::with_capacity(all.len());
         for (first, last) in all {
@@ -92,10 +122,16 @@ impl<T: Bound> Ranges<T> {
                 _ => merged.push((first, last)),
             }
         }
-        Ranges(merged)
+        Self::of_list(merged)
     }
 
     pub(super) fn intersection(&self, other: &Self) -> Self {
+        if self.is_empty() || self.is_same(other) || other.is_everything() {
+            return self.clone();
+        }
+        if self.is_everything() {
+            return other.clone();
+        }
         let mut common = Vec::new();
         let (mut left, mut right) = (self.0.iter().peekable(), other.0.iter().peekable());
         while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
@@ -109,7 +145,7 @@ impl<T: Bound> Ranges<T> {
                 right.next();
             }
         }
-        Ranges(common)
+        Self::of_list(common)
     }
 
     pub(super) fn meets(&self, other: &Self) -> bool {
@@ -125,6 +161,12 @@ impl<T: Bound> Ranges<T> {
     }
 
     pub(super) fn difference(&self, other: &Self) -> Self {
+        if other.is_empty() {
+            return self.clone();
+        }
+        if self.is_same(other) {
+            return Ranges::default();
+        }
         let mut left = Vec::new();
         for (first, last) in self.iter() {
             let mut from = Some(first);
@@ -143,7 +185,7 @@ impl<T: Bound> Ranges<T> {
                 left.push((start, last));
             }
         }
-        Ranges(left)
+        Self::of_list(left)
     }
 }
 

@@ -4,6 +4,8 @@
 //! one end is worked out first, as regions of some groups, and then met with what the other
 //! end allows of exactly these.
 
+use std::rc::Rc;
+
 use roaring::RoaringBitmap;
 
 use super::group::parts;
@@ -71,7 +73,7 @@ impl World {
     }
 
     fn flows(&self, direction: Direction, pods: &RoaringBitmap) -> Vec<Flow> {
-        let everybody = Region::everywhere(everybody(self));
+        let everybody = Rc::new(Region::everywhere(everybody(self)));
         let near = self.sides(
             direction,
             &everybody,
@@ -80,7 +82,7 @@ impl World {
         let other = direction.other();
         let far = Far {
             partition: self.grouping().partition(other),
-            sides: |within: &Region, groups| self.sides(other, within, groups),
+            sides: |within: &Rc<Region>, groups| self.sides(other, within, groups),
         };
         meet(direction, near, &far)
     }
@@ -89,10 +91,10 @@ impl World {
     fn sides(
         &self,
         direction: Direction,
-        within: &Region,
+        within: &Rc<Region>,
         groups: Vec<(u32, RoaringBitmap)>,
     ) -> Vec<Side> {
-        let sides = Sides::new(self.grouping(), direction, within);
+        let sides = Sides::new(self.grouping(), direction, Rc::clone(within));
         let side = |(group, members)| Side {
             members,
             region: sides.of(group),
@@ -101,8 +103,8 @@ impl World {
     }
 
     /// What a group allows of some peers; nothing where there is no such group.
-    pub(super) fn side(&self, direction: Direction, group: u32, within: &PeerSet) -> Region {
-        let within = Region::everywhere(within.clone());
-        Sides::new(self.grouping(), direction, &within).of(group)
+    pub(super) fn side(&self, direction: Direction, group: u32, within: PeerSet) -> Rc<Region> {
+        let within = Rc::new(Region::everywhere(within));
+        Sides::new(self.grouping(), direction, within).of(group)
     }
 }

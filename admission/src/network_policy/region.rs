@@ -4,8 +4,14 @@
 //! places: pieces, sorted, not empty, and merged where neighbours hold equal peers. Union,
 //! intersection and difference walk both operands where they overlap. All that is said about reachability is
 //! made of these three, so there is no second notion of who reaches whom to disagree with.
+//!
+//! The peers of a piece are shared: what an operation leaves as it is costs nothing, and what is kept in one place is
+//! equal without a look.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use roaring::RoaringBitmap;
 
@@ -33,6 +39,11 @@ impl PeerSet {
     /// Whether there is nobody.
     pub fn is_empty(&self) -> bool {
         self.pods.is_empty() && self.addresses.is_empty()
+    }
+
+    /// Whether anybody is in both.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        !self.pods.is_disjoint(&other.pods) || self.addresses.meets(&other.addresses)
     }
 
     /// Whoever is in one or the other.
@@ -63,15 +74,55 @@ impl PeerSet {
     }
 }
 
+/// Peers that many pieces may share.
+pub(super) type Peers = Rc<PeerSet>;
+
+/// Whether they are the same peers.
+fn are_same(one: &Peers, other: &Peers) -> bool {
+    Rc::ptr_eq(one, other) || one == other
+}
+
+/// What came of some peers, kept in one place with them where it is as many: it is never others than those it came of.
+fn kept(came: PeerSet, of: &Peers) -> Peers {
+    if came.pods.len() == of.pods.len() && came.addresses == of.addresses {
+        return Rc::clone(of);
+    }
+    Rc::new(came)
+}
+
+fn union(left: &Peers, right: &Peers) -> Peers {
+    if Rc::ptr_eq(left, right) {
+        return Rc::clone(left);
+    }
+    kept(left.union(right), left)
+}
+
+fn intersection(left: &Peers, right: &Peers) -> Peers {
+    if Rc::ptr_eq(left, right) {
+        return Rc::clone(left);
+    }
+    kept(left.intersection(right), left)
+}
+
+fn difference(left: &Peers, right: &Peers) -> Option<Peers> {
+    (!Rc::ptr_eq(left, right)).then(|| kept(left.difference(right), left))
+}
+
 /// Peers on neighbouring ports.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) struct Piece {
     /// The first place on the axis.
     pub(super) first: u32,
     /// The last place.
     pub(super) last: u32,
     /// Who.
-    pub(super) peers: PeerSet,
+    pub(super) peers: Peers,
+}
+
+impl PartialEq for Piece {
+    fn eq(&self, other: &Self) -> bool {
+        (self.first, self.last) == (other.first, other.last) && are_same(&self.peers, &other.peers)
+    }
 }
 
 /// For each port, which peers.
@@ -80,12 +131,13 @@ pub(super) struct Region(Vec<Piece>);
 
 impl Region {
     /// These peers on every port.
-    pub(super) fn everywhere(peers: PeerSet) -> Self {
+    pub(super) fn everywhere(peers: impl Into<Peers>) -> Self {
         Self::at(0, AXIS_LAST, peers)
     }
 
     /// These peers from one place of the axis to another.
-    pub(super) fn at(first: u32, last: u32, peers: PeerSet) -> Self {
+    pub(super) fn at(first: u32, last: u32, peers: impl Into<Peers>) -> Self {
+        let peers = peers.into();
         if peers.is_empty() {
             return Region::default();
         }
@@ -93,14 +145,15 @@ impl Region {
     }
 
     /// These peers on these ports.
-    pub(super) fn on(ports: &PortSet, peers: &PeerSet) -> Self {
+    pub(super) fn on(ports: &PortSet, peers: impl Into<Peers>) -> Self {
+        let peers = peers.into();
         if peers.is_empty() {
             return Region::default();
         }
         let piece = |(first, last)| Piece {
             first,
             last,
-            peers: peers.clone(),
+            peers: Rc::clone(&peers),
         };
         Region(ports.places().map(piece).collect())
     }
@@ -109,8 +162,19 @@ impl Region {
         &self.0
     }
 
+    /// The pieces that somewhere are between two places of the axis.
+    pub(super) fn pieces_within(&self, first: u32, last: u32) -> &[Piece] {
+        self.0.get(self.within(first, last)).unwrap_or_default()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether the same peers are in it on every port.
+    pub(super) fn is_even(&self) -> bool {
+        let ends = self.0.first().map(|piece| (piece.first, piece.last));
+        self.0.len() == 1 && ends == Some((0, AXIS_LAST))
     }
 
     /// The peers at one place of the axis.
@@ -122,11 +186,7 @@ impl Region {
 
     /// Every port on which somebody is, and everybody who is there on any.
     pub(super) fn hull(&self) -> (PortSet, PeerSet) {
-        let places = self
-            .0
-            .iter()
-            .map(|piece| PortSet::of_places(piece.first, piece.last));
-        let places: Vec<PortSet> = places.collect();
+        let places = self.0.iter().map(|piece| (piece.first, piece.last));
         let mut peers = PeerSet::default();
         let mut addresses: Vec<&AddressSet> = Vec::new();
         for piece in &self.0 {
@@ -135,8 +195,11 @@ impl Region {
                 addresses.push(&piece.peers.addresses);
             }
         }
-        peers.addresses = AddressSet::union_all(addresses);
-        (PortSet::union_all(&places), peers)
+        peers.addresses = match addresses.as_slice() {
+            [one] => AddressSet::clone(one),
+            many => AddressSet::union_all(many.iter().copied()),
+        };
+        (PortSet::of_all(places.collect()), peers)
     }
 
     /// Where its pieces overlap those from `first` to `last`.
@@ -146,16 +209,22 @@ impl Region {
         from..to.max(from)
     }
 
-    pub(super) fn union(mut self, mut other: Region) -> Region {
-        if self.0.len() < other.0.len() {
-            std::mem::swap(&mut self, &mut other);
-        }
-        self.change(&other, |left, right| match (left, right) {
-            (Some(left), Some(right)) => left.union(right),
-            (Some(one), None) | (None, Some(one)) => one.clone(),
-            (None, None) => PeerSet::default(),
+    pub(super) fn union(&self, other: &Region) -> Region {
+        let (few, many) = if self.0.len() <= other.0.len() {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        let mut region = many.clone();
+        region.add(few);
+        region
+    }
+
+    fn add(&mut self, other: &Region) {
+        self.change(other, |left, right| match (left, right) {
+            (Some(left), Some(right)) => Some(union(left, right)),
+            (one, other) => one.or(other).map(Rc::clone),
         });
-        self
     }
 
     /// All of them together. Two by two, and these again: one after the other, the pieces of the first would be
@@ -164,11 +233,14 @@ impl Region {
         while regions.len() > 1 {
             let mut pairs = Vec::with_capacity(regions.len().div_ceil(2));
             let mut rest = regions.into_iter();
-            while let Some(left) = rest.next() {
-                pairs.push(match rest.next() {
-                    Some(right) => left.union(right),
-                    None => left,
-                });
+            while let Some(mut left) = rest.next() {
+                if let Some(mut right) = rest.next() {
+                    if left.0.len() < right.0.len() {
+                        std::mem::swap(&mut left, &mut right);
+                    }
+                    left.add(&right);
+                }
+                pairs.push(left);
             }
             regions = pairs;
         }
@@ -183,15 +255,10 @@ impl Region {
         };
         let mut pieces = Vec::new();
         for piece in &few.0 {
-            let overlaps = many.within(piece.first, piece.last);
-            for other in many.0.get(overlaps).unwrap_or_default() {
+            for other in many.pieces_within(piece.first, piece.last) {
                 let (first, last) = (piece.first.max(other.first), piece.last.min(other.last));
-                push(
-                    &mut pieces,
-                    first,
-                    last,
-                    piece.peers.intersection(&other.peers),
-                );
+                let common = intersection(&piece.peers, &other.peers);
+                push(&mut pieces, first, last, common);
             }
         }
         Region(pieces)
@@ -199,9 +266,9 @@ impl Region {
 
     pub(super) fn difference(mut self, other: &Region) -> Region {
         self.change(other, |left, right| match (left, right) {
-            (Some(left), Some(right)) => left.difference(right),
-            (Some(left), None) => left.clone(),
-            (None, _) => PeerSet::default(),
+            (Some(left), Some(right)) => difference(left, right),
+            (left, None) => left.map(Rc::clone),
+            (None, _) => None,
         });
         self
     }
@@ -212,7 +279,7 @@ impl Region {
     fn change(
         &mut self,
         other: &Region,
-        of: impl Fn(Option<&PeerSet>, Option<&PeerSet>) -> PeerSet,
+        of: impl Fn(Option<&Peers>, Option<&Peers>) -> Option<Peers>,
     ) {
         let (Some(first), Some(last)) = (other.0.first(), other.0.last()) else {
             return;
@@ -228,11 +295,39 @@ impl Region {
     }
 }
 
+/// What was taken from what, and what was left.
+type Subtraction = ([Peers; 2], Option<Peers>);
+
+/// Differences of regions that have their peers in common, of which each is worked out once.
+#[derive(Default)]
+pub(super) struct Without {
+    /// By where the operands are kept, and these, so that nothing else is kept there.
+    known: RefCell<HashMap<[*const PeerSet; 2], Subtraction>>,
+}
+
+impl Without {
+    /// What is in `one` only.
+    pub(super) fn of(&self, one: &Region, other: &Region) -> Region {
+        let mut region = one.clone();
+        region.change(other, |left, right| match (left, right) {
+            (Some(left), Some(right)) => {
+                let key = [left, right].map(Rc::as_ptr);
+                let mut known = self.known.borrow_mut();
+                let fresh = || ([left, right].map(Rc::clone), difference(left, right));
+                known.entry(key).or_insert_with(fresh).1.clone()
+            }
+            (left, None) => left.map(Rc::clone),
+            (None, _) => None,
+        });
+        region
+    }
+}
+
 /// Walks both and asks `of` for the peers of each stretch on which both are constant.
 fn combine(
     left: &[Piece],
     right: &[Piece],
-    of: impl Fn(Option<&PeerSet>, Option<&PeerSet>) -> PeerSet,
+    of: impl Fn(Option<&Peers>, Option<&Peers>) -> Option<Peers>,
 ) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::with_capacity(left.len() + right.len());
     let (mut lefts, mut rights) = (left.iter().peekable(), right.iter().peekable());
@@ -266,18 +361,22 @@ fn combine(
             .min()
             .unwrap_or(AXIS_LAST);
         let [in_left, in_right] = here.map(|piece| piece.map(|piece| &piece.peers));
-        push(&mut pieces, begin, end, of(in_left, in_right));
+        if let Some(peers) = of(in_left, in_right) {
+            push(&mut pieces, begin, end, peers);
+        }
         place = end + 1;
     }
     pieces
 }
 
-fn push(pieces: &mut Vec<Piece>, first: u32, last: u32, peers: PeerSet) {
+fn push(pieces: &mut Vec<Piece>, first: u32, last: u32, peers: Peers) {
     if peers.is_empty() {
         return;
     }
     match pieces.last_mut() {
-        Some(before) if before.last + 1 == first && before.peers == peers => before.last = last,
+        Some(before) if before.last + 1 == first && are_same(&before.peers, &peers) => {
+            before.last = last;
+        }
         _ => pieces.push(Piece { first, last, peers }),
     }
 }
@@ -296,7 +395,7 @@ mod tests {
             for (first, length, mask) in list {
                 let pods = (0..6).filter(|pod| mask & (1 << pod) != 0).collect();
                 let at = Region::at(first, first + length, PeerSet::of_pods(pods));
-                region = region.union(at);
+                region = region.union(&at);
                 for place in first..=first + length {
                     table[place as usize] |= mask;
                 }
@@ -326,7 +425,7 @@ mod tests {
     proptest! {
         #[test]
         fn regions_are_sets((a, of_a) in region(), (b, of_b) in region()) {
-            let (union, common) = (a.clone().union(b.clone()), a.intersection(&b));
+            let (union, common) = (a.union(&b), a.intersection(&b));
             let left = a.clone().difference(&b);
             prop_assert!([&union, &common, &left].into_iter().all(is_merged));
             for (place, (a, b)) in of_a.iter().zip(&of_b).enumerate() {
@@ -334,7 +433,7 @@ mod tests {
                 prop_assert_eq!(mask(&common, place), a & b);
                 prop_assert_eq!(mask(&left, place), a & !b);
             }
-            prop_assert_eq!(left.union(common), a);
+            prop_assert_eq!(left.union(&common), a);
         }
 
         #[test]

@@ -162,7 +162,7 @@ fn world_open(policy: &Policy, direction: Direction) -> Vec<String> {
             addresses: AddressSet::union_all(&parts),
             ..PeerSet::default()
         };
-        region = region.union(Region::on(&numbers(&rule.ports), &peers));
+        region = region.union(&Region::on(&numbers(&rule.ports), peers));
     }
     let mut pieces = region.pieces().iter();
     if pieces.any(|piece| piece.peers.addresses.is_half_of(&internet)) {

@@ -2,91 +2,132 @@
 //!
 //! It is worked out within a region, for whoever asks about a change asks about what the change
 //! can touch only, and rules that say nothing of that cost a glance. Many groups are asked
-//! within the same region: what a rule speaks of there is worked out once, and so is what the Admin tier decides for
-//! all groups that the same ones of its policies select, as ClusterNetworkPolicies are mostly about all of them.
+//! within the same region, and most of what they are asked is the same. So it is worked out once what a
+//! ClusterNetworkPolicy speaks of, what the Admin tier decides for all groups that the same ones of its policies select, and
+//! what comes of that for all that the same policies select and whose ports have other numbers only.
 
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use super::group::{Group, Grouping, PodPorts, numbers_of};
-use super::pod::NamedPort;
-use super::policy::{Action, Direction, PortMatch, Ports, Tier};
-use super::port::{PortSet, Protocol};
+use super::group::{Group, Grouping};
+use super::named::PodPorts;
+use super::policy::{Action, Direction, Tier};
+use super::port::PortSet;
 use super::region::{PeerSet, Region};
+use super::spoken::{Asked, Scope, Spoken};
 use super::world::Compiled;
 
 /// Policies by their place in the order, and the ports they may name.
 type Deciding = (Vec<u32>, Option<PodPorts>);
 
+/// What was worked out already, by what it depends on.
+type Known<K, V> = RefCell<HashMap<K, Rc<V>>>;
+
 /// What groups allow within a region.
 pub(super) struct Sides<'a> {
     grouping: &'a Grouping,
     direction: Direction,
-    within: &'a Region,
+    within: Rc<Region>,
     /// The ports on which there is somebody within, and everybody within.
     hull: (PortSet, PeerSet),
-    /// What each policy in the order speaks of within, once it was asked.
-    spoken: Vec<OnceCell<Vec<Spoken>>>,
-    /// What the Admin tier decides, by its policies and by the ports they may name.
-    admin: RefCell<HashMap<Deciding, Rc<Decided>>>,
-}
-
-/// What a rule speaks of.
-#[derive(Debug, Clone)]
-enum Spoken {
-    /// The same in every group.
-    Always(Action, Region),
-    /// By the number of the rule: what names mean depends on who is asked.
-    ByPorts(usize, PeerSet),
+    /// Whether everybody within is all the pods there are.
+    everyone: bool,
+    groups: Known<u32, Region>,
+    /// Whom each policy's rules speak of within.
+    asked: Known<u32, Vec<Asked<'a>>>,
+    /// What each ClusterNetworkPolicy speaks of within, in turn.
+    spoken: Known<u32, Vec<Spoken>>,
+    /// What the Admin tier decides.
+    admin: Known<Deciding, Decided>,
+    bases: Known<Deciding, Base>,
 }
 
 /// How far it is decided.
 #[derive(Debug, Clone)]
 struct Decided {
-    accepted: Region,
+    accepted: Rc<Region>,
     /// What no rule spoke of, and what the tier passed on.
-    undecided: Region,
+    undecided: Rc<Region>,
+}
+
+/// What NetworkPolicies leave to decide by the numbers of named ports.
+#[derive(Debug)]
+struct Base {
+    accepted: Rc<Region>,
+    /// What NetworkPolicies speak of, and within what they are asked.
+    spoken: Spoken,
+    undecided: Rc<Region>,
+}
+
+/// What is known, or else what `work` makes of it.
+fn known<K: Eq + std::hash::Hash, V>(all: &Known<K, V>, key: K, work: impl FnOnce() -> V) -> Rc<V> {
+    if let Some(known) = all.borrow().get(&key) {
+        return Rc::clone(known);
+    }
+    let fresh = Rc::new(work());
+    all.borrow_mut().insert(key, Rc::clone(&fresh));
+    fresh
 }
 
 impl<'a> Sides<'a> {
-    pub(super) fn new(grouping: &'a Grouping, direction: Direction, within: &'a Region) -> Self {
+    pub(super) fn new(grouping: &'a Grouping, direction: Direction, within: Rc<Region>) -> Self {
+        let hull = within.hull();
         Sides {
             grouping,
             direction,
+            everyone: grouping.everyone.is_subset(&hull.1.pods),
+            hull,
             within,
-            hull: within.hull(),
-            spoken: vec![OnceCell::new(); grouping.order.len()],
+            groups: RefCell::default(),
+            asked: RefCell::default(),
+            spoken: RefCell::default(),
             admin: RefCell::default(),
+            bases: RefCell::default(),
         }
     }
 
     /// What a group allows; nothing where there is no such group.
-    pub(super) fn of(&self, group: u32) -> Region {
+    pub(super) fn of(&self, group: u32) -> Rc<Region> {
         let partition = self.grouping.partition(self.direction);
         match partition.groups.get(group as usize) {
-            Some(group) if !self.within.is_empty() => self.of_group(group),
-            _ => Region::default(),
+            Some(of) if !self.within.is_empty() => {
+                if let Some(known) = self.groups.borrow().get(&group) {
+                    return Rc::clone(known);
+                }
+                let region = self.of_group(of);
+                (self.groups.borrow_mut()).insert(group, Rc::clone(&region));
+                region
+            }
+            _ => Rc::default(),
         }
     }
 
-    fn of_group(&self, group: &Group) -> Region {
+    fn of_group(&self, group: &Group) -> Rc<Region> {
         let places = group.policies.as_slice();
         let (admin, others) =
             places.split_at(self.count(places, |tier| tier < Tier::NetworkPolicy));
         let (added, baseline) =
             others.split_at(self.count(others, |tier| tier == Tier::NetworkPolicy));
-        if admin.is_empty() {
-            return self.below(group, added, baseline, Region::default(), self.within);
+        // Whoever NetworkPolicies select is isolated but for what they accept; others ask the Baseline tier.
+        if added.is_empty() {
+            let decided = self.admin(group, admin);
+            if baseline.is_empty() && decided.accepted.is_empty() {
+                return Rc::clone(&decided.undecided);
+            }
+            let last = self.tier(group, baseline, &decided);
+            return Rc::new(last.accepted.union(&last.undecided));
         }
-        let decided = self.admin(group, admin);
-        let Decided {
-            accepted,
-            undecided,
-        } = &*decided;
-        self.below(group, added, baseline, accepted.clone(), undecided)
+        let key = (places.to_vec(), self.ports(group, admin).cloned());
+        let base = known(&self.bases, key, || self.base(group, admin, added));
+        match base.spoken.at_names(group.ports.as_deref()) {
+            None => Rc::clone(&base.accepted),
+            Some(named) => {
+                let named = named.intersection(&base.undecided);
+                Rc::new(base.accepted.union(&named))
+            }
+        }
     }
 
     /// How many policies at the beginning are of a tier.
@@ -102,164 +143,115 @@ impl<'a> Sides<'a> {
         places.filter_map(|place| order.get(place as usize).map(|compiled| &**compiled))
     }
 
-    fn admin(&self, group: &Group, places: &[u32]) -> Rc<Decided> {
-        let mut policies = self.policies(places);
-        // Only to a destination belong the names of its ports.
+    /// The ports of a group, if some policies name any: only to a destination belong the names of its ports.
+    fn ports<'g>(&self, group: &'g Group, places: &[u32]) -> Option<&'g PodPorts> {
         let by_ports = self.direction == Direction::Ingress
-            && policies.any(|compiled| compiled.policy.names_ports(self.direction));
-        let key = (places.to_vec(), group.ports.clone().filter(|_| by_ports));
-        if let Some(known) = self.admin.borrow().get(&key) {
-            return Rc::clone(known);
-        }
-        let decided = Rc::new(self.tier(group, places, Region::default(), self.within));
-        self.admin.borrow_mut().insert(key, Rc::clone(&decided));
-        decided
+            && self.grouping.naming(self.direction).is_any(places);
+        group.ports.as_ref().filter(|_| by_ports)
     }
 
-    /// What the policies of a tier of ClusterNetworkPolicies decide.
-    fn tier(
-        &self,
-        group: &Group,
-        places: &[u32],
-        mut accepted: Region,
-        undecided: &Region,
-    ) -> Decided {
-        let mut undecided = undecided.clone();
-        let mut passed = Region::default();
-        for place in places {
-            for (action, spoken_of) in self.rules(group, *place) {
-                let matched = spoken_of.intersection(&undecided);
-                if matched.is_empty() {
-                    continue;
-                }
-                undecided = undecided.difference(&matched);
-                match action {
-                    Action::Accept => accepted = accepted.union(matched),
-                    Action::Pass => passed = passed.union(matched),
-                    Action::Deny => {}
-                }
-            }
-        }
-        Decided {
-            accepted,
-            undecided: undecided.union(passed),
-        }
-    }
-
-    /// What comes after the Admin tier: whoever NetworkPolicies select is isolated but for what they accept; others
-    /// ask the Baseline tier.
-    fn below(
-        &self,
-        group: &Group,
-        added: &[u32],
-        baseline: &[u32],
-        accepted: Region,
-        undecided: &Region,
-    ) -> Region {
-        if added.is_empty() {
-            let Decided {
-                accepted,
-                undecided,
-            } = self.tier(group, baseline, accepted, undecided);
-            return accepted.union(undecided);
-        }
-        let rules = added.iter().flat_map(|place| self.rules(group, *place));
-        let rules = rules.map(|(_, spoken_of)| spoken_of.into_owned());
-        let added = Region::union_all(rules.collect());
-        accepted.union(added.intersection(undecided))
-    }
-
-    /// What the rules of a policy speak of within, for a group.
-    fn rules<'s>(
-        &'s self,
-        group: &'s Group,
-        place: u32,
-    ) -> impl Iterator<Item = (Action, Cow<'s, Region>)> {
-        let policy = self.grouping.order.get(place as usize);
-        let spoken = self.spoken.get(place as usize).zip(policy);
-        let spoken =
-            spoken.map(|(cell, policy)| (cell.get_or_init(|| self.spoken(policy)), policy));
-        let each = |(list, compiled): (&'s Vec<Spoken>, &'s Arc<Compiled>)| {
-            let rules = compiled.policy.rules(self.direction).unwrap_or_default();
-            list.iter().filter_map(move |spoken| match spoken {
-                Spoken::Always(action, region) => Some((*action, Cow::Borrowed(region))),
-                Spoken::ByPorts(at, peers) => {
-                    let rule = rules.get(*at)?;
-                    let region = self.rule(group.ports.as_deref(), &rule.ports, peers);
-                    Some((rule.action, Cow::Owned(region)))
-                }
-            })
-        };
-        spoken.map(each).into_iter().flatten()
-    }
-
-    fn spoken(&self, compiled: &Compiled) -> Vec<Spoken> {
-        let rules = compiled.policy.rules(self.direction).unwrap_or_default();
-        let rules = rules.iter().zip(compiled.peers(self.direction)).enumerate();
-        let spoken = rules.filter_map(|(at, (rule, peers))| {
-            if !self.may_meet(&rule.ports) {
-                return None;
-            }
-            let peers = peers.intersection(&self.hull.1);
-            if peers.is_empty() {
-                return None;
-            }
-            if self.direction == Direction::Ingress && rule.ports.numbers().is_none() {
-                return Some(Spoken::ByPorts(at, peers));
-            }
-            let region = self.rule(None, &rule.ports, &peers);
-            (!region.is_empty()).then_some(Spoken::Always(rule.action, region))
-        });
-        spoken.collect()
-    }
-
-    fn may_meet(&self, ports: &Ports) -> bool {
-        match ports {
-            Ports::Every => true,
-            Ports::Only(list) => list.iter().any(|port| match port {
-                PortMatch::Numbers(numbers) => numbers.meets(&self.hull.0),
-                PortMatch::Named { .. } => true,
-            }),
-        }
-    }
-
-    fn rule(&self, named: Option<&[NamedPort]>, ports: &Ports, peers: &PeerSet) -> Region {
-        let list = match ports {
-            Ports::Every => return Region::everywhere(peers.clone()),
-            Ports::Only(list) => list,
-        };
-        let numbers = PortSet::union_all(list.iter().filter_map(|port| match port {
-            PortMatch::Numbers(numbers) => Some(numbers),
-            PortMatch::Named { .. } => None,
-        }));
-        let mut region = Region::on(&numbers, peers);
-        for port in list {
-            let on = match port {
-                PortMatch::Numbers(_) => continue,
-                PortMatch::Named { protocol, name } => match self.direction {
-                    Direction::Ingress => {
-                        let numbers = numbers_of(named, *protocol, name);
-                        Region::on(&numbers, peers)
-                    }
-                    Direction::Egress => self.named_at(*protocol, name, peers),
-                },
-            };
-            region = region.union(on);
-        }
-        region
-    }
-
-    /// The destinations among `peers` that give a port this name, each at its own number.
-    fn named_at(&self, protocol: Option<Protocol>, name: &Arc<str>, peers: &PeerSet) -> Region {
-        let named = self.grouping.named.get(name);
-        let regions = named
-            .into_iter()
-            .flatten()
-            .filter_map(|((of, number), pods)| {
-                let is_meant = protocol.is_none_or(|protocol| protocol == *of);
-                let pods = || PeerSet::of_pods(pods & &peers.pods);
-                is_meant.then(|| Region::on(&PortSet::of(*of, *number, *number), &pods()))
+    fn admin(&self, group: &Group, places: &[u32]) -> Rc<Decided> {
+        if places.is_empty() {
+            return Rc::new(Decided {
+                accepted: Rc::default(),
+                undecided: Rc::clone(&self.within),
             });
-        Region::union_all(regions.collect())
+        }
+        let key = (places.to_vec(), self.ports(group, places).cloned());
+        known(&self.admin, key, || {
+            let nothing = Decided {
+                accepted: Rc::default(),
+                undecided: Rc::clone(&self.within),
+            };
+            self.tier(group, places, &nothing)
+        })
+    }
+
+    /// What the policies of a tier of ClusterNetworkPolicies decide of what was not decided.
+    fn tier(&self, group: &Group, places: &[u32], before: &Decided) -> Decided {
+        let policies: Vec<_> = places.iter().map(|place| self.spoken(*place)).collect();
+        let all: Vec<&Spoken> = policies.iter().flat_map(|spoken| spoken.iter()).collect();
+        let passes = all.iter().any(|spoken| spoken.action == Action::Pass);
+        let mut accepted = Region::clone(&before.accepted);
+        let mut open = Region::clone(&before.undecided);
+        let mut denied = Region::default();
+        // What rules that follow each other do alike is one.
+        for alike in all.chunk_by(|one, next| one.action == next.action) {
+            let Some(first) = alike.first() else { continue };
+            if open.is_empty() {
+                break;
+            }
+            let regions = alike.iter().map(|one| one.region(group.ports.as_deref()));
+            let region = Region::union_all(regions.map(Cow::into_owned).collect());
+            match first.action {
+                Action::Accept => accepted = accepted.union(&region.intersection(&open)),
+                Action::Deny if passes => denied = denied.union(&region.intersection(&open)),
+                Action::Deny | Action::Pass => {}
+            }
+            open = open.difference(&region);
+        }
+        let undecided = if passes {
+            // With what is accepted, which stays so whatever others say.
+            Region::clone(&before.undecided).difference(&denied)
+        } else {
+            open
+        };
+        Decided {
+            accepted: Rc::new(accepted),
+            undecided: Rc::new(undecided),
+        }
+    }
+
+    fn spoken(&self, place: u32) -> Rc<Vec<Spoken>> {
+        known(&self.spoken, place, || {
+            let rules = self.asked(place);
+            let alike = rules.chunk_by(|(one, _), (next, _)| one.action == next.action);
+            alike.map(|rules| self.scope().spoken(rules)).collect()
+        })
+    }
+
+    /// The rules of a policy that may speak of what is within, and of whom.
+    fn asked(&self, place: u32) -> Rc<Vec<Asked<'a>>> {
+        known(&self.asked, place, || {
+            let compiled = self.grouping.order.get(place as usize);
+            compiled.map_or_else(Vec::new, |compiled| self.scope().asked(compiled))
+        })
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        let (ports, peers) = &self.hull;
+        Scope {
+            direction: self.direction,
+            named: &self.grouping.named,
+            ports,
+            peers,
+            everyone: self.everyone,
+        }
+    }
+
+    /// What is accepted of all that comes after the Admin tier, but for ports that have other numbers in each group.
+    fn base(&self, group: &Group, admin: &[u32], added: &[u32]) -> Base {
+        let decided = self.admin(group, admin);
+        let mut rules: Vec<Asked<'_>> = Vec::new();
+        if !decided.undecided.is_empty() {
+            for place in added {
+                rules.extend(self.asked(*place).iter().cloned());
+            }
+        }
+        let spoken = self.scope().spoken(&rules);
+        // Nobody speaks of others than those that are asked about.
+        if Rc::ptr_eq(&decided.undecided, &self.within) && self.within.is_even() {
+            return Base {
+                accepted: Rc::new(spoken.numbers.clone()),
+                spoken,
+                undecided: Rc::clone(&decided.undecided),
+            };
+        }
+        let numbers = spoken.numbers.intersection(&decided.undecided);
+        Base {
+            accepted: Rc::new(decided.accepted.union(&numbers)),
+            spoken,
+            undecided: Rc::clone(&decided.undecided),
+        }
     }
 }

@@ -13,9 +13,10 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::difference::{Between, Flows};
 use super::*;
 use oracle::{Cluster, End};
-use random::{Edit, change, cluster};
+use random::{Edit, change, cluster, crowded};
 
 const PORTS: [u16; 6] = [1, 53, 79, 80, 81, 8080];
 
@@ -116,7 +117,7 @@ proptest! {
 
     /// One connection, its ports, and the sets all say what the specification says.
     #[test]
-    fn the_specification_is_what_is_evaluated(cluster in cluster()) {
+    fn the_specification_is_what_is_evaluated(cluster in prop_oneof![cluster(), crowded()]) {
         let world = world_of(&cluster);
         let expected = expected(&cluster);
         for from in &ends(&cluster) {
@@ -148,7 +149,7 @@ proptest! {
     /// What a change opens and closes is what evaluating everything before and after tells; and
     /// a world that changes went into is the world that is made from what came out.
     #[test]
-    fn a_difference_is_all_that_is_different(cluster in cluster(), edits in prop::collection::vec(change(), 1..4)) {
+    fn a_difference_is_all_that_is_different(cluster in prop_oneof![cluster(), crowded()], edits in prop::collection::vec(change(), 1..4)) {
         let mut cluster = cluster;
         let mut world = world_of(&cluster);
         for edit in edits {
@@ -162,6 +163,7 @@ proptest! {
             let closed = spelled_in(&difference, &difference.closed);
             prop_assert_eq!(opened, after.difference(&before).cloned().collect(), "{:?}", edit);
             prop_assert_eq!(closed, before.difference(&after).cloned().collect(), "{:?}", edit);
+            check_between(&world, change.clone(), &difference)?;
             world.apply(change);
             let all = spelled(&world, &world.reaches(world.everyone()));
             let to = |connection: &&Connection| connection.1.contains('/');
@@ -169,6 +171,48 @@ proptest! {
             cluster = changed;
         }
     }
+}
+
+/// What a change opens between some ends is what of all that it opens is between them.
+fn check_between(
+    world: &World,
+    change: Change,
+    difference: &Difference,
+) -> Result<(), TestCaseError> {
+    let applied = world.applied([change]);
+    let end = |namespaces: [&str; 2], cidr: &str| Ends {
+        namespaces: Some(namespaces.map(str::to_string).to_vec()),
+        cidrs: vec![cidr.to_string()],
+        ..Ends::default()
+    };
+    let of = |ends: Ends| ends.of(&difference.after).unwrap();
+    for [from, to] in [
+        [end(["x", "y"], "10.0.0.0/8"), end(["z", "y"], "fd00::/8")],
+        [end(["z", "z"], "fd00::/8"), end(["x", "x"], "8.0.0.0/8")],
+    ] {
+        let between = Between {
+            from: of(from.clone()),
+            to: of(to.clone()),
+        };
+        let Flows { opened, closed } = applied.flows_between(&between);
+        for (flows, all) in [(opened, &difference.opened), (closed, &difference.closed)] {
+            let all = all.iter();
+            let some: Vec<Flow> = all
+                .filter_map(|flow| flow.between(&between.from, &between.to))
+                .collect();
+            prop_assert_eq!(
+                spelled_in(difference, &flows),
+                spelled_in(difference, &some)
+            );
+        }
+        let told = |opens: Vec<Opened>| {
+            let flows: Vec<Flow> = opens.into_iter().map(|opened| opened.flow).collect();
+            spelled_in(difference, &flows)
+        };
+        let (some, all) = (applied.opens(&from, &to), difference.opens(&from, &to));
+        prop_assert_eq!(told(some.unwrap()), told(all.unwrap()));
+    }
+    Ok(())
 }
 
 /// As [`spelled`]; a pod that is gone or new has a name in one of the states.

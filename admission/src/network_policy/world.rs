@@ -117,7 +117,7 @@ impl TouchedRules {
     fn and(&mut self, other: &TouchedRules) {
         self.whole |= &other.whole;
         self.subjects |= &other.subjects;
-        self.spoken_of = std::mem::take(&mut self.spoken_of).union(other.spoken_of.clone());
+        self.spoken_of = self.spoken_of.union(&other.spoken_of);
     }
 }
 
@@ -148,8 +148,7 @@ impl Touched {
             if compiled.policy.rules(direction).is_some() {
                 let rules = self.rules_mut(direction);
                 rules.subjects |= &compiled.subject;
-                let spoken_of = std::mem::take(&mut rules.spoken_of);
-                rules.spoken_of = spoken_of.union(compiled.spoken_of(direction));
+                rules.spoken_of = rules.spoken_of.union(&compiled.spoken_of(direction));
             }
         }
     }

@@ -14,11 +14,17 @@ mod hard;
 mod objects;
 
 use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
 
-use admission::network_policy::{Change, Endpoint, Protocol};
+use admission::bundle::Bundle;
+use admission::bundle::network::NetworkChange;
+use admission::config::NetworkPolicyConfig;
+use admission::network_policy::{Change, Endpoint, Protocol, World};
 use cpu::CpuTime;
 use criterion::{Criterion, criterion_group, criterion_main};
-use objects::{changes, default_deny, objects, pod, read, world};
+use objects::{app_policy, changes, default_deny, objects, pod, read, world};
+use serde_json::{Value, json};
 
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
@@ -88,6 +94,63 @@ fn network_policy(c: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+/// A change held against rules about the whole cluster, as the webhook does it: of a world that has changed since it was
+/// last asked, and of one that has not.
+fn reviews(c: &mut Criterion<CpuTime>) {
+    let world = world(&objects());
+    let bundle = Bundle::embedded().expect("the policies that come with the program");
+    let rules: NetworkPolicyConfig = serde_json::from_value(json!({
+        "refuse": ["world_open_ingress", "metadata_address"], "default_deny": ["ingress"], "separate": [["team-1", "team-2"]],
+    }))
+    .expect("a configuration");
+    let mut group = c.benchmark_group("reviews, 10,000 pods, 1,000 policies");
+    group.sample_size(20);
+    let mut lets_in = app_policy(7, 3);
+    lets_in["spec"]["ingress"][1]["from"][0]["namespaceSelector"]["matchLabels"]["tier"] =
+        json!("apps");
+    let mut made = pod(7, 3, 3, "server");
+    made["metadata"]["name"] = json!("app-3-another");
+    let null = Value::Null;
+    let cases = [
+        (
+            "a policy that lets in others",
+            "UPDATE",
+            &lets_in,
+            &app_policy(7, 3),
+        ),
+        ("a pod that is made", "CREATE", &made, &null),
+    ];
+    for (name, operation, object, old_object) in cases {
+        let change = NetworkChange {
+            operation,
+            namespace: "team-7",
+            object,
+            old_object,
+        };
+        let review = |world: &Arc<World>| {
+            let found = bundle.network_violations(
+                Ok(Arc::clone(world)),
+                change,
+                &rules,
+                Duration::from_mins(1),
+            );
+            black_box(found.expect("an answer"))
+        };
+        let known = Arc::new(world.clone());
+        let _ = review(&known);
+        group.bench_function(name, |b| b.iter(|| review(&known)));
+        let moved = Change::Is(read(&pod(8, 3, 3, "client")));
+        group.bench_function(format!("{name}, after a change"), |b| {
+            b.iter(|| {
+                let mut fresh = world.clone();
+                fresh.apply(moved.clone());
+                review(&Arc::new(fresh))
+            });
+        });
+    }
+    group.finish();
+}
+
 fn hard(c: &mut Criterion<CpuTime>) {
     for shape in hard::shapes() {
         let mut group = c.benchmark_group(format!("hard: {}", shape.name));
@@ -123,6 +186,6 @@ fn hard(c: &mut Criterion<CpuTime>) {
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = network_policy, hard
+    targets = network_policy, reviews, hard
 }
 criterion_main!(benches);

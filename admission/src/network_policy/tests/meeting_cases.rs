@@ -36,6 +36,29 @@ fn a_name_is_each_destinations_own() {
     );
 }
 
+/// The policies are the same ones before and after, and so are the pods they select.
+#[test]
+fn a_name_that_gets_another_number_is_a_difference() {
+    for rule in [ingress, egress] {
+        let mut world = model();
+        put(
+            &mut world,
+            &rule(&json!({"ports": [{"port": "serve-80-tcp"}]})),
+        );
+        let mut other = pod_of("x", "a", &json!({"pod": "a"}), "192.168.0.10");
+        other["spec"]["containers"][0]["ports"][0]["containerPort"] = json!(8080);
+        let other = object(&other, "default").unwrap().unwrap();
+        let difference = world.difference(Change::Is(other));
+        for (flows, ports) in [
+            (difference.opened, "TCP 8080"),
+            (difference.closed, "TCP 80"),
+        ] {
+            assert!(!flows.is_empty());
+            assert!(flows.iter().all(|flow| flow.ports.to_string() == ports));
+        }
+    }
+}
+
 #[test]
 fn policies_that_meet_are_added_up_and_both_ends_count() {
     let deny_all = |ns: &str| {

@@ -262,6 +262,68 @@ pub(super) fn cluster() -> impl Strategy<Value = Cluster> {
         })
 }
 
+/// Policies that nearly all are about everybody, one on the other: most ClusterNetworkPolicies pass on what they match, and
+/// NetworkPolicies let in by the same ports.
+pub(super) fn crowded() -> impl Strategy<Value = Cluster> {
+    let everyone = || prop_oneof![3 => Just(json!({"namespaces": {}})), 1 => chosen()];
+    let action = || prop_oneof![3 => Just("Pass"), 1 => Just("Deny"), 1 => Just("Accept")];
+    let rules = move |peers: &'static str| {
+        let with_names = peers == "from";
+        let rule = (action(), chosen(), protocols(with_names)).prop_map(
+            move |(action, peer, protocols)| {
+                json!({"name": "r", "action": action, peers: [peer], "protocols": protocols})
+            },
+        );
+        prop::collection::vec(rule, 0..5)
+    };
+    let stacked = (
+        select(vec!["Admin", "Baseline"]),
+        everyone(),
+        rules("from"),
+        rules("to"),
+    );
+    let stack = prop::collection::vec(stacked, 0..6).prop_map(|list| {
+        let object = |(at, (tier, subject, ingress, egress)): (usize, (_, _, _, _))| {
+            json!({
+                "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+                "metadata": {"name": format!("stack-{at}")},
+                "spec": {"tier": tier, "priority": at, "subject": subject, "ingress": ingress, "egress": egress},
+            })
+        };
+        list.into_iter().enumerate().map(object).collect::<Vec<Value>>()
+    });
+    let peers = || prop_oneof![1 => Just(json!([])), 4 => prop::collection::vec(peer(), 1..3).prop_map(|list| json!(list))];
+    let ports = || prop::collection::vec(port(), 0..3);
+    let added = (
+        select(NAMESPACES.to_vec()),
+        peers(),
+        ports(),
+        peers(),
+        ports(),
+    );
+    let many = prop::collection::vec(added, 0..8).prop_map(|list| {
+        let object = |(at, (namespace, from, ports, to, to_ports)): (usize, (_, _, _, _, _))| {
+            json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+                "metadata": {"namespace": namespace, "name": format!("many-{at}")},
+                "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"],
+                         "ingress": [{"from": from, "ports": ports}], "egress": [{"to": to, "ports": to_ports}]},
+            })
+        };
+        list.into_iter().enumerate().map(object).collect::<Vec<Value>>()
+    });
+    let pods = prop::collection::vec(pod(), 2..6);
+    (prop::collection::vec(namespace(), 0..4), pods, stack, many).prop_map(
+        |(namespaces, pods, stack, many)| {
+            let mut cluster = Cluster::default();
+            for object in [namespaces, pods, stack, many].concat() {
+                cluster.put(object);
+            }
+            cluster
+        },
+    )
+}
+
 pub(super) fn change() -> impl Strategy<Value = Edit> {
     prop_oneof![
         2 => pod().prop_map(Edit::Put),

@@ -106,6 +106,15 @@ impl Compiled {
         }
     }
 
+    /// Its rules of a direction, each with its peers.
+    pub(in crate::network_policy) fn rules(
+        &self,
+        direction: Direction,
+    ) -> impl Iterator<Item = (&Rule, &PeerSet)> {
+        let rules = self.policy.rules(direction).unwrap_or_default();
+        rules.iter().zip(self.peers(direction))
+    }
+
     fn peers_mut(&mut self, direction: Direction) -> &mut [PeerSet] {
         match direction {
             Direction::Ingress => &mut self.ingress,
@@ -115,10 +124,8 @@ impl Compiled {
 
     /// What its rules of a direction speak of, at the least: a port that has a name may be any.
     pub(super) fn spoken_of(&self, direction: Direction) -> Region {
-        let rules = self.policy.rules(direction).unwrap_or_default();
-        let rules = rules.iter().zip(self.peers(direction));
-        let regions = rules.map(|(rule, peers)| match rule.ports.numbers() {
-            Some(numbers) => Region::on(&numbers, peers),
+        let regions = (self.rules(direction)).map(|(rule, peers)| match rule.ports.numbers() {
+            Some(numbers) => Region::on(&numbers, peers.clone()),
             None => Region::everywhere(peers.clone()),
         });
         Region::union_all(regions.collect())
