@@ -16,6 +16,7 @@ pub mod input;
 pub mod load;
 pub mod network;
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -26,6 +27,7 @@ use arc_swap::ArcSwap;
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 use serde::Deserialize;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use load::Sources;
@@ -38,10 +40,10 @@ use crate::gatekeeper::{Policies, Refused};
 
 use crate::pod_security::{Level, LevelVersion};
 use crate::rego::bounds;
-use crate::rego::plan::{Fault, Function, Plan};
+use crate::rego::plan::{Fault, Function, Plan, Reads};
 use crate::rego::source::check_nesting;
 use crate::verdict::{Incomplete, Violation};
-use input::PodInput;
+use input::{PodInput, PodValue};
 
 /// The rule that answers for Pod Security.
 pub(crate) const POD_SECURITY: &str = "data.pod_security.violations";
@@ -58,6 +60,8 @@ const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 pub struct Bundle {
     modules: Vec<Module>,
     pod_security: Option<Plan>,
+    /// What of a pod that plan looks at.
+    pod_reads: Reads,
     network_policy: Option<Plan>,
     /// The interpreter, which is made when it is needed.
     engine: OnceLock<Engine>,
@@ -120,9 +124,11 @@ impl Bundle {
         let pod_security = Plan::of(parsed, POD_SECURITY, &function);
         let network_policy = Plan::of(parsed, network::NETWORK_POLICY, &function);
         let is_planned = pod_security.is_some() && network_policy.is_some();
+        let reads = pod_security.as_ref().map(Plan::reads).unwrap_or_default();
         let bundle = Bundle {
             digest: digest(&modules, &[]),
             modules,
+            pod_reads: reads.of("pod").cloned().unwrap_or_default(),
             pod_security,
             network_policy,
             engine: if is_planned {
@@ -132,10 +138,12 @@ impl Bundle {
             },
             constraints: Policies::default(),
         };
+        // The smallest pod there is.
+        let (metadata, spec) = (json!(null), json!({"containers": [{"name": "trial"}]}));
         for level in [Level::Baseline, Level::Restricted] {
             bundle
                 .pod_violations(
-                    &PodInput::trial(),
+                    PodInput::new(&metadata, &spec),
                     LevelVersion::latest(level),
                     Duration::from_secs(10),
                 )
@@ -242,18 +250,18 @@ impl Bundle {
         self.modules.len()
     }
 
-    /// Asks a rule: its plan, or the interpreter where there is none or it fails.
+    /// Asks a rule: its plan of what that looks at, or the interpreter of the whole where there is no plan or it fails.
     fn ask(
         &self,
         rule: &str,
         plan: Option<&Plan>,
-        input: &Value,
+        input: &dyn Fn(Extent) -> Value,
         limit: Duration,
     ) -> Result<Value, String> {
         let deadline = Instant::now() + limit;
         if let Some(plan) = plan {
             bounds::begin();
-            match plan.ask(input, &NOTHING, deadline) {
+            match plan.ask(&input(Extent::Read), &NOTHING, deadline) {
                 Ok(value) => return Ok(value),
                 Err(Fault::Failed) => {}
                 Err(fault @ (Fault::Time | Fault::Size)) => return Err(fault.to_string()),
@@ -269,7 +277,7 @@ impl Bundle {
             limit: deadline.saturating_duration_since(Instant::now()),
             check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
         });
-        engine.set_input(input.clone());
+        engine.set_input(input(Extent::Whole));
         bounds::begin();
         engine
             .eval_rule(rule.to_string())
@@ -280,21 +288,61 @@ impl Bundle {
     /// than `limit`.
     pub fn pod_violations(
         &self,
-        pod: &PodInput,
+        pod: PodInput<'_>,
+        policy: LevelVersion,
+        limit: Duration,
+    ) -> Result<Vec<Violation>, EvaluateError> {
+        self.pod(pod).violations(policy, limit)
+    }
+
+    /// A pod to be judged at several levels.
+    pub(crate) fn pod<'a>(&'a self, pod: PodInput<'a>) -> JudgedPod<'a> {
+        JudgedPod {
+            bundle: self,
+            pod,
+            read: OnceCell::new(),
+        }
+    }
+}
+
+/// How much of its input a rule is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// What its plan looks at.
+    Read,
+    /// All of it.
+    Whole,
+}
+
+/// A pod, held against the rules of a bundle.
+pub(crate) struct JudgedPod<'a> {
+    bundle: &'a Bundle,
+    pod: PodInput<'a>,
+    /// What the bundle looks at of it, which is the same at all levels.
+    read: OnceCell<PodValue>,
+}
+
+impl JudgedPod<'_> {
+    /// As [`Bundle::pod_violations`].
+    pub(crate) fn violations(
+        &self,
         policy: LevelVersion,
         limit: Duration,
     ) -> Result<Vec<Violation>, EvaluateError> {
         if policy.level == Level::Privileged {
             return Ok(Vec::new());
         }
-        let value = self
-            .ask(
-                POD_SECURITY,
-                self.pod_security.as_ref(),
-                &pod.at(policy),
-                limit,
-            )
-            .map_err(EvaluateError::Failed)?;
+        let Bundle {
+            pod_security: plan,
+            pod_reads: reads,
+            ..
+        } = self.bundle;
+        let input = |extent| match extent {
+            Extent::Read => self.read.get_or_init(|| self.pod.read(reads)).at(policy),
+            Extent::Whole => self.pod.whole().at(policy),
+        };
+        let asked = self.bundle.ask(POD_SECURITY, plan.as_ref(), &input, limit);
+        let value = asked.map_err(EvaluateError::Failed)?;
         if value == Value::Undefined {
             return Err(EvaluateError::Undefined(policy));
         }

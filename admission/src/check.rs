@@ -184,7 +184,7 @@ impl Checker {
                     return Ok(Vec::new());
                 };
                 self.bundle
-                    .pod_violations(&pod.input, self.policy, EVALUATION_LIMIT)
+                    .pod_violations(pod.input, self.policy, EVALUATION_LIMIT)
                     .map_err(|error| error.to_string())
             });
         match found.map(Violations::from_list) {

@@ -19,7 +19,7 @@ use std::time::Instant;
 pub use trace::{NETWORK_POLICY, POD_SECURITY, Parts, Trace};
 
 use crate::bundle::network::{NetworkChange, NetworkError};
-use crate::bundle::{Bundle, EvaluateError};
+use crate::bundle::{Bundle, EvaluateError, JudgedPod};
 use crate::config::{Exemptions, FailMode, NetworkPolicyConfig};
 use crate::data::{DataLimits, DataSource, Session, with_session};
 use crate::gatekeeper::{Inventory, InventorySource};
@@ -111,8 +111,7 @@ pub struct Evaluator {
 /// The parts of a pod that were judged at a level, kept so that a level asked for in several
 /// modes is evaluated once.
 struct Judge<'a> {
-    bundle: &'a Bundle,
-    pod: &'a Pod,
+    pod: JudgedPod<'a>,
     deadline: Instant,
     known: Vec<(LevelVersion, Option<Violations>)>,
 }
@@ -126,7 +125,7 @@ impl Judge<'_> {
         if limit.is_zero() {
             return Err(Unjudged::Deadline);
         }
-        let found = self.bundle.pod_violations(&self.pod.input, policy, limit)?;
+        let found = self.pod.violations(policy, limit)?;
         let found = Violations::from_list(found);
         self.known.push((policy, found.clone()));
         Ok(found)
@@ -415,8 +414,7 @@ impl Evaluator {
             return Ok(Verdict::exempt(Exemption::RuntimeClass));
         }
         let judge = Judge {
-            bundle,
-            pod: &pod,
+            pod: bundle.pod(pod.input),
             deadline,
             known: Vec::new(),
         };

@@ -192,7 +192,11 @@ impl Review {
     pub fn of_request(mut members: Map<String, Value>) -> Result<Self, ReadError> {
         let object = members.remove("object").unwrap_or_default();
         let old_object = members.remove("oldObject").unwrap_or_default();
-        let request: RawRequest = serde_json::from_value(Value::Object(members.clone()))?;
+        let members = Value::Object(members);
+        let request = RawRequest::deserialize(&members)?;
+        let Value::Object(members) = members else {
+            return Err(ReadError::NoRequest);
+        };
         Review::of_parts(request, object, old_object, members)
     }
 

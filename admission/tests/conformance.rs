@@ -99,7 +99,7 @@ fn judge(bundle: &Bundle, case: &Case) -> Result<(), String> {
         .map_err(|error| error.to_string())?
         .ok_or("no pod")?;
     let found = bundle
-        .pod_violations(&pod.input, case.policy, Duration::from_mins(1))
+        .pod_violations(pod.input, case.policy, Duration::from_mins(1))
         .map_err(|error| error.to_string())?;
     let got: Vec<_> = found.iter().map(|v| format!("{}: {v}", v.rule())).collect();
     if case.allowed {

@@ -1,6 +1,6 @@
 //! Rego against what OPA 1.17 answered: `rego/cases.jsonl` holds small modules, written or generated for this test, and
 //! the value of their rule `r`; there is none where the rule is undefined. All of them are asked with the
-//! same input and data, by the plan where there is one, and by the interpreter.
+//! same input and data, by the plan where there is one, also of no more than it looks at, and by the interpreter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,11 @@ struct Case {
 
 #[test]
 fn modules_answer_as_in_opa() {
+    let json = serde_json::from_str(include_str!("rego/input.json")).unwrap();
     let input = regorus::Value::from_json_str(include_str!("rego/input.json")).unwrap();
     let data = Arc::new(regorus::Value::from_json_str(include_str!("rego/data.json")).unwrap());
     let mut wrong = Vec::new();
-    let (mut cases, mut planned) = (0, 0);
+    let (mut cases, mut planned, mut narrow) = (0, 0, 0);
     for line in include_str!("rego/cases.jsonl").lines() {
         let case: Case = serde_json::from_str(line).unwrap();
         let text = Text {
@@ -41,10 +42,13 @@ fn modules_answer_as_in_opa() {
         let program = program.unwrap_or_else(|refusal| panic!("{}: {refusal}", case.rego));
         planned += usize::from(program.is_planned());
         let limit = Duration::from_mins(1);
-        for answer in [
+        let read = program.ask_of_what_is_read(&json, &data, limit).transpose();
+        narrow += usize::from(read.is_some());
+        let answers = [
             program.ask(&input, &data, limit),
             program.interpret(&input, &data, limit),
-        ] {
+        ];
+        for answer in answers.into_iter().chain(read) {
             let answer = answer.map(|answer| match answer.value {
                 regorus::Value::Undefined => None,
                 value => Some(serde_json::to_value(&value).unwrap()),
@@ -62,6 +66,10 @@ fn modules_answer_as_in_opa() {
     assert!(
         planned * 100 > cases * 95,
         "{planned} of {cases} are planned"
+    );
+    assert!(
+        narrow * 100 > cases * 85,
+        "{narrow} of {cases} have an answer of what they look at"
     );
     assert!(
         wrong.is_empty(),

@@ -435,7 +435,7 @@ fn files(webhook: &Taffrail) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "its bound of memory holds for an optimised binary: name one in TAFFRAIL_BINARY"]
+#[ignore = "its bound of memory holds for an optimised binary, named in TAFFRAIL_BINARY: run by .ci/run"]
 async fn hostile_reviews_are_refused_and_good_ones_are_judged() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let policies = folder.path().join("policies");

@@ -11,21 +11,21 @@ itself := {"name": "pod", "at": "spec", "security": object.get(spec, "securityCo
 
 # Init, regular, ephemeral: all three are judged, and messages name them in this order.
 containers := array.concat(
-	array.concat(in_field("initContainers"), in_field("containers")),
-	in_field("ephemeralContainers"),
+	array.concat(
+		in_field("initContainers", object.get(spec, "initContainers", [])),
+		in_field("containers", object.get(spec, "containers", [])),
+	),
+	in_field("ephemeralContainers", object.get(spec, "ephemeralContainers", [])),
 )
 
 # The security contexts of containers, each once: those of one pod are alike more often than not.
-contexts := {object.get(container, "securityContext", {}) |
-	some field in ["initContainers", "containers", "ephemeralContainers"]
-	some container in spec[field]
-}
+contexts := {container.security | some container in containers}
 
 # And the pod's own.
 all_contexts := contexts | {itself.security}
 
-in_field(field) := [place |
-	some i, container in object.get(spec, field, [])
+in_field(field, listed) := [place |
+	some i, container in listed
 	place := {
 		"name": object.get(container, "name", ""),
 		"at": sprintf("spec.%s[%d]", [field, i]),

@@ -1,47 +1,58 @@
 //! What a policy is asked about, as Rego values.
 //!
 //! A member that is null is left out, for Kubernetes makes no difference between the two and a
-//! rule should not have to. Everything else goes in as it came, also what no check reads today.
+//! rule should not have to. Of the rest, a [plan](crate::rego::plan) gets what it [looks at](Reads), for values are made at a
+//! price; the interpreter, and whoever explains, gets it as it came, also what no check reads today.
 
 use std::collections::BTreeMap;
 
 use regorus::Value;
+use serde_json::Value as Json;
 
 use crate::pod_security::LevelVersion;
+use crate::rego::plan::Reads;
 
-/// A pod, converted once and asked about at as many levels as needed.
-#[derive(Debug, Clone)]
-pub struct PodInput {
-    pod: Value,
+/// A pod to be asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct PodInput<'a> {
+    metadata: &'a Json,
+    spec: &'a Json,
 }
 
-impl PodInput {
+impl<'a> PodInput<'a> {
     /// From the metadata and the spec of a pod, or of the template of one.
-    pub fn new(metadata: &serde_json::Value, spec: &serde_json::Value) -> Self {
-        let members = [("metadata", metadata), ("spec", spec)];
-        PodInput {
-            pod: object(
-                members
-                    .into_iter()
-                    .filter(|(_, value)| !value.is_null())
-                    .map(|(name, value)| (name, convert(value))),
-            ),
-        }
+    pub fn new(metadata: &'a Json, spec: &'a Json) -> Self {
+        PodInput { metadata, spec }
     }
 
-    /// The smallest pod there is, to try a bundle on.
-    pub(super) fn trial() -> Self {
-        PodInput::new(
-            &serde_json::Value::Null,
-            &serde_json::json!({"containers": [{"name": "trial"}]}),
-        )
+    /// The pod, as far as it is looked at, to be asked about at as many levels as needed.
+    pub(crate) fn read(self, reads: &Reads) -> PodValue {
+        let members = [("metadata", self.metadata), ("spec", self.spec)];
+        let members = members.into_iter().filter(|(_, value)| !value.is_null());
+        PodValue(object(members.filter_map(|(name, value)| {
+            Some((
+                name,
+                reads.of(name)?.value_of(value, |value| !value.is_null()),
+            ))
+        })))
     }
 
+    /// All of it.
+    pub(crate) fn whole(self) -> PodValue {
+        self.read(&Reads::whole())
+    }
+}
+
+/// A pod as a value.
+#[derive(Debug, Clone)]
+pub(crate) struct PodValue(Value);
+
+impl PodValue {
     pub(crate) fn at(&self, policy: LevelVersion) -> Value {
         object([
             ("level", Value::from(policy.level.as_str())),
             ("version", Value::from(policy.version.judged_as())),
-            ("pod", self.pod.clone()),
+            ("pod", self.0.clone()),
         ])
     }
 }
@@ -53,27 +64,4 @@ fn object<'a>(members: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
             .map(|(name, value)| (Value::from(name), value))
             .collect::<BTreeMap<_, _>>(),
     )
-}
-
-fn convert(value: &serde_json::Value) -> Value {
-    match value {
-        serde_json::Value::Null => Value::Null,
-        serde_json::Value::Bool(bool) => Value::from(*bool),
-        serde_json::Value::Number(number) => number
-            .as_i64()
-            .map(Value::from)
-            .or_else(|| number.as_u64().map(Value::from))
-            .or_else(|| number.as_f64().map(Value::from))
-            .unwrap_or(Value::Null),
-        serde_json::Value::String(text) => Value::from(text.as_str()),
-        serde_json::Value::Array(items) => {
-            Value::from(items.iter().map(convert).collect::<Vec<_>>())
-        }
-        serde_json::Value::Object(members) => object(
-            members
-                .iter()
-                .filter(|(_, value)| !value.is_null())
-                .map(|(name, value)| (name.as_str(), convert(value))),
-        ),
-    }
 }

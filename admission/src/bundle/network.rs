@@ -75,8 +75,8 @@ impl Bundle {
     ) -> Result<Vec<Violation>, NetworkError> {
         let input = change.question(rules);
         let plan = self.network_policy.as_ref();
-        let value = with_world(world, || self.ask(NETWORK_POLICY, plan, &input, limit))
-            .map_err(NetworkError::Failed)?;
+        let ask = || self.ask(NETWORK_POLICY, plan, &|_| input.clone(), limit);
+        let value = with_world(world, ask).map_err(NetworkError::Failed)?;
         if value == Value::Undefined {
             return Err(NetworkError::Undefined);
         }

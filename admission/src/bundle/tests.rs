@@ -150,17 +150,16 @@ fn a_folder_takes_the_place_of_the_embedded_policies() {
     )
     .unwrap();
     fs::write(directory.path().join("main_test.rego"), "not read").unwrap();
-    let privileged = PodInput::new(
-        &json!(null),
-        &json!({"containers": [{"name": "c", "securityContext": {"privileged": true}}]}),
-    );
+    let privileged =
+        json!({"containers": [{"name": "c", "securityContext": {"privileged": true}}]});
     let baseline = LevelVersion::latest(Level::Baseline);
     let bundles = Bundles::new(Bundle::embedded().unwrap());
     let before = bundles.current();
     bundles.swap(Bundle::from_directory(directory.path()).unwrap());
     let after = bundles.current();
     let count = |bundle: &Bundle| {
-        let found = bundle.pod_violations(&privileged, baseline, LIMIT);
+        let found =
+            bundle.pod_violations(PodInput::new(&json!(null), &privileged), baseline, LIMIT);
         found.unwrap().len()
     };
     assert_eq!((count(&before), count(&after)), (1, 0));
@@ -175,10 +174,11 @@ fn an_evaluation_ends_at_its_limit() {
                 x := a]\n";
     fs::write(directory.path().join("main.rego"), text).unwrap();
     let bundle = Bundle::from_directory(directory.path()).unwrap();
-    let slow = PodInput::new(&json!({"name": "slow"}), &json!({}));
+    let (metadata, spec) = (json!({"name": "slow"}), json!({}));
+    let slow = PodInput::new(&metadata, &spec);
     let limit = Duration::from_millis(5);
     let error = bundle
-        .pod_violations(&slow, LevelVersion::latest(Level::Baseline), limit)
+        .pod_violations(slow, LevelVersion::latest(Level::Baseline), limit)
         .unwrap_err();
     assert!(matches!(error, EvaluateError::Failed(_)), "{error}");
 }
@@ -209,13 +209,14 @@ fn signed(name: &str) -> Bundle {
 fn nobody_is_judged_by_half_a_bundle() {
     const QUESTIONS: usize = 200;
     let bundles = Bundles::new(signed("a"));
-    let pod = PodInput::trial();
+    let nothing = json!({});
+    let pod = PodInput::new(&nothing, &nothing);
     let policy = LevelVersion::latest(Level::Baseline);
     let ask = || {
         for _ in 0..QUESTIONS {
             let bundle = bundles.current();
             let answers: Vec<_> = (0..2)
-                .flat_map(|_| bundle.pod_violations(&pod, policy, LIMIT).unwrap())
+                .flat_map(|_| bundle.pod_violations(pod, policy, LIMIT).unwrap())
                 .flat_map(|v| [v.rule().to_string(), v.reason().to_string()])
                 .collect();
             let first = &answers[0];
@@ -303,12 +304,13 @@ proptest! {
             put_over(&mut container["securityContext"], security);
             spec[*field].as_array_mut().unwrap().push(container);
         }
-        let pod = PodInput::new(&json!(null), &spec);
+        let metadata = json!(null);
+        let pod = PodInput::new(&metadata, &spec);
         let policy = LevelVersion::latest(Level::Restricted);
         static INTERPRETED: std::sync::LazyLock<Bundle> =
             std::sync::LazyLock::new(|| Bundle::embedded().unwrap().without_plans());
-        let found = BUNDLE.pod_violations(&pod, policy, LIMIT).unwrap();
-        prop_assert_eq!(&found, &INTERPRETED.pod_violations(&pod, policy, LIMIT).unwrap());
+        let found = BUNDLE.pod_violations(pod, policy, LIMIT).unwrap();
+        prop_assert_eq!(&found, &INTERPRETED.pod_violations(pod, policy, LIMIT).unwrap());
         let found: BTreeSet<_> = found
             .iter()
             .map(|violation| violation.rule().to_string())
@@ -324,4 +326,39 @@ fn the_rules_that_come_with_the_program_are_planned() {
         let plan = Plan::new(engine.get_modules(), rule, &function);
         assert!(plan.is_ok(), "{rule}: {}", plan.unwrap_err());
     }
+}
+
+/// What no rule asks about costs nothing.
+#[test]
+fn the_rules_look_at_no_more_of_a_pod_than_they_name() {
+    let bundle = Bundle::embedded().unwrap();
+    let metadata = json!({"name": "web", "labels": {"a": "b"}, "annotations": {"c": "d"}});
+    let container = json!({
+        "name": "web", "image": "web:1", "env": [{"name": "A", "value": "b"}],
+        "resources": {"limits": {"cpu": 1}}, "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "ports": [{"name": "http", "containerPort": 80, "hostPort": 80}],
+        "livenessProbe": {"httpGet": {"path": "/", "port": 80, "host": "h"}, "periodSeconds": 10},
+        "securityContext": {"runAsNonRoot": true},
+    });
+    let spec = json!({
+        "containers": [container], "nodeSelector": {"a": "b"}, "tolerations": [{"key": "k"}],
+        "volumes": [{"name": "tmp", "configMap": {"name": "web", "items": [1]}}],
+        "securityContext": {"runAsUser": 1, "fsGroup": 2},
+    });
+    let read = PodInput::new(&metadata, &spec).read(&bundle.pod_reads);
+    let expected = json!({
+        "metadata": {"annotations": {"c": "d"}},
+        "spec": {
+            "containers": [{
+                "name": "web", "ports": [{"hostPort": 80}],
+                "livenessProbe": {"httpGet": {"host": "h"}},
+                "securityContext": {"runAsNonRoot": true},
+            }],
+            "volumes": [{"name": "tmp", "configMap": null}],
+            "securityContext": {"runAsUser": 1, "fsGroup": 2},
+        },
+    });
+    let policy = LevelVersion::latest(Level::Restricted);
+    let read = serde_json::to_value(&read.at(policy)["pod"]).unwrap();
+    assert_eq!(read, expected);
 }

@@ -203,7 +203,7 @@ fn one_of_each_first(pods: Vec<RunningPod>) -> impl Iterator<Item = RunningPod> 
 
 /// Pods that are alike.
 struct Looked {
-    pod: Result<Pod, String>,
+    object: Result<Value, String>,
     runtime_class: String,
     /// Once they were judged; empty where nothing speaks against them.
     reasons: Option<String>,
@@ -211,36 +211,37 @@ struct Looked {
 
 impl Looked {
     fn at(text: &str) -> Self {
-        let read = serde_json::from_str(text)
-            .map_err(|error| error.to_string())
-            .and_then(|object| {
-                let pod = Pod::of(Target::Pod, &object).map_err(|error| error.to_string())?;
-                pod.ok_or_else(|| "failed to decode pod: there is none".to_string())
-            });
+        let object: Result<Value, _> =
+            serde_json::from_str(text).map_err(|error| error.to_string());
+        let pod = object.as_ref().ok().and_then(|object| pod_of(object).ok());
         Looked {
-            runtime_class: (read.as_ref())
-                .map(|pod| pod.runtime_class.clone())
-                .unwrap_or_default(),
-            pod: read,
+            runtime_class: pod.map(|pod| pod.runtime_class).unwrap_or_default(),
+            object,
             reasons: None,
         }
     }
 
     /// What speaks against them, without details. What cannot be judged is told as well.
     fn reasons(&mut self, at: LevelVersion, bundle: &Bundle, until: Instant) -> Option<&String> {
-        let pod = &self.pod;
-        let reasons = self.reasons.get_or_insert_with(|| match pod {
-            Ok(pod) => reasons(pod, at, bundle, until),
-            Err(problem) => problem.clone(),
+        let object = &self.object;
+        let reasons = self.reasons.get_or_insert_with(|| {
+            match object.as_ref().map_err(String::clone).and_then(pod_of) {
+                Ok(pod) => reasons(&pod, at, bundle, until),
+                Err(problem) => problem,
+            }
         });
         Some(&*reasons).filter(|reasons| !reasons.is_empty())
     }
 }
 
-fn reasons(pod: &Pod, at: LevelVersion, bundle: &Bundle, until: Instant) -> String {
+fn pod_of(object: &Value) -> Result<Pod<'_>, String> {
+    let pod = Pod::of(Target::Pod, object).map_err(|error| error.to_string())?;
+    pod.ok_or_else(|| "failed to decode pod: there is none".to_string())
+}
+
+fn reasons(pod: &Pod<'_>, at: LevelVersion, bundle: &Bundle, until: Instant) -> String {
     let mut judge = Judge {
-        bundle,
-        pod,
+        pod: bundle.pod(pod.input),
         deadline: until,
         known: Vec::new(),
     };

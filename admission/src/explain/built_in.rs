@@ -157,7 +157,7 @@ impl Explainer {
             Ok(None) => return PolicySaid::not_asked(NAME, mode, "it has no template of a pod"),
             Err(error) => return PolicySaid::failed(NAME, mode, error.to_string()),
         };
-        let found = (self.checker.bundle).pod_violations(&pod.input, level, EVALUATION_LIMIT);
+        let found = (self.checker.bundle).pod_violations(pod.input, level, EVALUATION_LIMIT);
         let violations = match found {
             Ok(violations) => violations,
             Err(error) => return PolicySaid::failed(NAME, mode, error.to_string()),
@@ -166,7 +166,7 @@ impl Explainer {
             return PolicySaid::held(NAME, mode, "no check of the level speaks against it");
         }
         let tracer = tracer(&self.pod_security, &self.modules, POD_SECURITY);
-        let input = pod.input.at(level);
+        let input = pod.input.whole().at(level);
         let template = template_path(target);
         let inside = object.pointer(template).unwrap_or(object);
         let prefix = match template.trim_start_matches('/') {

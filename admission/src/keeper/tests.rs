@@ -35,12 +35,13 @@ fn keeper_of(mut config: AdmissionConfig, directory: &Path, registry: &mut Regis
 }
 
 fn violations(keeper: &Keeper) -> usize {
-    let pod = PodInput::new(&json!(null), &json!({}));
+    let nothing = json!({});
+    let pod = PodInput::new(&nothing, &nothing);
     let policy = LevelVersion::latest(Level::Baseline);
     let found = keeper
         .bundles
         .current()
-        .pod_violations(&pod, policy, Duration::from_mins(1));
+        .pod_violations(pod, policy, Duration::from_mins(1));
     found.unwrap().len()
 }
 

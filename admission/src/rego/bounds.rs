@@ -19,10 +19,10 @@ use super::builtins;
 use super::plan::{Function, NoAnswer};
 
 /// What a single call may build, in bytes: more than the largest request, written out.
-const CALL_BYTES_MAX: usize = 32 << 20;
+pub(super) const CALL_BYTES_MAX: usize = 32 << 20;
 
-/// What all calls of one evaluation may build.
-pub(super) const EVALUATION_BYTES_MAX: usize = 256 << 20;
+/// What all calls of one evaluation may build, and its plan with them: two at once, in a process that has 256 MiB.
+pub(super) const EVALUATION_BYTES_MAX: usize = 64 << 20;
 
 /// What an element of a collection takes, roughly.
 const ITEM_BYTES: usize = 48;
@@ -217,19 +217,26 @@ enum GuardError {
     Builtin(String),
 }
 
-/// Counts an element that an evaluation puts into a collection.
-pub(super) fn element() -> Result<(), TooLarge> {
-    spend("a collection", ITEM_BYTES)
+/// Counts an element that an evaluation puts into a collection: its place there, and its own, if it is one.
+pub(super) fn element(value: &Value) -> Result<(), TooLarge> {
+    let places = count(value).saturating_add(1);
+    spend("a collection", places.saturating_mul(ITEM_BYTES))
+}
+
+/// Whether this evaluation was refused something for its size.
+pub(super) fn is_spent() -> bool {
+    SPENT.get() > EVALUATION_BYTES_MAX
 }
 
 /// Counts what a call builds, and refuses it where that is too much.
 fn spend(name: &'static str, bytes: usize) -> Result<(), TooLarge> {
     if bytes > CALL_BYTES_MAX {
+        // However little was built before it: what is refused once is not asked for again.
+        SPENT.set(usize::MAX);
         return Err(TooLarge::Call(name));
     }
-    let spent = SPENT.get().saturating_add(bytes);
-    SPENT.set(spent);
-    if spent > EVALUATION_BYTES_MAX {
+    SPENT.set(SPENT.get().saturating_add(bytes));
+    if is_spent() {
         return Err(TooLarge::Evaluation(name));
     }
     Ok(())

@@ -12,6 +12,7 @@
 //!
 //! - `program`: what a plan is made of.
 //! - `compile`, `body`, `term`, `pattern`: from the syntax tree to it.
+//! - `reads`: what of its input a plan looks at.
 //! - `run`, `matching`: a question.
 
 mod body;
@@ -19,6 +20,7 @@ mod compile;
 mod matching;
 mod pattern;
 mod program;
+mod reads;
 mod run;
 mod term;
 
@@ -29,6 +31,7 @@ use regorus::Value;
 use regorus::unstable::{Module, Ref};
 use tracing::debug;
 
+pub(crate) use reads::Reads;
 pub(crate) use run::Fault;
 
 use program::Program;
@@ -84,6 +87,11 @@ impl Plan {
         Plan::new(modules, entry, functions)
             .inspect_err(|why| debug!(rule = entry, %why, "a rule is interpreted"))
             .ok()
+    }
+
+    /// What it looks at of its input: for what holds that and no more, it gives the same.
+    pub(crate) fn reads(&self) -> Reads {
+        reads::of(&self.program)
     }
 
     /// The value of the rule for `input`; undefined where it has none. `data` is what stands below `data` beside the modules.

@@ -271,6 +271,23 @@ impl Program {
         }
     }
 
+    /// What the plan answers that is given no more of the input than it looks at; none as with [`Program::ask`]'s plan.
+    pub fn ask_of_what_is_read(
+        &self,
+        input: &serde_json::Value,
+        data: &Value,
+        limit: Duration,
+    ) -> Result<Option<Answer>, ProgramError> {
+        let reads = self.plan.as_ref().map(Plan::reads).unwrap_or_default();
+        let input = reads.value_of(input, |_| true);
+        self.ask_plan(&input, data, Instant::now() + limit)
+    }
+
+    #[cfg(test)]
+    pub(super) fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
     /// Whether a plan answers, and not the interpreter alone.
     pub fn is_planned(&self) -> bool {
         self.plan.is_some()

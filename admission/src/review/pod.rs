@@ -15,9 +15,9 @@ use crate::bundle::input::PodInput;
 
 /// A pod, or the template of one, that can be judged.
 #[derive(Debug, Clone)]
-pub struct Pod {
+pub struct Pod<'a> {
     /// For the policies.
-    pub input: PodInput,
+    pub input: PodInput<'a>,
     /// The runtime class it asks for; empty for the default one.
     pub runtime_class: String,
 }
@@ -72,10 +72,10 @@ pub(crate) fn template_path(target: Target) -> &'static str {
     }
 }
 
-impl Pod {
+impl<'a> Pod<'a> {
     /// The pod of an object; None for a workload that has no template, which a
     /// ReplicationController need not have.
-    pub fn of(target: Target, object: &Value) -> Result<Option<Pod>, PodError> {
+    pub fn of(target: Target, object: &'a Value) -> Result<Option<Self>, PodError> {
         if object.is_null() {
             return Err(PodError::NoObject);
         }
@@ -102,11 +102,11 @@ impl Pod {
             });
         }
         let metadata = template.get("metadata").unwrap_or(&Value::Null);
-        let _: Option<Metadata> = read(metadata, path, "metadata")?;
-        let shape: PodSpec = read(spec, path, "spec")?;
+        let _: Option<Metadata<'_>> = read(metadata, path, "metadata")?;
+        let shape: PodSpec<'_> = read(spec, path, "spec")?;
         Ok(Some(Pod {
             input: PodInput::new(metadata, spec),
-            runtime_class: shape.runtime_class_name.unwrap_or_default(),
+            runtime_class: shape.runtime_class_name.unwrap_or_default().to_string(),
         }))
     }
 }

@@ -20,6 +20,9 @@ pub const MARK: &str = "<redacted>";
 /// How many paths a record names.
 const PATHS_MAX: usize = 100;
 
+/// How long most requests are.
+const BYTES_OFTEN: usize = 8 << 10;
+
 /// Members of objects that are left out: whole copies of what is there already, and who wrote what.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -52,7 +55,7 @@ pub(crate) fn request(
 ) -> Result<Kept, Full> {
     let mut writer = Writer {
         recording,
-        out: Vec::new(),
+        out: Vec::with_capacity(BYTES_OFTEN.min(bytes_max)),
         bytes_max,
         path: Vec::new(),
         redacted: Vec::new(),

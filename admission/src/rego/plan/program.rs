@@ -97,6 +97,21 @@ pub(super) enum Collect {
     Object { key: Term },
 }
 
+/// What a builtin gives of its arguments, for those that look at them no more than they must.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gives {
+    /// It may look at all of them.
+    Anything,
+    /// The first as it is, or nothing.
+    Itself,
+    /// What stands at a path in the first, or the last: `object.get`.
+    Member,
+    /// The elements of all: `array.concat`.
+    Joined,
+    /// The names of the first, or their number: `object.keys`, `count`.
+    Names,
+}
+
 /// One step. Those with `out` put a value there; without a value they do not hold.
 pub(super) enum Op {
     /// What stands in `from` at a path.
@@ -126,6 +141,7 @@ pub(super) enum Op {
     /// A function that is not.
     Builtin {
         function: Function,
+        gives: Gives,
         arguments: Vec<Term>,
         out: Slot,
     },

@@ -12,7 +12,7 @@ use regorus::Value;
 use regorus::unstable::BoolOp;
 
 use super::program::{
-    Alternative, Collect, Definition, Kind, Op, Program, Rule, RuleId, Slot, Term,
+    Alternative, Collect, Definition, Kind, Op, Pattern, Program, Rule, RuleId, Slot, Term,
 };
 use crate::rego::bounds;
 
@@ -26,7 +26,11 @@ pub(crate) enum Fault {
     #[error("the evaluation ran out of time")]
     Time,
     /// It builds too much.
-    #[error("the evaluation builds more than {} MiB", bounds::EVALUATION_BYTES_MAX >> 20)]
+    #[error(
+        "the evaluation builds more than {} MiB, or a call in it more than {} MiB",
+        bounds::EVALUATION_BYTES_MAX >> 20,
+        bounds::CALL_BYTES_MAX >> 20
+    )]
     Size,
     /// Something failed, and the interpreter knows what follows.
     #[error("the evaluation failed")]
@@ -144,8 +148,10 @@ impl<'p> Run<'p> {
         self.slots.resize(base + definition.slots, Value::Undefined);
         let mut fit = true;
         for (number, pattern) in definition.arguments.iter().enumerate() {
-            let argument = self.slots.get(base + number).cloned();
-            fit = fit && self.matches(pattern, &argument.unwrap_or(Value::Undefined), base);
+            if fit && !matches!(pattern, Pattern::Anything) {
+                let argument = self.slots.get(base + number).cloned();
+                fit = self.matches(pattern, &argument.unwrap_or(Value::Undefined), base);
+            }
         }
         let result = if fit { inner(self, base) } else { Ok(()) };
         self.slots.truncate(base);
@@ -199,8 +205,9 @@ impl<'p> Run<'p> {
     fn members(&mut self, rule: &'p Rule) -> Result<Value, Fault> {
         let mut members = BTreeSet::new();
         self.each_alternative(rule, &mut |run, base, alternative| {
-            members.insert(run.value(&alternative.value, base).clone());
-            built()
+            let member = run.value(&alternative.value, base);
+            members.insert(member.clone());
+            built(member)
         })?;
         Ok(Value::from(members))
     }
@@ -335,9 +342,17 @@ impl<'p> Run<'p> {
                 function,
                 arguments,
                 out,
+                ..
             } => {
-                let arguments = self.values(arguments, base);
-                (*out, function(&arguments).map_err(|_| Fault::Failed)?)
+                let value = |term| self.value(term, base).clone();
+                // So few that they need no list.
+                let answer = match arguments.as_slice() {
+                    [one] => function(&[value(one)]),
+                    [one, two] => function(&[value(one), value(two)]),
+                    [one, two, three] => function(&[value(one), value(two), value(three)]),
+                    more => function(&self.values(more, base)),
+                };
+                (*out, answer.map_err(|_| failed())?)
             }
             Op::Match { pattern, with } => {
                 let with = self.value(with, base).clone();
@@ -437,8 +452,9 @@ impl<'p> Run<'p> {
             Collect::Array => {
                 let mut items = Vec::new();
                 let _ = self.block(block, base, &mut |run, base| {
-                    items.push(run.value(value, base).clone());
-                    built()?;
+                    let item = run.value(value, base);
+                    items.push(item.clone());
+                    built(item)?;
                     GO_ON
                 })?;
                 Ok(Value::from(items))
@@ -446,8 +462,9 @@ impl<'p> Run<'p> {
             Collect::Set => {
                 let mut items = BTreeSet::new();
                 let _ = self.block(block, base, &mut |run, base| {
-                    items.insert(run.value(value, base).clone());
-                    built()?;
+                    let item = run.value(value, base);
+                    items.insert(item.clone());
+                    built(item)?;
                     GO_ON
                 })?;
                 Ok(Value::from(items))
@@ -464,9 +481,18 @@ impl<'p> Run<'p> {
     }
 }
 
+/// Why a builtin gives no answer: the interpreter would ask it again, and it would build as much again.
+fn failed() -> Fault {
+    if bounds::is_spent() {
+        Fault::Size
+    } else {
+        Fault::Failed
+    }
+}
+
 /// Counts an element of what is built.
-fn built() -> Result<(), Fault> {
-    bounds::element().map_err(|_| Fault::Size)
+fn built(element: &Value) -> Result<(), Fault> {
+    bounds::element(element).map_err(|_| Fault::Size)
 }
 
 /// A member of an object. Two values for one key are an error.
@@ -476,7 +502,7 @@ fn entry(entries: &mut BTreeMap<Value, Value>, key: &Value, value: &Value) -> Re
         Some(_) => Ok(()),
         None => {
             entries.insert(key.clone(), value.clone());
-            built()
+            built(value)
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a record may hold at the most: users, names and messages are as long as a client makes them.
 
+use std::io::{self, Write};
+
 use super::Decision;
 
 /// No text of a record is longer.
@@ -35,10 +37,30 @@ const SHED: [(&str, Shed); 6] = [
     }),
 ];
 
+/// Counts what is written.
+#[derive(Default)]
+struct Counter(usize);
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How long a record is as JSON.
+fn length(of: &Decision) -> usize {
+    let mut counter = Counter::default();
+    serde_json::to_writer(&mut counter, of).map_or(0, |()| counter.0)
+}
+
 impl Decision {
     /// How long the record is without the request, after it was made to fit.
     pub(super) fn shed(&mut self, bytes_max: usize) -> usize {
-        let length = |of: &Self| serde_json::to_string(of).map_or(0, |text| text.len());
         let mut bytes = length(self);
         for (name, shed) in SHED {
             if bytes <= bytes_max {
