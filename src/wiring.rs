@@ -1,17 +1,20 @@
 //! How the members, which do not know each other, reach one another.
 //!
 //! Each declares what it needs as a trait; here the traits meet the stores. Store calls block on
-//! the disk, so they leave the async threads.
+//! the disk, so they leave the async threads; a decision alone is written where it was made, for the
+//! webhook has threads of its own.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use admission::audit::AuditFinding;
+use admission::verdict::decision::Outcome;
 use admission::{Decision, DecisionSink};
 use agent::scrape::status::{Health, TargetBoard, TargetStatus};
 use agent::ship::{Backoff, ShipError, Sink};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use logs::ingest::level::DETECTED_LEVEL;
 use logs::{Logs, PushError};
 use model::entry::{Entry, StreamEntries};
 use model::labels::Labels;
@@ -135,6 +138,20 @@ fn active_target(of: TargetStatus) -> ActiveTarget {
     }
 }
 
+/// How serious a decision is, which is not to be guessed from what the object says.
+fn level_of(outcome: Outcome) -> Labels {
+    static LEVELS: LazyLock<[Labels; 3]> = LazyLock::new(|| {
+        ["info", "warn", "error"].map(|level| Labels::from_pairs([(DETECTED_LEVEL, level)]))
+    });
+    let [info, warn, error] = &*LEVELS;
+    let level = match outcome {
+        Outcome::Allow => info,
+        Outcome::Deny => warn,
+        Outcome::Error => error,
+    };
+    level.clone()
+}
+
 /// A decision as a line of `{job="taffrail/admission"}`.
 fn line_of(decision: &Decision) -> Vec<StreamEntries> {
     let line = match decision.line() {
@@ -148,7 +165,7 @@ fn line_of(decision: &Decision) -> Vec<StreamEntries> {
         entries: vec![Entry {
             timestamp: TimestampNs(nanos),
             line,
-            metadata: Labels::empty(),
+            metadata: level_of(decision.verdict),
         }],
     }]
 }
@@ -172,9 +189,8 @@ fn lines_of(time: Timestamp, findings: &[&AuditFinding]) -> Vec<StreamEntries> {
 /// has its answer. A store that refuses does not change a verdict; the decision is logged instead.
 impl DecisionSink for Stores {
     fn record(&self, decision: &Decision) {
-        // The write is microseconds of work, and a blocked thread hands its tasks over.
-        let pushed = tokio::task::block_in_place(|| self.logs.push(line_of(decision)));
-        if let Err(error) = pushed {
+        // The write is microseconds of work, on a thread that only reviews wait for.
+        if let Err(error) = self.logs.push(line_of(decision)) {
             tracing::error!(%error, decision = ?decision, "a decision could not be stored");
         }
     }

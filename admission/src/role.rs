@@ -18,11 +18,12 @@ use crate::certificate::{Certificate, CertificateError};
 use crate::cluster::Cluster;
 use crate::cluster::connect::ConnectError;
 use crate::config::{AdmissionConfig, Config, ConfigError};
-use crate::data::DataSource;
+use crate::data::{Allowed, DataSource};
 use crate::evaluate::{DefaultsEverywhere, Evaluator, NamespaceLabels};
 use crate::keeper::Keeper;
 use crate::metrics::{AuditMetrics, CacheMetrics, Metrics};
 use crate::network_policy::builtins::{ClusterState, UnknownCluster};
+pub use crate::server::Readiness;
 use crate::server::{Server, Webhook};
 use crate::verdict::DecisionSink;
 
@@ -65,23 +66,6 @@ pub struct Admission {
     drain_delay: Duration,
     audit: Option<JoinHandle<()>>,
     ca_path: Option<PathBuf>,
-}
-
-/// Whether reviews should be sent to a webhook; it outlives the webhook, which is draining then.
-#[derive(Clone)]
-pub struct Readiness(Webhook);
-
-impl Readiness {
-    /// Why none should, if none should: what `/readyz` says.
-    pub fn not_ready(&self) -> Option<&'static str> {
-        self.0.not_ready()
-    }
-}
-
-impl std::fmt::Debug for Readiness {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Readiness").field(&self.not_ready()).finish()
-    }
 }
 
 impl Admission {
@@ -131,7 +115,10 @@ impl Admission {
         let cluster = cluster.map(Arc::new);
         let ready = Arc::new(AtomicBool::new(cluster.is_none()));
         let trusted = Arc::new(AtomicBool::new(false));
+        let readiness = Readiness::new(ready.clone(), trusted.clone());
         let findings = sink.clone();
+        // Without permission no rule asks, and none has to be waited for.
+        let data = data.filter(|_| config.data.allowed() != Allowed::default());
         let asking = |evaluator: Evaluator| match &data {
             Some(source) => evaluator
                 .with_data(source.clone(), config.data.limits())
@@ -144,11 +131,9 @@ impl Admission {
             sink,
             metrics.clone(),
             config.limits,
-            ready.clone(),
-            trusted.clone(),
+            readiness.clone(),
             config.recording.clone(),
         );
-        let readiness = Readiness(webhook.clone());
         let server = Server::start(
             listener,
             &certificate,

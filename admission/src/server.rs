@@ -1,5 +1,8 @@
 //! HTTPS in front of the evaluator.
 //!
+//! The webhook has threads of its own: neither a dashboard's queries nor a cluster's objects that are read anew keep a review
+//! waiting, and a disk that does not answer stops reviews, which need it, and nothing else.
+//!
 //! A connection is accepted, shaken hands with and served by a task of its own; how many there
 //! are is bounded, of one address and in all, and so is the time each step may take. Draining says first that we are not ready, and goes on
 //! answering, for whoever sends connections here learns of it late; then it stops the listener, lets every
@@ -8,6 +11,8 @@
 //! What a request is and how it is answered is [`answer`]'s; here is only who may ask.
 
 mod answer;
+mod pace;
+mod readiness;
 mod shares;
 mod silence;
 mod timeout;
@@ -26,6 +31,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +41,7 @@ use tracing::{debug, warn};
 
 use answer::Peer;
 pub(crate) use answer::Webhook;
+pub use readiness::Readiness;
 use shares::{Share, Shares};
 use silence::Silence;
 
@@ -50,9 +57,17 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
 /// After a failed accept, which is a lack of file descriptors more often than not.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A rule may be nested as deep as the loader lets it, and is evaluated so.
+const STACK_BYTES: usize = 8 << 20;
+
+/// How many tasks a thread runs before it looks what else has arrived. A task that judges takes a thousand times as long as
+/// the look.
+const TASKS_BETWEEN_EVENTS: u32 = 4;
+
 /// The listener and its connections.
 #[derive(Debug)]
 pub(crate) struct Server {
+    threads: Option<Runtime>,
     local_addr: SocketAddr,
     draining: CancellationToken,
     closing: CancellationToken,
@@ -82,9 +97,18 @@ impl Server {
     ) -> Result<Self, std::io::Error> {
         let local_addr = listener.local_addr()?;
         let tls = tls(certificate).map_err(std::io::Error::other)?;
+        let threads = Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("webhook")
+            .thread_stack_size(STACK_BYTES)
+            .event_interval(TASKS_BETWEEN_EVENTS)
+            .global_queue_interval(TASKS_BETWEEN_EVENTS)
+            .build()?;
+        let handle = threads.handle().clone();
         let server = Server {
+            threads: Some(threads),
             local_addr,
-            draining: webhook.draining(),
+            draining: webhook.readiness().draining().clone(),
             closing: CancellationToken::new(),
             cut: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -100,9 +124,12 @@ impl Server {
         let tasks = server.tasks.clone();
         let connections = Arc::new(Semaphore::new(connections_max));
         let of_one = Shares::new(connections_max);
-        server
-            .tasks
-            .spawn(accept(listener, shared, connections, of_one, tasks));
+        let listener = {
+            let _inside = handle.enter();
+            TcpListener::from_std(listener.into_std()?)?
+        };
+        let accept = accept(listener, shared, connections, of_one, tasks);
+        server.tasks.spawn_on(accept, &handle);
         Ok(server)
     }
 
@@ -133,6 +160,15 @@ impl Server {
             );
             self.cut.cancel();
             self.tasks.wait().await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            // Whoever drops it may not block; what is still judged is past its deadline.
+            threads.shutdown_background();
         }
     }
 }

@@ -110,4 +110,8 @@ impl NamespaceLabels for Namespaces {
     fn object(&self, namespace: &str) -> Option<Arc<Value>> {
         self.known(namespace).map(|known| known.object)
     }
+
+    fn knows(&self, namespace: &str) -> bool {
+        self.known(namespace).is_some()
+    }
 }

@@ -9,7 +9,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
@@ -23,9 +22,10 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, TryAcquireError};
 use tokio::task::spawn_blocking;
-use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::pace::Pace;
+use super::readiness::Readiness;
 use super::shares::{Share, Shares};
 use super::timeout;
 use super::weight::Scales;
@@ -42,7 +42,7 @@ use crate::verdict::{Cause, Decision, DecisionSink, Verdict};
 const PATIENCE_USED: f64 = 0.9;
 
 /// What is larger than this takes of what all large bodies may have together, while it comes.
-const BODY_BYTES_SMALL: usize = 64 << 10;
+pub(super) const BODY_BYTES_SMALL: usize = 64 << 10;
 
 /// How large all of those may be.
 const BODIES_BYTES_MAX: usize = 64 << 20;
@@ -71,24 +71,18 @@ pub(super) struct Inner {
     bodies: Shares,
     scales: Scales,
     evaluations: Arc<Semaphore>,
-    draining: CancellationToken,
-    ready: Arc<AtomicBool>,
-    trusted: Arc<AtomicBool>,
+    pace: Pace,
+    readiness: Readiness,
 }
 
 impl Webhook {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is somebody else's, and they meet only here"
-    )]
     pub(crate) fn new(
         bundles: Arc<Bundles>,
         evaluator: Evaluator,
         sink: Arc<dyn DecisionSink>,
         metrics: Metrics,
         limits: Limits,
-        ready: Arc<AtomicBool>,
-        trusted: Arc<AtomicBool>,
+        readiness: Readiness,
         recording: Recording,
     ) -> Self {
         Webhook {
@@ -105,30 +99,15 @@ impl Webhook {
                 bodies: Shares::new(BODIES_BYTES_MAX.max(limits.body_bytes_max.saturating_mul(4))),
                 scales: Scales::new(limits.values_max),
                 evaluations: Arc::new(Semaphore::new(limits.evaluations_max)),
-                draining: CancellationToken::new(),
-                ready,
-                trusted,
+                pace: Pace::default(),
+                readiness,
             }),
         }
     }
 
-    /// Cancelled when the webhook begins to drain.
-    pub(crate) fn draining(&self) -> CancellationToken {
-        self.inner.draining.clone()
-    }
-
-    /// Why no review should be sent here, if none should.
-    pub(crate) fn not_ready(&self) -> Option<&'static str> {
-        if self.inner.draining.is_cancelled() {
-            return Some("draining");
-        }
-        if !self.inner.ready.load(Ordering::Acquire) {
-            return Some("the cluster and its policies are not known yet");
-        }
-        if !self.inner.trusted.load(Ordering::Acquire) {
-            return Some("the webhook configuration does not hold our certificate authority yet");
-        }
-        None
+    /// Whether reviews should be sent here.
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.inner.readiness
     }
 }
 
@@ -170,7 +149,7 @@ async fn last_of_connection(
 ) -> Response {
     let version = request.version();
     let mut response = next.run(request).await;
-    if version < Version::HTTP_2 && webhook.inner.draining.is_cancelled() {
+    if version < Version::HTTP_2 && webhook.readiness().draining().is_cancelled() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
@@ -178,7 +157,7 @@ async fn last_of_connection(
 }
 
 async fn ready(State(webhook): State<Webhook>) -> Response {
-    match webhook.not_ready() {
+    match webhook.readiness().not_ready() {
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
         None => "ok".into_response(),
     }
@@ -277,7 +256,8 @@ impl Inner {
         Ok((content_type, answer).into_response())
     }
 
-    /// Judges off the async threads, as soon as there is room, and answers by the fail mode where there is no time.
+    /// Judges as soon as there is room, off the async threads unless it is quick, and answers by the fail mode where there is no
+    /// time.
     async fn answer_by(
         self: &Arc<Self>,
         body: Bytes,
@@ -301,6 +281,11 @@ impl Inner {
                 spawn_blocking(move || work.read_and_give_up(Review::read, &Unjudged::Deadline));
             return late.await.unwrap_or_else(|_| Err(Failure::stopped_short()));
         };
+        if self.pace.is_quick()
+            && let Some(answer) = work.judge_quickly(&self.pace)
+        {
+            return answer;
+        }
         let judging = work.clone();
         let mut task = spawn_blocking(move || {
             // The permit goes with the work, not with who waits for it: an evaluation nobody
@@ -387,6 +372,11 @@ impl Inner {
         Ok((whole.into(), share))
     }
 
+    /// Whether a review can be judged from what is in memory.
+    pub(super) fn needs_nobody(&self, review: &Review) -> bool {
+        self.evaluator.needs_nobody(review)
+    }
+
     /// The verdict of the bundle that is in force now, even if another one is when it comes.
     pub(super) fn judge(
         &self,
@@ -395,7 +385,7 @@ impl Inner {
     ) -> (Result<Verdict, Unjudged>, Judgement) {
         let mut judged = self.unjudged();
         // Whoever asks now did not wait until we are ready: policies may be missing yet.
-        if !self.ready.load(Ordering::Acquire) {
+        if !self.readiness.is_ready() {
             return (Err(Unjudged::NotReady), judged);
         }
         let (bundle, trace) = (&judged.bundle, &mut judged.trace);

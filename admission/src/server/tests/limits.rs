@@ -24,7 +24,7 @@ async fn a_passed_deadline_is_answered_by_the_fail_mode() {
         })
         .await;
         let (status, answer) = running
-            .post("/validate?timeout=50ms", privileged().to_string())
+            .post("/validate?timeout=1s", privileged().to_string())
             .await;
         assert_eq!(
             (status, &answer["response"]["allowed"]),
@@ -35,6 +35,33 @@ async fn a_passed_deadline_is_answered_by_the_fail_mode() {
         assert_eq!(running.lines.all()[0]["verdict"], "error");
         running.stop().await;
     }
+}
+
+/// What takes longer than a thread may be kept from its connections is judged on another one: it is right all the same, and
+/// recorded once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_policy_is_right_in_its_time() {
+    const SLOW: &str = "package pod_security\n\n\
+        violations := [{\"rule\": \"slow\", \"reason\": \"slow\", \"fields\": [\"spec\"]} | \
+        input.pod.metadata.name == \"p\"; n := numbers.range(1, 500); \
+        count([1 | some a in n; some b in n; a + b > 0]) > 0]\n";
+    let directory = tempfile::tempdir().unwrap();
+    let policies = directory.path().join("policies");
+    std::fs::create_dir(&policies).unwrap();
+    std::fs::write(policies.join("main.rego"), SLOW).unwrap();
+    let running = start_in(directory, |config| config.policies = Some(policies)).await;
+    for asked in 1..=2 {
+        let body = privileged().to_string();
+        let (status, answer) = running.post("/validate?timeout=30s", body).await;
+        assert_eq!(status, StatusCode::OK);
+        let told = answer["response"]["status"]["message"].to_string();
+        assert!(told.contains("slow"), "{answer}");
+        let lines = running.lines.all();
+        assert_eq!(lines.len(), asked);
+        let took = lines[asked - 1]["microseconds"].as_u64().unwrap();
+        assert!(u128::from(took) > super::super::pace::QUICK.as_micros());
+    }
+    running.stop().await;
 }
 
 /// A connection whose request can be sent in parts.
