@@ -15,8 +15,9 @@ pub mod embedded;
 pub mod input;
 pub mod load;
 pub mod network;
+mod remembered;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -44,6 +45,7 @@ use crate::rego::plan::{Fault, Function, Plan, Reads};
 use crate::rego::source::check_nesting;
 use crate::verdict::{Incomplete, Violation};
 use input::{PodInput, PodValue};
+use remembered::{Question, Remembered};
 
 /// The rule that answers for Pod Security.
 pub(crate) const POD_SECURITY: &str = "data.pod_security.violations";
@@ -62,6 +64,8 @@ pub struct Bundle {
     pod_security: Option<Plan>,
     /// What of a pod that plan looks at.
     pod_reads: Reads,
+    /// What that plan answered, if it answers the same to the same.
+    remembered: Option<Remembered>,
     network_policy: Option<Plan>,
     /// The interpreter, which is made when it is needed.
     engine: OnceLock<Engine>,
@@ -121,7 +125,12 @@ impl Bundle {
         // Compiling here, rather than at the first request, is what makes its errors load errors.
         let mut engine = engine(&modules)?;
         let parsed = engine.get_modules();
-        let pod_security = Plan::of(parsed, POD_SECURITY, &function);
+        let asks_others = Cell::new(false);
+        let pod_security = Plan::of(parsed, POD_SECURITY, &|name| {
+            let other = function_of_others(name);
+            asks_others.set(asks_others.get() || other.is_some());
+            other.or_else(|| function(name))
+        });
         let network_policy = Plan::of(parsed, network::NETWORK_POLICY, &function);
         let is_planned = pod_security.is_some() && network_policy.is_some();
         let reads = pod_security.as_ref().map(Plan::reads).unwrap_or_default();
@@ -129,6 +138,7 @@ impl Bundle {
             digest: digest(&modules, &[]),
             modules,
             pod_reads: reads.of("pod").cloned().unwrap_or_default(),
+            remembered: (!asks_others.get()).then(Remembered::default),
             pod_security,
             network_policy,
             engine: if is_planned {
@@ -163,12 +173,22 @@ impl Bundle {
         Ok(bundle)
     }
 
+    /// The same, which asks its rules each time: for whoever wants to know what that costs.
+    #[must_use]
+    pub fn without_memory(self) -> Self {
+        Bundle {
+            remembered: None,
+            ..self
+        }
+    }
+
     /// The same, interpreted.
     #[cfg(test)]
     fn without_plans(self) -> Self {
         Bundle {
             pod_security: None,
             network_policy: None,
+            remembered: None,
             ..self
         }
     }
@@ -250,19 +270,20 @@ impl Bundle {
         self.modules.len()
     }
 
-    /// Asks a rule: its plan of what that looks at, or the interpreter of the whole where there is no plan or it fails.
+    /// Asks a rule: its plan of what that looks at, or the interpreter of the whole where there is no plan or it fails. Of which
+    /// the answer is, is told beside it.
     fn ask(
         &self,
         rule: &str,
         plan: Option<&Plan>,
         input: &dyn Fn(Extent) -> Value,
         limit: Duration,
-    ) -> Result<Value, String> {
+    ) -> Result<(Value, Extent), String> {
         let deadline = Instant::now() + limit;
         if let Some(plan) = plan {
             bounds::begin();
             match plan.ask(&input(Extent::Read), &NOTHING, deadline) {
-                Ok(value) => return Ok(value),
+                Ok(value) => return Ok((value, Extent::Read)),
                 Err(Fault::Failed) => {}
                 Err(fault @ (Fault::Time | Fault::Size)) => return Err(fault.to_string()),
             }
@@ -279,8 +300,9 @@ impl Bundle {
         });
         engine.set_input(input(Extent::Whole));
         bounds::begin();
-        engine
-            .eval_rule(rule.to_string())
+        let value = engine.eval_rule(rule.to_string());
+        value
+            .map(|value| (value, Extent::Whole))
             .map_err(|error| error.to_string())
     }
 
@@ -332,6 +354,26 @@ impl JudgedPod<'_> {
         if policy.level == Level::Privileged {
             return Ok(Vec::new());
         }
+        let Some(remembered) = &self.bundle.remembered else {
+            return self.asked(policy, limit).map(|(violations, _)| violations);
+        };
+        let question = Question::new(self.pod, &self.bundle.pod_reads, policy);
+        if let Some(known) = question.as_ref().and_then(|asked| remembered.answer(asked)) {
+            return Ok(known.to_vec());
+        }
+        let (violations, extent) = self.asked(policy, limit)?;
+        if let (Some(question), Extent::Read) = (question, extent) {
+            remembered.keep(question, violations.as_slice().into());
+        }
+        Ok(violations)
+    }
+
+    /// Asks the rules, and tells of how much of the pod they answered.
+    fn asked(
+        &self,
+        policy: LevelVersion,
+        limit: Duration,
+    ) -> Result<(Vec<Violation>, Extent), EvaluateError> {
         let Bundle {
             pod_security: plan,
             pod_reads: reads,
@@ -342,20 +384,21 @@ impl JudgedPod<'_> {
             Extent::Whole => self.pod.whole().at(policy),
         };
         let asked = self.bundle.ask(POD_SECURITY, plan.as_ref(), &input, limit);
-        let value = asked.map_err(EvaluateError::Failed)?;
+        let (value, extent) = asked.map_err(EvaluateError::Failed)?;
         if value == Value::Undefined {
             return Err(EvaluateError::Undefined(policy));
         }
         let answers: Vec<Answer> = serde_json::to_value(&value)
             .and_then(serde_json::from_value)
             .map_err(|error| EvaluateError::Shape(error.to_string()))?;
-        answers
+        let violations: Result<_, EvaluateError> = answers
             .into_iter()
             .map(|answer| {
                 Violation::new(answer.rule, answer.reason, answer.detail, answer.fields)
                     .map_err(EvaluateError::from)
             })
-            .collect()
+            .collect();
+        Ok((violations?, extent))
     }
 }
 
@@ -381,9 +424,12 @@ fn engine(modules: &[Module]) -> Result<Engine, LoadError> {
 
 /// The builtins of policies. Their errors are errors of the evaluation.
 fn function(name: &str) -> Option<Function> {
-    crate::network_policy::builtins::function(name)
-        .or_else(|| data::function(name))
-        .or_else(|| bounds::function(name, bounds::Errors::Told))
+    function_of_others(name).or_else(|| bounds::function(name, bounds::Errors::Told))
+}
+
+/// Those that answer from more than their arguments.
+fn function_of_others(name: &str) -> Option<Function> {
+    crate::network_policy::builtins::function(name).or_else(|| data::function(name))
 }
 
 /// The first half of the SHA-256 of all that the policies say, in hexadecimal.

@@ -1,7 +1,9 @@
 //! What policies cost: the same reviews judged again and again, and the time of each rule.
 //!
 //! Reviews are judged as the webhook judges them, by the whole bundle, one at a time; what is measured is the time by
-//! the clock, so whoever asks keeps the machine quiet. The first round is not counted: it warms what is made once.
+//! the clock, so whoever asks keeps the machine quiet. The first round is not counted: it warms what is made once. Nothing
+//! is remembered from one review to the next, though the webhook does so of pods that are alike: what is asked for is what the
+//! rules cost.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,7 +49,7 @@ impl Costs {
     /// With the policies of a configuration.
     pub fn new(config: &AdmissionConfig) -> Result<Self, CheckerError> {
         let config = config.clone().validate()?;
-        let bundle = Bundle::of(config.sources()?)?;
+        let bundle = Bundle::of(config.sources()?)?.without_memory();
         let namespaces = Arc::new(DefaultsEverywhere);
         let exemptions = config.exemptions.clone();
         let evaluator = Evaluator::new(config.defaults, exemptions, config.fail_mode, namespaces);

@@ -10,7 +10,7 @@ use regorus::Value;
 use serde_json::Value as Json;
 
 use crate::pod_security::LevelVersion;
-use crate::rego::plan::Reads;
+use crate::rego::plan::{Key, Reads, TooLong};
 
 /// A pod to be asked about.
 #[derive(Debug, Clone, Copy)]
@@ -27,14 +27,31 @@ impl<'a> PodInput<'a> {
 
     /// The pod, as far as it is looked at, to be asked about at as many levels as needed.
     pub(crate) fn read(self, reads: &Reads) -> PodValue {
-        let members = [("metadata", self.metadata), ("spec", self.spec)];
-        let members = members.into_iter().filter(|(_, value)| !value.is_null());
-        PodValue(object(members.filter_map(|(name, value)| {
-            Some((
-                name,
-                reads.of(name)?.value_of(value, |value| !value.is_null()),
-            ))
+        let members = self.looked_at(reads).into_iter().flatten();
+        PodValue(object(members.map(|(name, value, reads)| {
+            (name, reads.value_of(value, |value| !value.is_null()))
         })))
+    }
+
+    /// Writes what [`PodInput::read`] makes a value of.
+    pub(super) fn write(self, reads: &Reads, key: &mut Key) -> Result<(), TooLong> {
+        for member in self.looked_at(reads) {
+            let Some((_, value, reads)) = member else {
+                key.raw(&[0])?;
+                continue;
+            };
+            key.raw(&[1])?;
+            key.value(reads, value, |value| !value.is_null())?;
+        }
+        Ok(())
+    }
+
+    /// Its members, where there is something to look at, and what is looked at of them.
+    fn looked_at(self, reads: &Reads) -> [Option<(&'static str, &'a Json, &Reads)>; 2] {
+        [("metadata", self.metadata), ("spec", self.spec)].map(|(name, value)| {
+            let reads = reads.of(name)?;
+            (!value.is_null()).then_some((name, value, reads))
+        })
     }
 
     /// All of it.

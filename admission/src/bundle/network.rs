@@ -76,7 +76,7 @@ impl Bundle {
         let input = change.question(rules);
         let plan = self.network_policy.as_ref();
         let ask = || self.ask(NETWORK_POLICY, plan, &|_| input.clone(), limit);
-        let value = with_world(world, ask).map_err(NetworkError::Failed)?;
+        let (value, _) = with_world(world, ask).map_err(NetworkError::Failed)?;
         if value == Value::Undefined {
             return Err(NetworkError::Undefined);
         }

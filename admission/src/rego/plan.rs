@@ -31,7 +31,7 @@ use regorus::Value;
 use regorus::unstable::{Module, Ref};
 use tracing::debug;
 
-pub(crate) use reads::Reads;
+pub(crate) use reads::{Key, Reads, TooLong};
 pub(crate) use run::Fault;
 
 use program::Program;

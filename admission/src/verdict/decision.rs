@@ -41,7 +41,7 @@ pub trait DecisionSink: Send + Sync + 'static {
 }
 
 /// What a record takes without the request, more often than not.
-const HEAD_BYTES: usize = 2 << 10;
+const HEAD_BYTES: usize = 4 << 10;
 
 /// One review and its verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,11 +9,13 @@
 //! which is not known here is not followed: all of it is looked at. What a rule sees of the rest is what it can tell apart: a
 //! collection is there and is a collection, its members are there if somebody goes through them or counts them.
 //!
+//! - `key`: what is looked at of a value, to tell whether another one looks the same.
 //! - `places`: the places, and what is looked at of each.
 //! - `frame`: a definition, gone through with them.
 //! - `names`: variables that stand for a few names.
 
 mod frame;
+mod key;
 mod names;
 mod places;
 
@@ -22,6 +24,7 @@ use std::collections::BTreeMap;
 use regorus::Value;
 use serde_json::Value as Json;
 
+pub(crate) use key::{Key, TooLong};
 pub(super) use places::of;
 
 use super::program::Term;

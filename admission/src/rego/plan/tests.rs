@@ -4,8 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use regorus::Value;
+use serde_json::json;
 
+use super::{Key, Reads, TooLong};
 use crate::rego::{Edition, Program, ProgramError, Text};
 
 const LIBRARY: &str = "package lib.names\n\
@@ -273,4 +276,59 @@ fn no_more_of_an_input_is_read_than_rules_tell_apart() {
         "p := input.a.b if input.k.l > 6\np := input.k if input.k.l == 6\nr if p.l",
         r#"{"a": {"b": {"c": 1, "d": [2]}}, "k": {"l": 6}}"#,
     );
+}
+
+fn json_values() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(|bool| json!(bool)),
+        (0..2).prop_map(|number| json!(number)),
+        prop::sample::select(vec!["", "a", "b"]).prop_map(|text| json!(text)),
+    ];
+    leaf.prop_recursive(4, 24, 3, |inner| {
+        let name = prop::sample::select(vec!["a", "b", "f"]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(serde_json::Value::from),
+            prop::collection::btree_map(name, inner, 0..3).prop_map(|members| json!(members)),
+        ]
+    })
+}
+
+proptest! {
+    /// Two inputs have one key where, and only where, a plan gets the same of both.
+    #[test]
+    fn a_key_says_what_is_looked_at(one in json_values(), other in json_values()) {
+        for rules in [
+            "r if true",
+            "r := input",
+            "r := input.a.b",
+            "r := count(input.a)",
+            "r := [x.f | some x in input.a]",
+            "r if input.a.f == input.b[_]",
+        ] {
+            let reads = program(rules).plan().unwrap().reads();
+            let counts = |value: &serde_json::Value| !value.is_null();
+            let key = |json| {
+                let mut key = Key::new(1 << 20);
+                key.value(&reads, json, counts).map(|()| key.into_bytes())
+            };
+            let value = |json| reads.value_of(json, counts);
+            prop_assert_eq!(key(&one) == key(&other), value(&one) == value(&other), "{}", rules);
+        }
+    }
+}
+
+#[test]
+fn a_key_is_no_longer_than_it_may_be() {
+    let (reads, json) = (Reads::whole(), json!({"a": ["b", 1]}));
+    let written = |bytes_max| {
+        let mut key = Key::new(bytes_max);
+        key.value(&reads, &json, |_| true)
+            .map(|()| key.into_bytes())
+    };
+    let whole = written(1000).unwrap();
+    assert_eq!(written(whole.len()), Ok(whole.clone()));
+    for bytes_max in 0..whole.len() {
+        assert_eq!(written(bytes_max), Err(TooLong));
+    }
 }

@@ -5,6 +5,8 @@
 //! less for it. Then as many as there are connections are kept under way, which says what a core can do. CPU is what
 //! the kernel counted for the process, user and system, TLS and HTTP and the decision's log line in it.
 
+#![allow(clippy::indexing_slicing)] // of JSON, where what is not there is null
+
 #[path = "../rivals/process.rs"]
 #[allow(dead_code, reason = "the other program asks more of a process")]
 mod process;
@@ -18,10 +20,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use benches::reviews;
+use bytes::Bytes;
 use clap::Parser;
 use reqwest::Client;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep};
 
 use process::Process;
 
@@ -54,14 +59,21 @@ struct Arguments {
     /// Pods that violate what is enforced, one in so many; 0 for none
     #[arg(long, default_value_t = 20)]
     violating_every: usize,
+    /// Workloads that the pods are of; those of one differ in what no rule looks at. 0: no two pods are alike
+    #[arg(long, default_value_t = 50)]
+    workloads: usize,
 }
+
+/// So many pods before one comes again are as good as no two alike: it is more than the webhook remembers.
+const NEVER_AGAIN: usize = 4096;
 
 /// How long the program may take to start.
 const START_PATIENCE: Duration = Duration::from_mins(1);
 /// Reviews before those that count.
 const WARM_UP: usize = 500;
 
-#[tokio::main]
+// One thread asks, so that the webhook has the other core.
+#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     // One crypto provider for every client of this process; a second call changes nothing.
@@ -73,17 +85,29 @@ async fn main() -> anyhow::Result<()> {
         asking.ask(number).await?;
     }
     let mut report = format!(
-        "{} connections, {} templates, {} pods violate\n",
+        "{} connections, {} templates, {} workloads, {} pods violate\n",
         arguments.connections,
         arguments.templates,
+        match arguments.workloads {
+            0 => "as many as pods".to_owned(),
+            some => some.to_string(),
+        },
         match arguments.violating_every {
             0 => "no".to_owned(),
             every => format!("one in {every}"),
         },
     );
+    // What the machine, the network and this program take for themselves.
+    let nothing = asking.open(What::Nothing, &arguments).await?;
     let began = server.cpu_seconds()?;
-    let latencies = asking.open(arguments.rate, arguments.seconds).await?;
+    let latencies = asking.open(What::Review, &arguments).await?;
     let used = server.cpu_seconds()? - began;
+    let _ = writeln!(
+        report,
+        "open loop, {} of /healthz a second: {}",
+        arguments.rate,
+        told(&nothing)
+    );
     let _ = writeln!(
         report,
         "open loop, {} reviews/s: {}",
@@ -203,13 +227,22 @@ fn client() -> anyhow::Result<Client> {
     Ok(builder.timeout(Duration::from_secs(30)).build()?)
 }
 
+/// What is asked in the open loop.
+#[derive(Clone, Copy)]
+enum What {
+    Nothing,
+    Review,
+}
+
 /// What is asked, and through which connections.
 #[derive(Clone)]
 struct Asking {
     url: Arc<str>,
+    health: Arc<str>,
     clients: Arc<[Client]>,
-    follows: Arc<[u8]>,
-    violates: Arc<[u8]>,
+    /// Bodies of pods that are to be let in, and of some that are not: one of each workload.
+    follows: Arc<[Bytes]>,
+    violates: Arc<[Bytes]>,
     violating_every: usize,
 }
 
@@ -218,53 +251,86 @@ impl Asking {
         let clients: Vec<Client> = (0..arguments.connections)
             .map(|_| client())
             .collect::<anyhow::Result<_>>()?;
+        let workloads = match arguments.workloads {
+            0 => NEVER_AGAIN,
+            some => some,
+        };
+        let bodies = |pod: fn(&str) -> Value| -> Arc<[Bytes]> {
+            let of = |user: usize| {
+                let mut pod = pod("web");
+                pod["spec"]["securityContext"]["runAsUser"] = user.into();
+                Bytes::from(reviews::body(&pod))
+            };
+            (1000..1000 + workloads).map(of).collect()
+        };
+        let health = url.replace("/validate?timeout=10s", "/healthz");
         Ok(Self {
             url: url.into(),
+            health: health.into(),
             clients: clients.into(),
-            follows: reviews::body(&reviews::hardened("web")).into(),
-            violates: reviews::body(&reviews::privileged("web")).into(),
+            follows: bodies(reviews::hardened),
+            violates: bodies(reviews::privileged),
             violating_every: arguments.violating_every,
         })
+    }
+
+    /// Asks whether the webhook is there.
+    async fn ask_nothing(&self, number: usize) -> anyhow::Result<()> {
+        let answer = self.client(number)?.get(&*self.health).send().await?;
+        ensure!(answer.status().is_success(), "{}", answer.status());
+        Ok(())
+    }
+
+    fn client(&self, number: usize) -> anyhow::Result<&Client> {
+        let client = self.clients.get(number % self.clients.len());
+        client.context("no connections")
     }
 
     /// Asks for one review, and sees that the verdict is right.
     async fn ask(&self, number: usize) -> anyhow::Result<()> {
         let violates = self.violating_every > 0 && number.is_multiple_of(self.violating_every);
-        let body = if violates {
+        let bodies = if violates {
             &self.violates
         } else {
             &self.follows
         };
-        let client = self
-            .clients
-            .get(number % self.clients.len())
-            .context("no connections")?;
-        let request = client
+        let body = bodies.get(number % bodies.len()).context("no workloads")?;
+        let request = (self.client(number)?)
             .post(&*self.url)
             .header("content-type", "application/json");
-        let answer = request.body(body.to_vec()).send().await?;
+        let answer = request.body(body.clone()).send().await?;
         ensure!(answer.status().is_success(), "{}", answer.status());
-        let answer: serde_json::Value = answer.json().await?;
+        let answer: Value = answer.json().await?;
         ensure!(
-            answer.pointer("/response/allowed") == Some(&serde_json::Value::Bool(!violates)),
+            answer.pointer("/response/allowed") == Some(&Value::Bool(!violates)),
             "a wrong verdict: {answer}"
         );
         Ok(())
     }
 
-    async fn open(&self, rate: f64, seconds: f64) -> anyhow::Result<Vec<Duration>> {
-        let began = Instant::now();
-        let mut tasks = JoinSet::new();
-        for number in 0..(rate * seconds) as usize {
-            let due = began + Duration::from_secs_f64(number as f64 / rate);
-            sleep_until(due).await;
-            let asking = self.clone();
-            tasks.spawn(async move {
-                asking.ask(number).await?;
-                Ok(due.elapsed())
-            });
-        }
-        tasks.join_all().await.into_iter().collect()
+    /// Asks at moments that are fixed before. A thread of its own keeps them, for the runtime's timer counts milliseconds.
+    async fn open(&self, what: What, arguments: &Arguments) -> anyhow::Result<Vec<Duration>> {
+        let (rate, seconds) = (arguments.rate, arguments.seconds);
+        let (asking, runtime) = (self.clone(), Handle::current());
+        let pacing = spawn_blocking(move || {
+            let began = Instant::now();
+            let mut tasks = JoinSet::new();
+            for number in 0..(rate * seconds) as usize {
+                let due = began + Duration::from_secs_f64(number as f64 / rate);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                let asking = asking.clone();
+                let ask = async move {
+                    match what {
+                        What::Nothing => asking.ask_nothing(number).await?,
+                        What::Review => asking.ask(number).await?,
+                    }
+                    Ok(due.elapsed())
+                };
+                tasks.spawn_on(ask, &runtime);
+            }
+            tasks
+        });
+        pacing.await?.join_all().await.into_iter().collect()
     }
 
     async fn closed(&self, seconds: f64) -> anyhow::Result<Vec<Duration>> {
