@@ -23,9 +23,10 @@ import (
 // readyWithin bounds a start that will never succeed; an idle machine needs about five seconds.
 const readyWithin = 3 * time.Minute
 
-// runCluster runs etcd and kube-apiserver in dir until ctx ends. It calls ready once, with the path of the
-// administrator's kubeconfig, when the API server answers. Logs go to files in dir.
-func runCluster(ctx context.Context, dir string, extraFlags []string, ready func(kubeconfig string)) error {
+// runCluster runs etcd and kube-apiserver as it is told until ctx ends. It calls ready once, with the path of the
+// administrator's kubeconfig, when the API server answers. Logs go to files in its folder.
+func runCluster(ctx context.Context, settings settings, ready func(kubeconfig string)) error {
+	dir := settings.dir
 	logFile, err := os.Create(filepath.Join(dir, "kube-apiserver.log"))
 	if err != nil {
 		return err
@@ -49,7 +50,7 @@ func runCluster(ctx context.Context, dir string, extraFlags []string, ready func
 	if err != nil {
 		return err
 	}
-	flags := append(apiserverFlags(etcd, pki), extraFlags...)
+	flags := append(apiserverFlags(etcd, pki), settings.apiserverFlags...)
 	server, err := newAPIServer(ctx, listener, flags)
 	if err != nil {
 		listener.Close()
@@ -70,6 +71,11 @@ func runCluster(ctx context.Context, dir string, extraFlags []string, ready func
 			return <-ended
 		}
 		return fmt.Errorf("kube-apiserver: %w", err)
+	}
+	if settings.collectsGarbage {
+		if err := collectGarbage(serverCtx, pki.adminConfig(address)); err != nil {
+			return err
+		}
 	}
 	kubeconfig, err := pki.writeKubeconfig(dir, address)
 	if err != nil {

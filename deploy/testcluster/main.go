@@ -1,7 +1,7 @@
 // Command testcluster is a Kubernetes control plane small enough for a test: etcd and kube-apiserver in
 // one process on loopback, with kubectl beside them.
 //
-//	testcluster serve [--dir DIR] [-- KUBE-APISERVER-FLAG...]
+//	testcluster serve [--dir DIR] [--collect-garbage] [-- KUBE-APISERVER-FLAG...]
 //	testcluster kubectl [KUBECTL-ARGUMENT...]
 //
 // serve prints one line, `kubeconfig PATH`, when the API server is ready, and serves until its standard
@@ -10,7 +10,8 @@
 //
 // What is here is real and unchanged: storage, authentication, RBAC, validation, defaulting, admission
 // webhooks, watch, aggregation. What is absent: controllers, a scheduler, kubelets. A Deployment stays
-// without Pods and a deleted Namespace stays Terminating, so a test makes its Pods itself.
+// without Pods and a deleted Namespace stays Terminating, so a test makes its Pods itself. The garbage
+// collector is there where --collect-garbage asks for it.
 //
 // It must never listen on anything but loopback, nor touch a kubeconfig that it did not write.
 package main
@@ -28,7 +29,7 @@ import (
 	"k8s.io/kubectl/pkg/cmd/util"
 )
 
-const usage = `usage: testcluster serve [--dir DIR] [-- KUBE-APISERVER-FLAG...]
+const usage = `usage: testcluster serve [--dir DIR] [--collect-garbage] [-- KUBE-APISERVER-FLAG...]
        testcluster kubectl [KUBECTL-ARGUMENT...]`
 
 func main() {
@@ -55,15 +56,15 @@ func verb(args []string) string {
 
 // serve runs one cluster to its end.
 func serve(args []string) error {
-	dir, apiserverFlags, err := parse(args)
+	settings, err := parse(args)
 	if err != nil {
 		return err
 	}
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "testcluster-"); err != nil {
+	if settings.dir == "" {
+		if settings.dir, err = os.MkdirTemp("", "testcluster-"); err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer os.RemoveAll(settings.dir)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -74,25 +75,39 @@ func serve(args []string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	return runCluster(ctx, dir, apiserverFlags, func(kubeconfig string) {
+	return runCluster(ctx, settings, func(kubeconfig string) {
 		fmt.Printf("kubeconfig %s\n", kubeconfig)
 	})
 }
 
+// settings is what the command line says of a cluster.
+type settings struct {
+	// dir is where everything of it lies; empty for a folder that goes with it.
+	dir string
+	// collectsGarbage is whether objects go with their owners.
+	collectsGarbage bool
+	// apiserverFlags are kube-apiserver's own.
+	apiserverFlags []string
+}
+
 // parse splits our own arguments from those of kube-apiserver, which follow `--`.
-func parse(args []string) (dir string, apiserverFlags []string, err error) {
+func parse(args []string) (settings, error) {
+	var settings settings
 	for i := 0; i < len(args); i++ {
 		switch {
 		case args[i] == "--":
-			return dir, args[i+1:], nil
+			settings.apiserverFlags = args[i+1:]
+			return settings, nil
 		case args[i] == "--dir" && i+1 < len(args):
 			i++
-			dir = args[i]
+			settings.dir = args[i]
+		case args[i] == "--collect-garbage":
+			settings.collectsGarbage = true
 		default:
-			return "", nil, fmt.Errorf("unexpected argument %q\n%s", args[i], usage)
+			return settings, fmt.Errorf("unexpected argument %q\n%s", args[i], usage)
 		}
 	}
-	return dir, nil, nil
+	return settings, nil
 }
 
 // kubectl is the whole of kubectl; args[0] stands where its program name does.
