@@ -130,6 +130,9 @@ pub(crate) struct RunArgs {
     /// Address of the admission webhook (TLS) [default: 127.0.0.1:9443]
     #[arg(long, value_name = "ADDR", env = "TAFFRAIL_WEBHOOK")]
     pub(crate) webhook: Option<SocketAddr>,
+    /// Make the kinds of constraints of the cluster's ConstraintTemplates, where no Gatekeeper does
+    #[arg(long, env = "TAFFRAIL_GATEKEEPER_DEFINITIONS")]
+    pub(crate) gatekeeper_definitions: bool,
     /// File that says how the HTTP port is protected (TLS, users), as Prometheus has it
     #[arg(
         long,

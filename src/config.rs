@@ -110,6 +110,7 @@ impl Config {
         if let Some(webhook) = args.webhook {
             file.admission.listen = webhook;
         }
+        file.admission.gatekeeper.definitions |= args.gatekeeper_definitions;
         if let Some(data) = &args.data {
             file.data.clone_from(data);
         }

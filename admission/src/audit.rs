@@ -6,7 +6,7 @@
 //! nothing is kept but what was found.
 //!
 //! What is found becomes series ([`found`]), lines where it was not found the last time, and PolicyReports where these are
-//! switched on ([`report`]). Nothing else is ever written to the API server.
+//! switched on ([`report`]). From here nothing else is ever written to the API server.
 
 pub(crate) mod found;
 mod kinds;

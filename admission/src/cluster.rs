@@ -3,7 +3,7 @@
 //! The order of things: [`connect`] finds the API server, [`watch`] keeps one kind of object as it changes, and
 //! what is kept of it is each consumer's own: labels and objects of namespaces, the state that decides who
 //! reaches whom, what runs, the policies that are made as objects, and what they may know beside
-//! the object they judge. None of them ever waits for the API server to answer a review, but for a namespace that is
+//! the object they judge. One thing is made there, where it is switched on: the kinds of constraints ([`definitions`]). None of them ever waits for the API server to answer a review, but for a namespace that is
 //! too new to be known.
 //!
 //! Memory is bounded by what is kept, not by what comes: objects are stripped while they are read
@@ -11,6 +11,7 @@
 
 mod caches;
 pub mod connect;
+pub(crate) mod definitions;
 mod namespaces;
 mod network;
 mod pods;

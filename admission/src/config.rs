@@ -89,6 +89,9 @@ impl Default for AdmissionConfig {
 pub struct GatekeeperConfig {
     /// A folder of ConstraintTemplates, Constraints and ExpansionTemplates.
     pub directory: Option<PathBuf>,
+    /// Whether the kinds of constraints are made, one for each ConstraintTemplate of the cluster. Gatekeeper does
+    /// so itself where it runs.
+    pub definitions: bool,
 }
 
 /// The Pod Security admission controller's own settings, in its words.

@@ -10,6 +10,7 @@
 //! - [`documents`]: YAML and JSON of folders, one object after the other
 //! - [`template`], with [`schema`] for what parameters may be
 //! - [`constraint`], with [`matching`] and [`selector`] for what it judges
+//! - `definition`: the kind that a template's constraints are
 //! - [`inventory`]: what a template may know beside the object
 //! - [`exclusion`]: namespaces that nobody looks at
 //! - [`request`]: `input.review` as Gatekeeper builds it
@@ -22,6 +23,7 @@
 //! wrongly for is refused when it is loaded ([`crate::rego`]).
 
 pub mod constraint;
+pub(crate) mod definition;
 pub mod documents;
 pub mod exclusion;
 pub mod expansion;

@@ -17,6 +17,7 @@ use crate::bundle::{Bundle, Bundles, LoadError};
 use crate::certificate::{Certificate, CertificateError};
 use crate::cluster::Cluster;
 use crate::cluster::connect::ConnectError;
+use crate::cluster::definitions::Definitions;
 use crate::config::{AdmissionConfig, Config, ConfigError};
 use crate::data::{Allowed, DataSource};
 use crate::evaluate::{DefaultsEverywhere, Evaluator, NamespaceLabels};
@@ -65,6 +66,7 @@ pub struct Admission {
     cluster: Option<Arc<Cluster>>,
     drain_delay: Duration,
     audit: Option<JoinHandle<()>>,
+    definitions: Option<JoinHandle<()>>,
     ca_path: Option<PathBuf>,
 }
 
@@ -155,6 +157,11 @@ impl Admission {
             };
             tokio::spawn(audit.run(stop_keeper.clone()))
         });
+        let defining = cluster.as_ref().filter(|_| config.gatekeeper.definitions);
+        let definitions = defining.map(|cluster| {
+            let definitions = Definitions::new(cluster, bundles.clone(), ready.clone());
+            tokio::spawn(definitions.run(stop_keeper.clone()))
+        });
         let keeper = Keeper::new(&config, bundles, certificate, trusted, metrics)
             .with_cluster(cluster.clone(), ready);
         Ok(Admission {
@@ -165,6 +172,7 @@ impl Admission {
             cluster,
             drain_delay: config.drain_delay,
             audit,
+            definitions,
             ca_path,
         })
     }
@@ -197,8 +205,8 @@ impl Admission {
         self.server.drain(self.drain_delay, deadline).await;
         // Its only errors are a panic, which was reported where it happened, and being aborted.
         let _ = self.keeper.await;
-        if let Some(audit) = self.audit {
-            let _ = audit.await;
+        for task in [self.audit, self.definitions].into_iter().flatten() {
+            let _ = task.await;
         }
         if let Some(cluster) = self.cluster {
             cluster.stop().await;

@@ -309,6 +309,41 @@ fn with_cert_manager_only_the_certificate_is_another() {
 }
 
 #[test]
+fn gatekeepers_kinds_are_those_that_the_webhook_may_watch() {
+    let objects = objects();
+    let role = find(&objects, "ClusterRole", "taffrail-admission");
+    let kinds = yaml("deploy/components/gatekeeper-kinds/kinds.yaml");
+    for kind in &kinds {
+        let (group, plural) = (text(kind, "/spec/group"), text(kind, "/spec/names/plural"));
+        assert_eq!(text(kind, "/metadata/name"), format!("{plural}.{group}"));
+        let is_watched = list(role, "/rules").iter().any(|rule| {
+            list(rule, "/apiGroups").contains(&group.into())
+                && list(rule, "/resources").contains(&plural.into())
+                && list(rule, "/verbs").contains(&"watch".into())
+        });
+        assert!(is_watched, "{plural}.{group}");
+        let versions = list(kind, "/spec/versions").iter();
+        let stored = versions.filter(|version| version["storage"] == true);
+        assert_eq!(stored.count(), 1, "{plural}.{group}");
+    }
+    assert_eq!(kinds.len(), 4);
+
+    let component = &yaml("deploy/components/gatekeeper-kinds/kustomization.yaml")[0];
+    let operations = text(component, "/patches/0/patch");
+    let operations: Value = serde_yaml_ng::from_str(operations).expect("operations");
+    let argument = text(&operations, "/0/value");
+    run(["admission", "--server=http://localhost", argument, "--help"]);
+    let role = yaml("deploy/components/gatekeeper-kinds/role.yaml");
+    let name = "taffrail-admission-definitions";
+    let binding = find(&role, "ClusterRoleBinding", name);
+    let account = text(binding, "/subjects/0/name");
+    find(&objects, "ServiceAccount", account);
+    let policy = find(&role, "ValidatingAdmissionPolicy", name);
+    let expression = text(policy, "/spec/matchConditions/0/expression");
+    assert!(expression.contains(&format!("\"system:serviceaccount:{NAMESPACE}:{account}\"")));
+}
+
+#[test]
 fn our_own_rules_find_what_the_api_server_finds() {
     let restricted = LevelVersion {
         level: Level::Restricted,

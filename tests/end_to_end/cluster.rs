@@ -20,6 +20,7 @@ mod api_server;
 mod audited;
 mod built_in;
 mod creates;
+mod definitions;
 mod generator;
 mod install;
 mod killed;

@@ -101,6 +101,13 @@ impl PolicyObjects {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// The templates that are objects of their own.
+    pub(crate) fn templates(&self) -> Vec<Value> {
+        let objects = self.objects.lock();
+        let templates = (objects.iter()).filter(|((source, _), _)| *source == Source::Template);
+        templates.map(|(_, object)| object.clone()).collect()
+    }
+
     /// The policies now.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot {
@@ -240,7 +247,7 @@ impl KeepTemplates {
             source: Source::Constraint(kind.to_string()),
         });
         let name = format!("constraints/{kind}");
-        // Its kind comes to be when Gatekeeper, or whoever made the template, makes it.
+        // Its kind comes to be when Gatekeeper makes it, or we do (`definitions`), or whoever made the template.
         let cache = self
             .caches
             .watch::<All>(&name, resource, Presence::Optional, keep);

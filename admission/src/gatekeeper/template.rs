@@ -135,10 +135,9 @@ impl Template {
                 kind.to_lowercase()
             )));
         }
-        let legacy = match text("/apiVersion") {
-            "templates.gatekeeper.sh/v1" => false,
-            "templates.gatekeeper.sh/v1beta1" | "templates.gatekeeper.sh/v1alpha1" => true,
-            other => return Err(invalid(format!("unknown apiVersion {other:?}"))),
+        let version = text("/apiVersion");
+        let Some(legacy) = is_legacy(version) else {
+            return Err(invalid(format!("unknown apiVersion {version:?}")));
         };
         let schema =
             Schema::read(object.pointer("/spec/crd/spec/validation"), legacy).map_err(invalid)?;
@@ -179,6 +178,15 @@ impl Template {
     /// Whether the template is asked about an operation.
     pub fn judges(&self, operation: &str) -> bool {
         self.operations.is_empty() || self.operations.iter().any(|o| o == "*" || o == operation)
+    }
+}
+
+/// What an absent `legacySchema` means in a version of templates; None for one that is not known.
+pub(super) fn is_legacy(api_version: &str) -> Option<bool> {
+    match api_version {
+        "templates.gatekeeper.sh/v1" => Some(false),
+        "templates.gatekeeper.sh/v1beta1" | "templates.gatekeeper.sh/v1alpha1" => Some(true),
+        _ => None,
     }
 }
 

@@ -70,6 +70,15 @@ fn program() -> PathBuf {
 impl ApiServer {
     /// Starts one, with flags of kube-apiserver's beside those it needs.
     pub(crate) fn start(flags: &[String]) -> Self {
+        Self::serve(&[], flags)
+    }
+
+    /// Starts one in which what has lost its owner goes, too.
+    pub(crate) fn collecting_garbage() -> Self {
+        Self::serve(&["--collect-garbage"], &[])
+    }
+
+    fn serve(arguments: &[&str], flags: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let policy = folder.path().join("audit.yaml");
         std::fs::write(&policy, AUDIT_POLICY).expect("writes");
@@ -77,6 +86,7 @@ impl ApiServer {
         let mut child = Command::new(program())
             .args(["serve", "--dir"])
             .arg(folder.path())
+            .args(arguments)
             .args(["--", SERVICE_ADDRESSES])
             .arg(format!("--audit-policy-file={}", policy.display()))
             .arg(format!("--audit-log-path={}", audit.display()))

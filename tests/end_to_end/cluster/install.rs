@@ -37,7 +37,11 @@ impl Installed {
     /// Applies the manifests but the one that makes the API server ask, and opens the Service. `settings` are
     /// laid over the configuration of the ConfigMap.
     pub(crate) async fn new(flags: &[String], settings: &Value) -> Self {
-        let cluster = ApiServer::start(flags);
+        Self::on(ApiServer::start(flags), settings).await
+    }
+
+    /// The same on an API server that was started for it.
+    pub(crate) async fn on(cluster: ApiServer, settings: &Value) -> Self {
         for file in ["00-namespace.yaml", "30-admission.yaml"] {
             cluster.done(&["apply", "-f", &manifest(file)], "");
         }

@@ -46,7 +46,7 @@ spec:
     )
 }
 
-fn constraint(kind: &str, word: &str) -> String {
+pub(crate) fn constraint(kind: &str, word: &str) -> String {
     format!(
         "
 apiVersion: constraints.gatekeeper.sh/v1beta1

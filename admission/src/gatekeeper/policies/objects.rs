@@ -118,6 +118,15 @@ impl Policies {
         }
     }
 
+    /// Whether a template is in force as it is, and not as it was.
+    pub(crate) fn holds(&self, template: &Value) -> bool {
+        let kind = template.pointer("/spec/crd/spec/names/kind");
+        let known = self
+            .templates
+            .get(kind.and_then(Value::as_str).unwrap_or_default());
+        known.is_some_and(|known| known.is_of(template))
+    }
+
     fn constraint(&self, kind: &str, name: &str) -> Option<&Constraint> {
         let is_it = |known: &&Constraint| known.kind == kind && known.name == name;
         self.constraints.iter().find(is_it)
