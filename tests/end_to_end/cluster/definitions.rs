@@ -70,6 +70,23 @@ async fn a_template_brings_its_kind_and_takes_it_along() {
     let wrong = "spec.match.kinds in body must be of type array";
     assert!(!said.success && said.err.contains(wrong), "{said:?}");
 
+    // A template of the older version says less, and is kept as it was meant.
+    let loose = "{properties: {any: {}, list: {type: array}, either: {x-kubernetes-int-or-string: true},
+        map: {additionalProperties: {}}, typed: {type: object, additionalProperties: {type: string}}}}";
+    let legacy = template("Legacy").replace(SCHEMA, loose);
+    cluster.apply(&legacy.replace("gatekeeper.sh/v1", "gatekeeper.sh/v1beta1"));
+    let legacy = "crd/legacy.constraints.gatekeeper.sh";
+    cluster.done(&["wait", "--for=create", "--timeout=1m", legacy], "");
+    cluster.done(&[&established[..], &[legacy]].concat(), "");
+    let path = "jsonpath={.spec.crd.spec.validation.legacySchema}";
+    let legacy = [
+        "get",
+        "constrainttemplates.v1.templates.gatekeeper.sh/legacy",
+        "-o",
+        path,
+    ];
+    assert_eq!(cluster.done(&legacy, ""), "true");
+
     // What the API server refuses is told in its words, and what others made is left alone. Neither keeps another
     // template from being followed.
     let refused = SCHEMA.replace("{type: string}", "{type: array}");
