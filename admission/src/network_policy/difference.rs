@@ -41,7 +41,7 @@ pub(super) struct Applied {
 }
 
 /// What is opened and what is closed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Flows {
     pub(super) opened: Vec<Flow>,
     pub(super) closed: Vec<Flow>,
@@ -74,8 +74,6 @@ impl World {
 
     /// With changes, as [`World::differences`] takes them.
     pub(super) fn applied(&self, changes: impl IntoIterator<Item = Change>) -> Applied {
-        // Worked out in the state that is kept, so that the next who asks has it.
-        let _ = self.grouping();
         let mut after = self.clone();
         let mut touched = Touched::default();
         for change in changes {
@@ -104,6 +102,9 @@ impl Applied {
     /// What it opens and closes from some ends to others; whoever is at neither end is not looked at.
     pub(super) fn flows_between(&self, between: &Between) -> Flows {
         let (before, after, touched) = (&self.before, &self.after, &self.touched);
+        if !touched.is_between(&between.from.pods, &between.to.pods) {
+            return Flows::default();
+        }
         let states = States {
             joint: [Direction::Ingress, Direction::Egress].map(|direction| {
                 let members = match direction {

@@ -35,10 +35,9 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 pub(super) struct Namespace {
     pub(super) labels: Labels,
     pub(super) pods: RoaringBitmap,
+    /// The same by their names.
+    numbers: HashMap<Arc<str>, u32>,
 }
-
-/// The numbers of pods, by namespace and name.
-type Numbers = HashMap<(Arc<str>, Arc<str>), u32>;
 
 /// Nodes by name.
 pub(super) type Nodes = BTreeMap<Arc<str>, Node>;
@@ -47,14 +46,14 @@ pub(super) type Nodes = BTreeMap<Arc<str>, Node>;
 #[derive(Debug, Clone, Default)]
 pub struct World {
     namespaces: BTreeMap<Arc<str>, Arc<Namespace>>,
-    pods: Vec<Option<Arc<Pod>>>,
-    numbers: Arc<Numbers>,
+    pods: Arc<Vec<Option<Arc<Pod>>>>,
     free: Vec<u32>,
     everyone: RoaringBitmap,
     nodes: Arc<Nodes>,
     policies: BTreeMap<PolicyName, Arc<Compiled>>,
     interner: Arc<Interner>,
-    grouping: OnceLock<Arc<Grouping>>,
+    /// Worked out when it is asked for, and for all clones that are still the same.
+    grouping: Arc<OnceLock<Grouping>>,
 }
 
 /// An object that is new, changed or gone.
@@ -136,6 +135,17 @@ impl Touched {
         }
     }
 
+    /// Whether anything may be different from some ends to others.
+    pub(super) fn is_between(&self, from: &RoaringBitmap, to: &RoaringBitmap) -> bool {
+        let has = |touched: &RoaringBitmap, ends| !touched.is_disjoint(ends);
+        let rules =
+            |rules: &TouchedRules, ends| has(&rules.whole, ends) || has(&rules.subjects, ends);
+        has(&self.pods, from)
+            || has(&self.pods, to)
+            || rules(&self.egress, from)
+            || rules(&self.ingress, to)
+    }
+
     fn pod(&mut self, number: u32) {
         self.pods.insert(number);
         self.ingress.whole.insert(number);
@@ -177,7 +187,7 @@ impl World {
         if self.is_so(&change) {
             return Touched::default();
         }
-        self.grouping = OnceLock::new();
+        self.grouping = Arc::default();
         match change {
             Change::Is(Object::Pod(pod)) => self.set_pod(pod),
             Change::Is(Object::Ended { namespace, name }) | Change::PodGone { namespace, name } => {
@@ -212,13 +222,12 @@ impl World {
     fn is_so(&self, change: &Change) -> bool {
         match change {
             Change::Is(Object::Pod(pod)) => {
-                let key = (pod.namespace.clone(), pod.name.clone());
-                let known = self.numbers.get(&key).and_then(|number| self.pod(*number));
-                known == Some(pod)
+                let known = self.number(&pod.namespace, &pod.name);
+                known.and_then(|number| self.pod(number)) == Some(pod)
             }
             Change::Is(Object::Node(node)) => self.nodes.get(&node.name) == Some(node),
             Change::Is(Object::Ended { namespace, name }) | Change::PodGone { namespace, name } => {
-                !(self.numbers).contains_key(&(namespace.clone(), name.clone()))
+                self.number(namespace, name).is_none()
             }
             Change::Is(Object::Policy(policy)) => {
                 let known = self.policies.get(&policy.name);
@@ -230,20 +239,18 @@ impl World {
 
     fn set_pod(&mut self, pod: Pod) -> Touched {
         let pod = Arc::new(self.interner.pod(pod));
-        let key = (pod.namespace.clone(), pod.name.clone());
-        let known = self.numbers.get(&key).copied();
+        let known = self.number(&pod.namespace, &pod.name);
         let number = known.unwrap_or_else(|| {
             let fresh = u32::try_from(self.pods.len()).unwrap_or(u32::MAX);
-            let number = self.free.pop().unwrap_or(fresh);
-            Arc::make_mut(&mut self.numbers).insert(key, number);
-            number
+            self.free.pop().unwrap_or(fresh)
         });
         let at = number as usize;
-        if self.pods.len() <= at {
-            self.pods.resize(at + 1, None);
+        let pods = Arc::make_mut(&mut self.pods);
+        if pods.len() <= at {
+            pods.resize(at + 1, None);
         }
         let mut touched = Touched::default();
-        match self.pods.get_mut(at) {
+        match pods.get_mut(at) {
             Some(Some(same)) if *same == pod => return touched,
             Some(slot) => *slot = Some(pod.clone()),
             None => return touched,
@@ -252,6 +259,7 @@ impl World {
         self.everyone.insert(number);
         let namespace = self.namespace_mut(&pod.namespace);
         namespace.pods.insert(number);
+        namespace.numbers.insert(pod.name.clone(), number);
         let labels = namespace.labels.clone();
         self.select(number, Some((&pod, &labels)));
         touched
@@ -259,17 +267,17 @@ impl World {
 
     fn remove_pod(&mut self, namespace: &Arc<str>, name: &Arc<str>) -> Touched {
         let mut touched = Touched::default();
-        let key = (namespace.clone(), name.clone());
-        let Some(number) = self.numbers.get(&key).copied() else {
+        let Some(number) = self.number(namespace, name) else {
             return touched;
         };
-        Arc::make_mut(&mut self.numbers).remove(&key);
-        if let Some(slot) = self.pods.get_mut(number as usize) {
+        if let Some(slot) = Arc::make_mut(&mut self.pods).get_mut(number as usize) {
             *slot = None;
         }
         self.free.push(number);
         self.everyone.remove(number);
-        self.namespace_mut(namespace).pods.remove(number);
+        let of = self.namespace_mut(namespace);
+        of.pods.remove(number);
+        of.numbers.remove(name);
         self.select(number, None);
         touched.pod(number);
         touched
@@ -287,6 +295,7 @@ impl World {
             Arc::new(Namespace {
                 labels: namespace_labels(name, &Labels::default()),
                 pods: RoaringBitmap::new(),
+                numbers: HashMap::new(),
             })
         });
         Arc::make_mut(namespace)
@@ -366,11 +375,14 @@ impl World {
         self.pods.get(number as usize)?.as_deref()
     }
 
+    fn number(&self, namespace: &str, name: &str) -> Option<u32> {
+        self.namespaces.get(namespace)?.numbers.get(name).copied()
+    }
+
     /// The pod of a name, or else the only one that stands for a maker of that name.
     pub fn find(&self, namespace: &str, name: &str) -> Vec<u32> {
-        let key = (Arc::from(namespace), Arc::from(name));
-        if let Some(number) = self.numbers.get(&key) {
-            return vec![*number];
+        if let Some(number) = self.number(namespace, name) {
+            return vec![number];
         }
         let pods = self.namespaces.get(namespace).map(|n| &n.pods);
         let is_maker = |number: &u32| {
@@ -411,7 +423,7 @@ impl World {
     }
 
     pub(super) fn grouping(&self) -> &Grouping {
-        self.grouping.get_or_init(|| Arc::new(Grouping::of(self)))
+        self.grouping.get_or_init(|| Grouping::of(self))
     }
 
     pub(super) fn nodes(&self) -> &Nodes {
