@@ -19,6 +19,9 @@ use super::world::{Compiled, World};
 /// A pod that is in no group: there is no such pod.
 pub(super) const NO_GROUP: u32 = u32::MAX;
 
+/// How many pods are put into their groups one by one in the time in which one group is intersected.
+const PODS_OF_A_GROUP: usize = 8;
+
 /// Pods in groups that are numbered.
 pub(super) trait Groups {
     fn len(&self) -> usize;
@@ -29,29 +32,26 @@ pub(super) trait Groups {
 /// The groups that some pods are in, with their part of each.
 pub(super) fn parts(pods: &RoaringBitmap, groups: &dyn Groups) -> Vec<(u32, RoaringBitmap)> {
     let mut found = Vec::new();
-    if pods.len() as usize > groups.len() {
+    if pods.len() as usize > groups.len().saturating_mul(PODS_OF_A_GROUP) {
         for group in 0..groups.len() as u32 {
-            let members = groups.members(group);
-            if let Some(part) = members.filter(|m| !m.is_disjoint(pods)).map(|m| m & pods) {
-                found.push((group, part));
+            match groups.members(group) {
+                Some(members) if members.is_subset(pods) => found.push((group, members.clone())),
+                Some(members) if !members.is_disjoint(pods) => found.push((group, members & pods)),
+                _ => {}
             }
         }
         return found;
     }
-    let mut at: HashMap<u32, usize> = HashMap::new();
-    for pod in pods {
-        let group = groups.group_of(pod);
-        if group == NO_GROUP {
-            continue;
-        }
-        let fresh = found.len();
-        let place = *at.entry(group).or_insert(fresh);
-        if place == fresh {
-            found.push((group, RoaringBitmap::new()));
-        }
-        if let Some((_, part)) = found.get_mut(place) {
-            part.insert(pod);
-        }
+    let mut by_group: Vec<(u32, u32)> = (pods.iter())
+        .map(|pod| (groups.group_of(pod), pod))
+        .filter(|(group, _)| *group != NO_GROUP)
+        .collect();
+    by_group.sort_unstable();
+    for part in by_group.chunk_by(|one, next| one.0 == next.0) {
+        let pods = part.iter().map(|(_, pod)| *pod);
+        // They are in order, so that there is no error.
+        let pods = RoaringBitmap::from_sorted_iter(pods).unwrap_or_default();
+        found.extend(part.first().map(|(group, _)| (*group, pods)));
     }
     found
 }

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::rc::Rc;
 
-use roaring::RoaringBitmap;
+use roaring::{MultiOps as _, RoaringBitmap};
 
 use super::address::AddressSet;
 use super::group::{Groups, NO_GROUP, parts};
@@ -71,7 +71,7 @@ const SHAPE_PROBES: u32 = 16;
 
 /// Groups with the same region are one; those with none are left out.
 fn distinct(list: impl IntoIterator<Item = Side>) -> Vec<Side> {
-    let mut sides: Vec<Side> = Vec::new();
+    let mut sides: Vec<(Rc<Region>, Vec<RoaringBitmap>)> = Vec::new();
     let mut by_shape: HashMap<u64, Vec<usize>> = HashMap::new();
     let mut shapes = Shapes::default();
     for side in list {
@@ -80,18 +80,22 @@ fn distinct(list: impl IntoIterator<Item = Side>) -> Vec<Side> {
         }
         let alike = by_shape.entry(shapes.of(&side.region)).or_default();
         let is_same = |at: &usize| {
-            let known = sides.get(*at).map(|known| &known.region);
+            let known = sides.get(*at).map(|(region, _)| region);
             known.is_some_and(|known| Rc::ptr_eq(known, &side.region) || *known == side.region)
         };
         let known = alike.iter().copied().find(is_same);
-        if let Some(same) = known.and_then(|at| sides.get_mut(at)) {
-            same.members |= &side.members;
+        if let Some((_, members)) = known.and_then(|at| sides.get_mut(at)) {
+            members.push(side.members);
         } else {
             alike.push(sides.len());
-            sides.push(side);
+            sides.push((side.region, vec![side.members]));
         }
     }
-    sides
+    let sides = sides.into_iter().map(|(region, members)| Side {
+        members: members.into_iter().union(),
+        region,
+    });
+    sides.collect()
 }
 
 /// What is cheap to tell of regions, so that few are compared whole.
@@ -134,21 +138,28 @@ pub(super) fn meet<F: Fn(&Rc<Region>, Vec<(u32, RoaringBitmap)>) -> Vec<Side>>(
     near: Vec<Side>,
     far: &Far<'_, F>,
 ) -> Vec<Flow> {
-    let near = distinct(near);
     let mut flows = Flows::new(direction);
-    let (mut everyone_near, mut asked) = (RoaringBitmap::new(), RoaringBitmap::new());
+    let (mut asked, mut ports) = (RoaringBitmap::new(), Vec::new());
     let mut seen: HashSet<*const PeerSet> = HashSet::new();
-    let mut ports = Vec::new();
-    for Side { members, region } in &near {
-        everyone_near |= members;
-        for piece in region.pieces() {
-            if seen.insert(Rc::as_ptr(&piece.peers)) {
-                asked |= &piece.peers.pods;
-            }
-            if !piece.peers.pods.is_empty() {
-                ports.push((piece.first, piece.last));
-            }
+    for piece in near.iter().flat_map(|side| side.region.pieces()) {
+        if seen.insert(Rc::as_ptr(&piece.peers)) {
+            asked |= &piece.peers.pods;
         }
+        if !piece.peers.pods.is_empty() {
+            ports.push((piece.first, piece.last));
+        }
+    }
+    let members = near.iter().filter(|side| !side.region.is_empty());
+    let everyone_near = members.map(|side| &side.members).union();
+    let within = Region::on(&PortSet::of_all(ports), PeerSet::of_pods(everyone_near));
+    let within = Rc::new(within);
+    let far = distinct((far.sides)(&within, parts(&asked, far.partition)));
+    let mut addressed = near.iter().flat_map(|side| side.region.pieces());
+    if far.is_empty() && !addressed.any(|piece| !piece.peers.addresses.is_empty()) {
+        return Vec::new();
+    }
+    let near = distinct(near);
+    for Side { members, region } in &near {
         for (addresses, ports) in by_addresses(region) {
             let addresses = PeerSet {
                 pods: RoaringBitmap::new(),
@@ -157,9 +168,6 @@ pub(super) fn meet<F: Fn(&Rc<Region>, Vec<(u32, RoaringBitmap)>) -> Vec<Side>>(
             flows.push(members.clone(), addresses, ports);
         }
     }
-    let within = Region::on(&PortSet::of_all(ports), PeerSet::of_pods(everyone_near));
-    let within = Rc::new(within);
-    let far = distinct((far.sides)(&within, parts(&asked, far.partition)));
     if steps(&near, far.len()) <= steps(&far, near.len()) {
         walk(&near, &Sides::of(&far), |near, far, first, last| {
             flows.push(near, PeerSet::of_pods(far), vec![(first, last)]);
@@ -213,9 +221,10 @@ fn walk(
         let mut common: HashMap<*const PeerSet, Rc<RoaringBitmap>> = HashMap::new();
         for piece in region.pieces() {
             // Inner groups that meet the same outer pods on the same ports are told together.
-            let mut met: Vec<Met> = Vec::new();
+            let mut met: Vec<Met<'_>> = Vec::new();
             let parted = parted.entry(Rc::as_ptr(&piece.peers));
-            for (group, part) in parted.or_insert_with(|| parts(&piece.peers.pods, inner)) {
+            let parted = parted.or_insert_with(|| parts(&piece.peers.pods, inner));
+            for (group, part) in &*parted {
                 let Some(side) = inner.sides.get(*group as usize) else {
                     continue;
                 };
@@ -232,10 +241,10 @@ fn walk(
                         is_there && (Rc::ptr_eq(&met.outer, outer) || met.outer == *outer)
                     });
                     match same {
-                        Some(same) => same.inner |= &*part,
+                        Some(same) => same.inner.push(part),
                         None => met.push(Met {
                             outer: Rc::clone(outer),
-                            inner: part.clone(),
+                            inner: vec![part],
                             first,
                             last,
                         }),
@@ -243,21 +252,17 @@ fn walk(
                 }
             }
             for met in met {
-                found(
-                    RoaringBitmap::clone(&met.outer),
-                    met.inner,
-                    met.first,
-                    met.last,
-                );
+                let outer = RoaringBitmap::clone(&met.outer);
+                found(outer, met.inner.into_iter().union(), met.first, met.last);
             }
         }
     }
 }
 
 /// Some outer pods, some inner, and from which place to which.
-struct Met {
+struct Met<'a> {
     outer: Rc<RoaringBitmap>,
-    inner: RoaringBitmap,
+    inner: Vec<&'a RoaringBitmap>,
     first: u32,
     last: u32,
 }
