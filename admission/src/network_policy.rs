@@ -15,6 +15,7 @@
 //! - `named`: ports by their names
 //! - `group`: pods that are decided alike
 //! - `spoken`: what rules speak of
+//! - `first`: rules of which the first that matches decides
 //! - `side`: what the policies allow them
 //! - `connectivity`: one connection with its reason
 //! - `meet`: two ends that both allow it
@@ -48,6 +49,7 @@ mod decode;
 mod difference;
 mod endpoint;
 mod ends;
+mod first;
 mod group;
 mod manifest;
 mod meet;

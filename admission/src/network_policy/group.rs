@@ -8,6 +8,7 @@
 //! What a group allows is worked out in [`side`](super::side).
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -63,6 +64,8 @@ pub(super) struct Grouping {
     pub(super) everyone: RoaringBitmap,
     /// The policies in the order they are asked.
     pub(super) order: Vec<Arc<Compiled>>,
+    /// The places of NetworkPolicies in that order; before them is the Admin tier, behind them the Baseline tier.
+    pub(super) network_policies: Range<u32>,
     ingress: Partition,
     egress: Partition,
     /// The pods that give a name to a port, by name and by the port it is.
@@ -83,6 +86,8 @@ pub(super) struct Partition {
 pub(super) struct Group {
     /// The policies that select them, by their place in the order.
     pub(super) policies: Vec<u32>,
+    /// The first of the groups that the same policies select.
+    pub(super) kin: u32,
     /// The named ports they have in common, where a policy names one.
     pub(super) ports: Option<PodPorts>,
     pub(super) members: RoaringBitmap,
@@ -128,6 +133,7 @@ impl Partition {
             group_of,
             groups: vec![Group {
                 policies,
+                kin: 0,
                 ports,
                 members,
             }],
@@ -137,7 +143,7 @@ impl Partition {
     /// Some members of a group become one of their own, which one more policy may select.
     fn split(
         &mut self,
-        from: u32,
+        at: u32,
         members: RoaringBitmap,
         policy: Option<u32>,
         ports: Option<PodPorts>,
@@ -148,13 +154,15 @@ impl Partition {
                 *slot = fresh;
             }
         }
-        let Some(from) = self.groups.get_mut(from as usize) else {
+        let Some(from) = self.groups.get_mut(at as usize) else {
             return;
         };
         from.members -= &members;
+        let kin = policy.map_or(at, |_| fresh);
         let policies = from.policies.iter().copied().chain(policy).collect();
         self.groups.push(Group {
             policies,
+            kin,
             ports,
             members,
         });
@@ -203,6 +211,11 @@ impl Grouping {
             let (a, b) = (&a.policy, &b.policy);
             a.tier.cmp(&b.tier).then_with(|| a.name.cmp(&b.name))
         });
+        let first = |is_before: fn(Tier) -> bool| {
+            order.partition_point(|compiled| is_before(compiled.policy.tier)) as u32
+        };
+        let network_policies =
+            first(|tier| tier < Tier::NetworkPolicy)..first(|tier| tier <= Tier::NetworkPolicy);
         let naming = Naming::of(&order, Direction::Ingress);
         let egress_naming = Naming::of(&order, Direction::Egress);
         Grouping {
@@ -211,6 +224,7 @@ impl Grouping {
             egress: Partition::of(world, &order, Direction::Egress, &egress_naming),
             named: egress_naming.pods(world),
             naming: [naming, egress_naming],
+            network_policies,
             order,
         }
     }

@@ -158,6 +158,11 @@ impl Region {
         Region(ports.places().map(piece).collect())
     }
 
+    /// Of pieces in order that are not empty, and of which neighbours are not alike.
+    pub(super) fn of_pieces(pieces: Vec<Piece>) -> Self {
+        Region(pieces)
+    }
+
     pub(super) fn pieces(&self) -> &[Piece] {
         &self.0
     }

@@ -11,13 +11,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::first::First;
 use super::group::{Group, Grouping};
 use super::named::PodPorts;
-use super::policy::{Action, Direction, Tier};
+use super::policy::{Action, Direction};
 use super::port::PortSet;
 use super::region::{PeerSet, Region};
 use super::spoken::{Asked, Scope, Spoken};
-use super::world::Compiled;
 
 /// Policies by their place in the order, and the ports they may name.
 type Deciding = (Vec<u32>, Option<PodPorts>);
@@ -41,7 +41,10 @@ pub(super) struct Sides<'a> {
     spoken: Known<u32, Vec<Spoken>>,
     /// What the Admin tier decides.
     admin: Known<Deciding, Decided>,
-    bases: Known<Deciding, Base>,
+    /// What was asked last of it: most groups have the same policies there.
+    last_admin: RefCell<Option<(Deciding, Rc<Decided>)>>,
+    /// By the first of the groups that the same policies select, and ports that the Admin tier may name.
+    bases: Known<(u32, Option<PodPorts>), Base>,
 }
 
 /// How far it is decided.
@@ -84,6 +87,7 @@ impl<'a> Sides<'a> {
             asked: RefCell::default(),
             spoken: RefCell::default(),
             admin: RefCell::default(),
+            last_admin: RefCell::default(),
             bases: RefCell::default(),
         }
     }
@@ -106,10 +110,10 @@ impl<'a> Sides<'a> {
 
     fn of_group(&self, group: &Group) -> Rc<Region> {
         let places = group.policies.as_slice();
-        let (admin, others) =
-            places.split_at(self.count(places, |tier| tier < Tier::NetworkPolicy));
-        let (added, baseline) =
-            others.split_at(self.count(others, |tier| tier == Tier::NetworkPolicy));
+        let tier = &self.grouping.network_policies;
+        let before = |end: u32| places.partition_point(|place| *place < end);
+        let (others, baseline) = places.split_at(before(tier.end));
+        let (admin, added) = others.split_at(before(tier.start));
         // Whoever NetworkPolicies select is isolated but for what they accept; others ask the Baseline tier.
         if added.is_empty() {
             let decided = self.admin(group, admin);
@@ -119,7 +123,7 @@ impl<'a> Sides<'a> {
             let last = self.tier(group, baseline, &decided);
             return Rc::new(last.accepted.union(&last.undecided));
         }
-        let key = (places.to_vec(), self.ports(group, admin).cloned());
+        let key = (group.kin, self.ports(group, admin).cloned());
         let base = known(&self.bases, key, || self.base(group, admin, added));
         match base.spoken.at_names(group.ports.as_deref()) {
             None => Rc::clone(&base.accepted),
@@ -128,19 +132,6 @@ impl<'a> Sides<'a> {
                 Rc::new(base.accepted.union(&named))
             }
         }
-    }
-
-    /// How many policies at the beginning are of a tier.
-    fn count(&self, places: &[u32], is_of: impl Fn(Tier) -> bool) -> usize {
-        let mut policies = self.policies(places);
-        let first = policies.position(|compiled| !is_of(compiled.policy.tier));
-        first.unwrap_or(places.len())
-    }
-
-    fn policies(&self, places: &[u32]) -> impl Iterator<Item = &'a Compiled> {
-        let order = &self.grouping.order;
-        let places = places.iter().copied();
-        places.filter_map(|place| order.get(place as usize).map(|compiled| &**compiled))
     }
 
     /// The ports of a group, if some policies name any: only to a destination belong the names of its ports.
@@ -157,18 +148,30 @@ impl<'a> Sides<'a> {
                 undecided: Rc::clone(&self.within),
             });
         }
-        let key = (places.to_vec(), self.ports(group, places).cloned());
-        known(&self.admin, key, || {
+        let ports = self.ports(group, places);
+        if let Some(((known, of), decided)) = &*self.last_admin.borrow()
+            && known == places
+            && of.as_ref() == ports
+        {
+            return Rc::clone(decided);
+        }
+        let key = (places.to_vec(), ports.cloned());
+        let decided = known(&self.admin, key.clone(), || {
             let nothing = Decided {
                 accepted: Rc::default(),
                 undecided: Rc::clone(&self.within),
             };
             self.tier(group, places, &nothing)
-        })
+        });
+        *self.last_admin.borrow_mut() = Some((key, Rc::clone(&decided)));
+        decided
     }
 
     /// What the policies of a tier of ClusterNetworkPolicies decide of what was not decided.
     fn tier(&self, group: &Group, places: &[u32], before: &Decided) -> Decided {
+        if let Some(decided) = self.tier_by_pods(group, places, before) {
+            return decided;
+        }
         let policies: Vec<_> = places.iter().map(|place| self.spoken(*place)).collect();
         let all: Vec<&Spoken> = policies.iter().flat_map(|spoken| spoken.iter()).collect();
         let passes = all.iter().any(|spoken| spoken.action == Action::Pass);
@@ -200,6 +203,29 @@ impl<'a> Sides<'a> {
             accepted: Rc::new(accepted),
             undecided: Rc::new(undecided),
         }
+    }
+
+    /// The same, where that is told sooner pod by pod.
+    fn tier_by_pods(&self, group: &Group, places: &[u32], before: &Decided) -> Option<Decided> {
+        let mut regions = Vec::new();
+        for place in places {
+            for (rule, peers) in self.asked(*place).iter() {
+                let region = self.scope().region(rule, peers, group.ports.as_deref());
+                regions.push((rule.action, region));
+            }
+        }
+        let First { accepted, denied } = First::of(&regions)?;
+        let passes = regions.iter().any(|(action, _)| *action == Action::Pass);
+        let spoken = if passes {
+            denied
+        } else {
+            Region::union_all(regions.into_iter().map(|(_, region)| region).collect())
+        };
+        let accepted = accepted.intersection(&before.undecided);
+        Some(Decided {
+            accepted: Rc::new(before.accepted.union(&accepted)),
+            undecided: Rc::new(Region::clone(&before.undecided).difference(&spoken)),
+        })
     }
 
     fn spoken(&self, place: u32) -> Rc<Vec<Spoken>> {

@@ -118,6 +118,24 @@ impl Scope<'_> {
         PeerSet { pods, addresses }.into()
     }
 
+    /// What one rule speaks of, where destinations have these ports.
+    pub(super) fn region(&self, rule: &Rule, peers: &Peers, ports: Option<&[NamedPort]>) -> Region {
+        let list = match &rule.ports {
+            Ports::Every => return Region::everywhere(Peers::clone(peers)),
+            Ports::Only(list) => list,
+        };
+        let regions = list.iter().map(|port| match port {
+            PortMatch::Numbers(numbers) => Region::on(numbers, Peers::clone(peers)),
+            PortMatch::Named { protocol, name } => match self.direction {
+                Direction::Ingress => {
+                    Region::on(&numbers_of(ports, *protocol, name), Peers::clone(peers))
+                }
+                Direction::Egress => self.named_at(*protocol, name, peers),
+            },
+        });
+        Region::union_all(regions.collect())
+    }
+
     /// What rules speak of that all do what the first of them does.
     pub(super) fn spoken(&self, rules: &[Asked<'_>]) -> Spoken {
         let action = rules
