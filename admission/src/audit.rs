@@ -35,8 +35,8 @@ use crate::verdict::DecisionSink;
 pub use found::AuditFinding;
 use found::Found;
 
-/// How many objects are listed and judged at a time.
-const PAGE_SIZE: u32 = 100;
+/// How many objects are listed and judged at a time: few, for all of each is in memory.
+const PAGE_SIZE: u32 = 25;
 
 /// How often is looked whether there is something to do.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);

@@ -110,11 +110,11 @@ async fn what_is_listed_is_watched_from_there_on() {
 #[tokio::test]
 async fn a_list_comes_in_pages() {
     let fake = Fake::start().await;
-    for i in 0..600 {
+    for i in 0..120 {
         fake.put(PODS, pod(&format!("p{i:03}")));
     }
     let mut watching = Watching::start(&fake, Presence::Always);
-    for i in 0..600 {
+    for i in 0..120 {
         let expected = format!("p{i:03} is {}", i + 1);
         watching.expect(&[&expected]).await;
     }
@@ -122,14 +122,14 @@ async fn a_list_comes_in_pages() {
     let pages = requests.iter().filter(|r| r.starts_with("list"));
     assert_eq!(
         pages.map(String::as_str).collect::<Vec<_>>(),
-        [0, 250, 500].map(|from| format!("list {PODS} from {from}"))
+        [0, 50, 100].map(|from| format!("list {PODS} from {from}"))
     );
 }
 
 #[tokio::test]
 async fn a_token_that_is_too_old_begins_the_list_anew() {
     let fake = Fake::start().await;
-    for i in 0..251 {
+    for i in 0..51 {
         fake.put(PODS, pod(&format!("p{i:03}")));
     }
     fake.expire_after_pages(PODS, 1);
@@ -138,7 +138,7 @@ async fn a_token_that_is_too_old_begins_the_list_anew() {
     while !watching.told.recv().await.unwrap().starts_with("only") {
         told += 1;
     }
-    assert_eq!(told, 250 + 251);
+    assert_eq!(told, 50 + 51);
 }
 
 #[tokio::test]

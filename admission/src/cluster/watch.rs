@@ -33,8 +33,9 @@ use super::connect::told;
 use super::watched::{Fields, Key, Watched};
 use crate::metrics::CacheMetrics;
 
-/// How many objects a page of a list holds.
-const PAGE_SIZE: u32 = 250;
+/// How many objects a page of a list holds. What is kept of them is a tenth, and lies among what is let go, so that a large page
+/// leaves holes that nothing fills: 62 MiB for 10,000 pods, 66 with five times as many a page.
+const PAGE_SIZE: u32 = 50;
 
 /// How long a watch lasts before it is taken up anew, so that a connection that died unnoticed is found out.
 const WATCH_SECONDS: u32 = 120;
