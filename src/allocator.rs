@@ -1,10 +1,11 @@
-//! The allocator: fast where there is memory, frugal where there is little.
+//! The allocator: fast where there is memory, frugal where there is little, and without surprises where somebody waits.
 //!
 //! Many small allocations of differing lives are what a store makes, on many threads; the system's allocator
 //! keeps what they leave behind, so the program has its own. Left alone, that one too keeps freed memory for a
 //! second, and takes pages of 2 MiB where the machine has them, each of which stays for as long as one
 //! allocation in it does: fast, and several times of what is in use. In a small container that is the
-//! difference between a process and none.
+//! difference between a process and none. And while the kernel makes such a page, or cuts it up again, whoever needs memory waits for
+//! milliseconds: who serves reviews does without.
 
 use crate::config::memory::Memory;
 
@@ -18,13 +19,25 @@ const FRUGAL_BELOW_BYTES: u64 = 4 << 30;
 /// binding does not name.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
+/// What a process is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// Getting much done.
+    Throughput,
+    /// Keeping nobody waiting.
+    Latency,
+}
+
 /// Settles between speed and size by what there is. Call it before threads are started.
-pub(crate) fn settle(memory: Memory) {
-    if memory.bytes() >= FRUGAL_BELOW_BYTES {
-        return;
-    }
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+pub(crate) fn settle(memory: Memory, aim: Aim) {
+    let is_frugal = memory.bytes() < FRUGAL_BELOW_BYTES;
+    if (is_frugal || aim == Aim::Latency)
+        && let Err(error) = rustix::thread::disable_transparent_huge_pages(true)
+    {
         tracing::debug!(%error, "huge pages stay on");
+    }
+    if !is_frugal {
+        return;
     }
     // SAFETY: the option exists in the version of the allocator that is linked (a test asks it for its default),
     // and setting one is an atomic store.

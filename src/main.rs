@@ -127,9 +127,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             ExitCode::SUCCESS
         })
     };
-    let role = |args: &cli::RunArgs, role| {
+    let role = |args: &cli::RunArgs, role: Role| {
         let config = config::Config::load(args)?;
-        allocator::settle(config.memory);
+        allocator::settle(config.memory, role.aim());
         let runtime = runtime()?;
         let ended = runtime.block_on(run::run(config, role));
         // What is still at work by now is past its deadline.

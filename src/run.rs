@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tsdb::rules::RunningRules;
 
+use crate::allocator::Aim;
 use crate::cli::access::AccessArgs;
 use crate::config::Config;
 use crate::config::shown::shown_url;
@@ -80,6 +81,15 @@ impl Role {
 
     const fn has_admission(&self) -> bool {
         matches!(self, Self::All | Self::Admission { .. })
+    }
+
+    /// What memory should be like: whoever creates a pod waits for the webhook.
+    pub(crate) const fn aim(&self) -> Aim {
+        if self.has_admission() {
+            Aim::Latency
+        } else {
+            Aim::Throughput
+        }
     }
 }
 
