@@ -13,7 +13,8 @@
 //! - `world`: all of it together, and how a change goes into it
 //! - `region`: for each port, which peers: the algebra everything is computed in
 //! - `named`: ports by their names
-//! - `group`: pods that are decided alike
+//! - `quick`: tables by numbers
+//! - `partition`, `group`: pods that are decided alike
 //! - `spoken`: what rules speak of
 //! - `first`: rules of which the first that matches decides
 //! - `side`: what the policies allow them
@@ -55,9 +56,11 @@ mod manifest;
 mod meet;
 mod named;
 mod opens;
+mod partition;
 mod pod;
 mod policy;
 mod port;
+mod quick;
 mod ranges;
 mod reach;
 mod region;

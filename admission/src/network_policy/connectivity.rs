@@ -11,8 +11,8 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::address::AddressSet;
-use super::group::Groups as _;
 use super::named::numbers_of;
+use super::partition::Groups as _;
 use super::pod::Network;
 use super::policy::{Action, Direction, Peer, Peers, PolicyName, PortMatch, Ports, Rule, Tier};
 use super::port::{AXIS_LAST, PortSet, Protocol, place};

@@ -6,18 +6,20 @@
 //! may send has grown. Both are differences of regions of the groups that were touched, and only
 //! these are met with the other end.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use roaring::RoaringBitmap;
 
-use super::group::{Groups, NO_GROUP};
+use super::group::Unchanged;
 use super::meet::{Far, Side, meet};
+use super::partition::{Groups, NO_GROUP, Part, parts};
 use super::policy::Direction;
+use super::quick::Quick;
 use super::reach::{Flow, everybody};
 use super::region::{PeerSet, Region, Without};
-use super::side::Sides;
-use super::world::{Change, Touched, World};
+use super::side::{Sides, Within};
+use super::world::{Change, Touched, TouchedRules, World};
 
 /// What is different between two states.
 #[derive(Debug)]
@@ -147,14 +149,14 @@ struct Changed {
     shrunk: Vec<Side>,
 }
 
-impl States<'_> {
+impl<'a> States<'a> {
     /// What groups allow before and after, within regions: one for each kind of being touched.
-    fn sides(&self, at: Moment, direction: Direction, within: &Rc<Region>) -> Sides<'_> {
+    fn sides(&self, at: Moment, within: &Rc<Within<'a>>) -> Sides<'a> {
         let world = match at {
             Moment::Before => self.before,
             Moment::After => self.after,
         };
-        Sides::new(world.grouping(), direction, Rc::clone(within))
+        Sides::new(world.grouping(), within)
     }
 
     /// What groups allow of `others` at one moment only.
@@ -166,16 +168,14 @@ impl States<'_> {
         let touched_pods = Region::everywhere(touched_pods);
         let spoken_of = touched_pods.union(&spoken_of);
         let within = [touched_pods, spoken_of, others].map(Rc::new);
-        let asked = within.each_ref().map(|within| {
-            [Moment::Before, Moment::After].map(|at| self.sides(at, direction, within))
+        let asked = within.map(|within| {
+            let within = Rc::new(Within::new(within, direction));
+            [Moment::Before, Moment::After].map(|at| self.sides(at, &within))
         });
         let mut changed = Changed::default();
+        let mut known: Quick<[*const Region; 2], [Rc<Region>; 2]> = Quick::default();
         let without = Without::default();
-        let (grouped, regrouped) = (self.before.grouping(), self.after.grouping());
-        for group in &joint.groups {
-            if regrouped.is_as(direction, group.after, (grouped, group.before)) {
-                continue;
-            }
+        for group in joint.groups.iter().filter(|group| !group.is_unchanged) {
             let [others, spoken_of, everything] = &asked;
             let [before, after] = match self.touch(direction, group) {
                 Touch::Others => others,
@@ -183,15 +183,22 @@ impl States<'_> {
                 Touch::Whole => everything,
             };
             let (then, now) = (before.of(group.before), after.of(group.after));
-            if Rc::ptr_eq(&then, &now) || then == now {
-                continue;
+            // Both stay where they are for as long as it is asked.
+            let known = known.entry([Rc::as_ptr(&then), Rc::as_ptr(&now)]);
+            let [grown, shrunk] = known.or_insert_with(|| {
+                if Rc::ptr_eq(&then, &now) || then == now {
+                    return Default::default();
+                }
+                [without.of(&now, &then), without.of(&then, &now)].map(Rc::new)
+            });
+            for (region, sides) in [(grown, &mut changed.grown), (shrunk, &mut changed.shrunk)] {
+                if !region.is_empty() {
+                    sides.push(Side {
+                        members: Rc::clone(&group.members),
+                        region: Rc::clone(region),
+                    });
+                }
             }
-            let side = |region| Side {
-                members: group.members.clone(),
-                region: Rc::new(region),
-            };
-            changed.grown.push(side(without.of(&now, &then)));
-            changed.shrunk.push(side(without.of(&then, &now)));
         }
         changed
     }
@@ -216,7 +223,8 @@ impl States<'_> {
             &Far {
                 partition: out,
                 sides: |within: &Rc<Region>, groups| {
-                    let sides = self.sides(at, Direction::Egress, within);
+                    let within = Within::new(Rc::clone(within), Direction::Egress);
+                    let sides = self.sides(at, &Rc::new(within));
                     out.sides(groups, |group| match at {
                         Moment::Before => sides.of(group.before),
                         Moment::After => sides.of(group.after),
@@ -230,15 +238,22 @@ impl States<'_> {
             &Far {
                 partition: into,
                 sides: |within: &Rc<Region>, groups| {
-                    let before = self.sides(Moment::Before, Direction::Ingress, within);
-                    let after = self.sides(Moment::After, Direction::Ingress, within);
+                    let within = Within::new(Rc::clone(within), Direction::Ingress);
+                    let within = Rc::new(within);
+                    let [before, after] =
+                        [Moment::Before, Moment::After].map(|at| self.sides(at, &within));
+                    let common = RefCell::new(Quick::default());
                     // What ingress allows at this moment alone was told of above.
                     into.sides(groups, |group| {
-                        let (then, now) = (before.of(group.before), after.of(group.after));
-                        if Rc::ptr_eq(&then, &now) {
+                        let then = before.of(group.before);
+                        if group.is_unchanged {
                             return then;
                         }
-                        Rc::new(then.intersection(&now))
+                        let now = after.of(group.after);
+                        let mut common = common.borrow_mut();
+                        let common = common.entry([&then, &now].map(Rc::as_ptr));
+                        let common = common.or_insert_with(|| Rc::new(then.intersection(&now)));
+                        Rc::clone(common)
                     })
                 },
             },
@@ -259,7 +274,9 @@ struct JointGroup {
     before: u32,
     after: u32,
     touch: Touch,
-    members: RoaringBitmap,
+    /// Whether it is decided as before.
+    is_unchanged: bool,
+    members: Rc<RoaringBitmap>,
 }
 
 /// How a change touches a group.
@@ -280,26 +297,20 @@ impl Joint {
         touched: &Touched,
         members: &RoaringBitmap,
     ) -> Self {
-        let touched = touched.rules(direction);
-        let touch = |pod| {
-            if touched.whole.contains(pod) {
-                Touch::Whole
-            } else if touched.subjects.contains(pod) {
-                Touch::Rules
-            } else {
-                Touch::Others
-            }
-        };
         let [then, now] = [before, after].map(|world| world.grouping().partition(direction));
         let count = members.max().map_or(0, |last| last as usize + 1);
+        let touches = touches(touched.rules(direction), count);
         let mut joint = Joint {
             direction,
             groups: Vec::new(),
             group_of: vec![NO_GROUP; count],
         };
-        let mut known: HashMap<(u32, u32, Touch), u32> = HashMap::new();
+        let mut unchanged = Unchanged::new(direction, after.grouping(), before.grouping());
+        let mut known: Quick<(u32, u32, Touch), u32> = Quick::default();
         for pod in members {
-            let key = (then.group_of(pod), now.group_of(pod), touch(pod));
+            let touch = touches.get(pod as usize).copied();
+            let touch = touch.unwrap_or(Touch::Others);
+            let key = (then.group_of(pod), now.group_of(pod), touch);
             let fresh = joint.groups.len() as u32;
             let group = *known.entry(key).or_insert(fresh);
             if group == fresh {
@@ -307,27 +318,42 @@ impl Joint {
                     before: key.0,
                     after: key.1,
                     touch: key.2,
-                    members: RoaringBitmap::new(),
+                    is_unchanged: unchanged.is_as(key.1, key.0),
+                    members: Rc::default(),
                 });
-            }
-            if let Some(group) = joint.groups.get_mut(group as usize) {
-                group.members.insert(pod);
             }
             if let Some(slot) = joint.group_of.get_mut(pod as usize) {
                 *slot = group;
+            }
+        }
+        for (group, part) in parts(members, &joint) {
+            if let Some(group) = joint.groups.get_mut(group as usize) {
+                group.members = part;
             }
         }
         joint
     }
 }
 
+/// How each pod is touched.
+fn touches(touched: &TouchedRules, count: usize) -> Vec<Touch> {
+    let mut touches = vec![Touch::Others; count];
+    for (pods, touch) in [
+        (&touched.subjects, Touch::Rules),
+        (&touched.whole, Touch::Whole),
+    ] {
+        for pod in pods {
+            if let Some(slot) = touches.get_mut(pod as usize) {
+                *slot = touch;
+            }
+        }
+    }
+    touches
+}
+
 impl Joint {
-    fn sides(
-        &self,
-        groups: Vec<(u32, RoaringBitmap)>,
-        region: impl Fn(&JointGroup) -> Rc<Region>,
-    ) -> Vec<Side> {
-        let side = |(group, members): (u32, RoaringBitmap)| {
+    fn sides(&self, groups: Vec<Part>, region: impl Fn(&JointGroup) -> Rc<Region>) -> Vec<Side> {
+        let side = |(group, members): Part| {
             let region = self.groups.get(group as usize).map(&region)?;
             Some(Side { members, region })
         };
@@ -340,7 +366,7 @@ impl Groups for Joint {
         self.groups.len()
     }
 
-    fn members(&self, group: u32) -> Option<&RoaringBitmap> {
+    fn members(&self, group: u32) -> Option<&Rc<RoaringBitmap>> {
         self.groups.get(group as usize).map(|group| &group.members)
     }
 

@@ -5,7 +5,7 @@
 //! Ten thousand pods are a few hundred such groups, and everything that is asked about sets of
 //! pods is asked of groups.
 //!
-//! What a group allows is worked out in [`side`](super::side).
+//! How they are found is in [`partition`](super::partition), and what a group allows is worked out in [`side`](super::side).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,49 +13,11 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::named::{NamedPods, Naming, PodPorts};
+use super::named::{NamedPods, Naming};
+use super::partition::{Partition, Selecting};
 use super::policy::{Direction, Tier};
+use super::quick::Quick;
 use super::world::{Compiled, World};
-
-/// A pod that is in no group: there is no such pod.
-pub(super) const NO_GROUP: u32 = u32::MAX;
-
-/// How many pods are put into their groups one by one in the time in which one group is intersected.
-const PODS_OF_A_GROUP: usize = 8;
-
-/// Pods in groups that are numbered.
-pub(super) trait Groups {
-    fn len(&self) -> usize;
-    fn members(&self, group: u32) -> Option<&RoaringBitmap>;
-    fn group_of(&self, pod: u32) -> u32;
-}
-
-/// The groups that some pods are in, with their part of each.
-pub(super) fn parts(pods: &RoaringBitmap, groups: &dyn Groups) -> Vec<(u32, RoaringBitmap)> {
-    let mut found = Vec::new();
-    if pods.len() as usize > groups.len().saturating_mul(PODS_OF_A_GROUP) {
-        for group in 0..groups.len() as u32 {
-            match groups.members(group) {
-                Some(members) if members.is_subset(pods) => found.push((group, members.clone())),
-                Some(members) if !members.is_disjoint(pods) => found.push((group, members & pods)),
-                _ => {}
-            }
-        }
-        return found;
-    }
-    let mut by_group: Vec<(u32, u32)> = (pods.iter())
-        .map(|pod| (groups.group_of(pod), pod))
-        .filter(|(group, _)| *group != NO_GROUP)
-        .collect();
-    by_group.sort_unstable();
-    for part in by_group.chunk_by(|one, next| one.0 == next.0) {
-        let pods = part.iter().map(|(_, pod)| *pod);
-        // They are in order, so that there is no error.
-        let pods = RoaringBitmap::from_sorted_iter(pods).unwrap_or_default();
-        found.extend(part.first().map(|(group, _)| (*group, pods)));
-    }
-    found
-}
 
 /// The groups of a world, both ways.
 #[derive(Debug)]
@@ -70,137 +32,6 @@ pub(super) struct Grouping {
     egress: Partition,
     /// The pods that give a name to a port, by name and by the port it is.
     pub(super) named: HashMap<Arc<str>, NamedPods>,
-    /// The names that policies name, for ingress and for egress.
-    naming: [Naming; 2],
-}
-
-/// Every pod in one group.
-#[derive(Debug, Default)]
-pub(super) struct Partition {
-    group_of: Vec<u32>,
-    pub(super) groups: Vec<Group>,
-}
-
-/// Pods for which a direction is decided alike.
-#[derive(Debug)]
-pub(super) struct Group {
-    /// The policies that select them, by their place in the order.
-    pub(super) policies: Vec<u32>,
-    /// The first of the groups that the same policies select.
-    pub(super) kin: u32,
-    /// The named ports they have in common, where a policy names one.
-    pub(super) ports: Option<PodPorts>,
-    pub(super) members: RoaringBitmap,
-}
-
-impl Partition {
-    /// Refines one group of everyone by each policy in turn: a group that a policy selects a
-    /// part of falls in two.
-    fn of(world: &World, order: &[Arc<Compiled>], direction: Direction, naming: &Naming) -> Self {
-        let mut partition = Partition::one(world.everyone());
-        for (place, compiled) in order.iter().enumerate() {
-            if compiled.policy.rules(direction).is_none() {
-                continue;
-            }
-            let place = place as u32;
-            for (at, part) in parts(&compiled.subject, &partition) {
-                match partition.groups.get_mut(at as usize) {
-                    Some(group) if group.members.len() == part.len() => group.policies.push(place),
-                    _ => partition.split(at, part, Some(place), None),
-                }
-            }
-        }
-        if direction == Direction::Ingress {
-            partition.split_by_ports(world, naming);
-        }
-        partition
-    }
-
-    fn one(everyone: &RoaringBitmap) -> Self {
-        let Some(last) = everyone.max() else {
-            return Partition::default();
-        };
-        let mut members = everyone.clone();
-        members.optimize();
-        let mut group_of = vec![NO_GROUP; last as usize + 1];
-        for pod in everyone {
-            if let Some(slot) = group_of.get_mut(pod as usize) {
-                *slot = 0;
-            }
-        }
-        let (policies, ports) = (Vec::new(), None);
-        Partition {
-            group_of,
-            groups: vec![Group {
-                policies,
-                kin: 0,
-                ports,
-                members,
-            }],
-        }
-    }
-
-    /// Some members of a group become one of their own, which one more policy may select.
-    fn split(
-        &mut self,
-        at: u32,
-        members: RoaringBitmap,
-        policy: Option<u32>,
-        ports: Option<PodPorts>,
-    ) {
-        let fresh = self.groups.len() as u32;
-        for pod in &members {
-            if let Some(slot) = self.group_of.get_mut(pod as usize) {
-                *slot = fresh;
-            }
-        }
-        let Some(from) = self.groups.get_mut(at as usize) else {
-            return;
-        };
-        from.members -= &members;
-        let kin = policy.map_or(at, |_| fresh);
-        let policies = from.policies.iter().copied().chain(policy).collect();
-        self.groups.push(Group {
-            policies,
-            kin,
-            ports,
-            members,
-        });
-    }
-
-    /// Only to a destination belong the names of its ports.
-    fn split_by_ports(&mut self, world: &World, naming: &Naming) {
-        for at in 0..self.groups.len() {
-            let Some(group) = self.groups.get_mut(at) else {
-                continue;
-            };
-            if !naming.is_any(&group.policies) {
-                continue;
-            }
-            let mut kinds = naming
-                .kinds(&group.policies, &group.members, world)
-                .into_iter();
-            // The first stay where they are.
-            group.ports = kinds.next().map(|(ports, _)| ports);
-            for (ports, members) in kinds {
-                self.split(at as u32, members, None, Some(ports));
-            }
-        }
-    }
-}
-
-impl Groups for Partition {
-    fn len(&self) -> usize {
-        self.groups.len()
-    }
-
-    fn members(&self, group: u32) -> Option<&RoaringBitmap> {
-        self.groups.get(group as usize).map(|group| &group.members)
-    }
-
-    fn group_of(&self, pod: u32) -> u32 {
-        self.group_of.get(pod as usize).copied().unwrap_or(NO_GROUP)
-    }
 }
 
 impl Grouping {
@@ -216,25 +47,18 @@ impl Grouping {
         };
         let network_policies =
             first(|tier| tier < Tier::NetworkPolicy)..first(|tier| tier <= Tier::NetworkPolicy);
-        let naming = Naming::of(&order, Direction::Ingress);
-        let egress_naming = Naming::of(&order, Direction::Egress);
+        let partition = |direction, naming: &Naming| {
+            Partition::of(world, &order, &network_policies, direction, naming)
+        };
+        let [naming, egress_naming] =
+            [Direction::Ingress, Direction::Egress].map(|direction| Naming::of(&order, direction));
         Grouping {
             everyone: world.everyone().clone(),
-            ingress: Partition::of(world, &order, Direction::Ingress, &naming),
-            egress: Partition::of(world, &order, Direction::Egress, &egress_naming),
+            ingress: partition(Direction::Ingress, &naming),
+            egress: partition(Direction::Egress, &egress_naming),
             named: egress_naming.pods(world),
-            naming: [naming, egress_naming],
             network_policies,
             order,
-        }
-    }
-
-    /// Which policies name ports in their rules of a direction.
-    pub(super) fn naming(&self, direction: Direction) -> &Naming {
-        let [ingress, egress] = &self.naming;
-        match direction {
-            Direction::Ingress => ingress,
-            Direction::Egress => egress,
         }
     }
 
@@ -245,40 +69,66 @@ impl Grouping {
         }
     }
 
-    /// Whether a group is decided as another was before: by the same policies, of which nothing has changed, and with
-    /// the same ports. Where destinations' ports are named these may have changed, too.
-    pub(super) fn is_as(
-        &self,
-        direction: Direction,
-        group: u32,
-        (before, other): (&Grouping, u32),
-    ) -> bool {
-        let group = self.partition(direction).groups.get(group as usize);
-        let other = before.partition(direction).groups.get(other as usize);
-        let (Some(group), Some(other)) = (group, other) else {
-            return false;
-        };
-        let (now, then) = (&group.policies, &other.policies);
-        let names_others = || direction == Direction::Egress && self.naming(direction).is_any(now);
-        let same = |(now, then): (&u32, &u32)| {
-            let now = self.order.get(*now as usize);
-            let then = before.order.get(*then as usize);
-            now.zip(then)
-                .is_some_and(|(now, then)| Arc::ptr_eq(now, then))
-        };
-        now.len() == then.len()
-            && group.ports == other.ports
-            && now.iter().zip(then).all(same)
-            && !names_others()
+    /// The NetworkPolicies among some, and those of the Baseline tier.
+    pub(super) fn after_admin<'s>(&self, others: &'s Selecting) -> (&'s [u32], &'s [u32]) {
+        let end = self.network_policies.end;
+        let places = &*others.places;
+        places.split_at(places.partition_point(|place| *place < end))
     }
 
     /// Whether NetworkPolicies isolate a group; None where there is no such group.
     pub(super) fn is_isolated(&self, direction: Direction, group: u32) -> Option<bool> {
-        let group = self.partition(direction).groups.get(group as usize)?;
-        let mut policies = group.policies.iter();
-        Some(policies.any(|place| {
-            let compiled = self.order.get(*place as usize);
-            compiled.is_some_and(|compiled| compiled.policy.tier == Tier::NetworkPolicy)
-        }))
+        let (_, kin, _) = self.partition(direction).kin(group)?;
+        Some(!self.after_admin(&kin.others).0.is_empty())
+    }
+}
+
+/// Which groups of a direction are decided as others were before: by the same policies, of which nothing has changed, and
+/// with the same ports. Where destinations' ports are named these may have changed, too.
+pub(super) struct Unchanged<'a> {
+    direction: Direction,
+    /// After and before.
+    partitions: [&'a Partition; 2],
+    /// The place that each policy had before, if there was just this one.
+    places: Vec<Option<u32>>,
+    /// Of kins that were asked about, after and before.
+    kins: Quick<(u32, u32), bool>,
+    admins: Quick<(u32, u32), bool>,
+}
+
+impl<'a> Unchanged<'a> {
+    pub(super) fn new(direction: Direction, after: &'a Grouping, before: &'a Grouping) -> Self {
+        let then = before.order.iter().map(Arc::as_ptr).zip(0..);
+        let then: Quick<*const Compiled, u32> = then.collect();
+        let now = after.order.iter().map(Arc::as_ptr);
+        Unchanged {
+            direction,
+            partitions: [after, before].map(|grouping| grouping.partition(direction)),
+            places: now.map(|now| then.get(&now).copied()).collect(),
+            kins: Quick::default(),
+            admins: Quick::default(),
+        }
+    }
+
+    /// Whether it is so of a group after a change and of another before.
+    pub(super) fn is_as(&mut self, now: u32, then: u32) -> bool {
+        let [after, before] = self.partitions;
+        let (Some(now), Some(then)) = (after.kin(now), before.kin(then)) else {
+            return false;
+        };
+        let ((group, of, admin), (other, of_other, other_admin)) = (now, then);
+        let places = &self.places;
+        let same = |now: &Selecting, then: &Selecting| {
+            let mut both = now.places.iter().zip(&then.places);
+            now.places.len() == then.places.len()
+                && both.all(|(now, then)| places.get(*now as usize) == Some(&Some(*then)))
+        };
+        let by_admins = self.admins.entry((of.admin, of_other.admin));
+        let names_others = self.direction == Direction::Egress && (admin.names || of.others.names);
+        let kins = self.kins.entry((group.kin, other.kin));
+        !names_others
+            && *by_admins.or_insert_with(|| same(admin, other_admin))
+            && *kins.or_insert_with(|| same(&of.others, &of_other.others))
+            && group.ports == other.ports
     }
 }

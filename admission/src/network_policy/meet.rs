@@ -5,23 +5,22 @@
 //! whose regions mean fewer pods is the one that is walked: a change for everybody still
 //! meets the few that a group names.
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashMap, HashSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::rc::Rc;
 
 use roaring::{MultiOps as _, RoaringBitmap};
 
 use super::address::AddressSet;
-use super::group::{Groups, NO_GROUP, parts};
+use super::partition::{Groups, NO_GROUP, Part, parts};
 use super::policy::Direction;
 use super::port::PortSet;
+use super::quick::{Multiplied, Quick, QuickSet};
 use super::reach::Flow;
 use super::region::{PeerSet, Peers, Region};
 
 /// Pods at one end, and what their side allows of the other.
 pub(super) struct Side {
-    pub(super) members: RoaringBitmap,
+    pub(super) members: Rc<RoaringBitmap>,
     pub(super) region: Rc<Region>,
 }
 
@@ -42,7 +41,7 @@ impl<'a> Sides<'a> {
         let last = sides.iter().filter_map(|side| side.members.max()).max();
         let mut group_of = vec![NO_GROUP; last.map_or(0, |last| last as usize + 1)];
         for (group, side) in sides.iter().enumerate() {
-            for pod in &side.members {
+            for pod in &*side.members {
                 if let Some(slot) = group_of.get_mut(pod as usize) {
                     *slot = group as u32;
                 }
@@ -57,7 +56,7 @@ impl Groups for Sides<'_> {
         self.sides.len()
     }
 
-    fn members(&self, group: u32) -> Option<&RoaringBitmap> {
+    fn members(&self, group: u32) -> Option<&Rc<RoaringBitmap>> {
         self.sides.get(group as usize).map(|side| &side.members)
     }
 
@@ -71,28 +70,36 @@ const SHAPE_PROBES: u32 = 16;
 
 /// Groups with the same region are one; those with none are left out.
 fn distinct(list: impl IntoIterator<Item = Side>) -> Vec<Side> {
-    let mut sides: Vec<(Rc<Region>, Vec<RoaringBitmap>)> = Vec::new();
-    let mut by_shape: HashMap<u64, Vec<usize>> = HashMap::new();
+    let mut sides: Vec<(Rc<Region>, Vec<Rc<RoaringBitmap>>)> = Vec::new();
+    let mut by_place: Quick<*const Region, usize> = Quick::default();
+    let mut by_shape: Quick<u64, Vec<usize>> = Quick::default();
     let mut shapes = Shapes::default();
-    for side in list {
-        if side.region.is_empty() {
+    // Those that are left out are kept as well, so that nothing else is kept where they are.
+    let mut kept: Vec<Rc<Region>> = Vec::new();
+    for Side { members, region } in list {
+        if region.is_empty() {
             continue;
         }
-        let alike = by_shape.entry(shapes.of(&side.region)).or_default();
-        let is_same = |at: &usize| {
-            let known = sides.get(*at).map(|(region, _)| region);
-            known.is_some_and(|known| Rc::ptr_eq(known, &side.region) || *known == side.region)
-        };
-        let known = alike.iter().copied().find(is_same);
-        if let Some((_, members)) = known.and_then(|at| sides.get_mut(at)) {
-            members.push(side.members);
-        } else {
-            alike.push(sides.len());
-            sides.push((side.region, vec![side.members]));
+        let at = by_place.entry(Rc::as_ptr(&region)).or_insert_with(|| {
+            let alike = by_shape.entry(shapes.of(&region)).or_default();
+            let mut alike_sides = alike.iter().copied();
+            let is_same = |at: &usize| sides.get(*at).is_some_and(|(known, _)| *known == region);
+            kept.push(Rc::clone(&region));
+            alike_sides.find(is_same).unwrap_or_else(|| {
+                alike.push(sides.len());
+                sides.push((region, Vec::new()));
+                sides.len() - 1
+            })
+        });
+        if let Some((_, all)) = sides.get_mut(*at) {
+            all.push(members);
         }
     }
     let sides = sides.into_iter().map(|(region, members)| Side {
-        members: members.into_iter().union(),
+        members: match members.as_slice() {
+            [one] => Rc::clone(one),
+            many => Rc::new(many.iter().map(|members| &**members).union()),
+        },
         region,
     });
     sides.collect()
@@ -102,12 +109,12 @@ fn distinct(list: impl IntoIterator<Item = Side>) -> Vec<Side> {
 #[derive(Default)]
 struct Shapes {
     /// By where the peers are kept, and these, so that nothing else is kept there.
-    of_peers: HashMap<*const PeerSet, (Peers, u64)>,
+    of_peers: Quick<*const PeerSet, (Peers, u64)>,
 }
 
 impl Shapes {
     fn of(&mut self, region: &Region) -> u64 {
-        let mut shape = DefaultHasher::new();
+        let mut shape = Multiplied::default();
         for piece in region.pieces() {
             let known = self.of_peers.entry(Rc::as_ptr(&piece.peers));
             let fresh = || (Rc::clone(&piece.peers), shape_of(&piece.peers.pods));
@@ -119,7 +126,7 @@ impl Shapes {
 }
 
 fn shape_of(pods: &RoaringBitmap) -> u64 {
-    let mut shape = DefaultHasher::new();
+    let mut shape = Multiplied::default();
     (pods.len(), pods.min(), pods.max()).hash(&mut shape);
     // Where in the middle they lie: what a change for everybody leaves of each group
     // is nearly everybody, but for a few here or there.
@@ -133,15 +140,17 @@ fn shape_of(pods: &RoaringBitmap) -> u64 {
 /// Meets one end with the other. `near` is at the destination for ingress, and at the source
 /// for egress; `far.sides` says what groups of the other end allow of some pods of this one, on the
 /// ports that matter here.
-pub(super) fn meet<F: Fn(&Rc<Region>, Vec<(u32, RoaringBitmap)>) -> Vec<Side>>(
+pub(super) fn meet<F: Fn(&Rc<Region>, Vec<Part>) -> Vec<Side>>(
     direction: Direction,
     near: Vec<Side>,
     far: &Far<'_, F>,
 ) -> Vec<Flow> {
     let mut flows = Flows::new(direction);
     let (mut asked, mut ports) = (RoaringBitmap::new(), Vec::new());
-    let mut seen: HashSet<*const PeerSet> = HashSet::new();
-    for piece in near.iter().flat_map(|side| side.region.pieces()) {
+    let mut seen: QuickSet<*const PeerSet> = QuickSet::default();
+    let mut regions: QuickSet<*const Region> = QuickSet::default();
+    let regions = (near.iter()).filter(|side| regions.insert(Rc::as_ptr(&side.region)));
+    for piece in regions.flat_map(|side| side.region.pieces()) {
         if seen.insert(Rc::as_ptr(&piece.peers)) {
             asked |= &piece.peers.pods;
         }
@@ -150,7 +159,7 @@ pub(super) fn meet<F: Fn(&Rc<Region>, Vec<(u32, RoaringBitmap)>) -> Vec<Side>>(
         }
     }
     let members = near.iter().filter(|side| !side.region.is_empty());
-    let everyone_near = members.map(|side| &side.members).union();
+    let everyone_near = members.map(|side| &*side.members).union();
     let within = Region::on(&PortSet::of_all(ports), PeerSet::of_pods(everyone_near));
     let within = Rc::new(within);
     let far = distinct((far.sides)(&within, parts(&asked, far.partition)));
@@ -165,7 +174,7 @@ pub(super) fn meet<F: Fn(&Rc<Region>, Vec<(u32, RoaringBitmap)>) -> Vec<Side>>(
                 pods: RoaringBitmap::new(),
                 addresses,
             };
-            flows.push(members.clone(), addresses, ports);
+            flows.push(RoaringBitmap::clone(members), addresses, ports);
         }
     }
     if steps(&near, far.len()) <= steps(&far, near.len()) {
@@ -215,10 +224,11 @@ fn walk(
     inner: &Sides<'_>,
     mut found: impl FnMut(RoaringBitmap, RoaringBitmap, u32, u32),
 ) {
-    let mut parted: HashMap<*const PeerSet, Vec<(u32, RoaringBitmap)>> = HashMap::new();
+    let mut parted: Quick<*const PeerSet, Vec<Part>> = Quick::default();
+    // Inner groups share most of their peers: whom of an outer side's members they have in common with these is worked out once.
+    let mut common: Quick<*const PeerSet, Rc<RoaringBitmap>> = Quick::default();
     for Side { members, region } in outer {
-        // Inner groups share most of their peers: with whom of these members they have in common is worked out once.
-        let mut common: HashMap<*const PeerSet, Rc<RoaringBitmap>> = HashMap::new();
+        common.clear();
         for piece in region.pieces() {
             // Inner groups that meet the same outer pods on the same ports are told together.
             let mut met: Vec<Met<'_>> = Vec::new();
@@ -230,7 +240,7 @@ fn walk(
                 };
                 for other in side.region.pieces_within(piece.first, piece.last) {
                     let outer = common.entry(Rc::as_ptr(&other.peers));
-                    let outer = outer.or_insert_with(|| Rc::new(members & &other.peers.pods));
+                    let outer = outer.or_insert_with(|| Rc::new(&**members & &other.peers.pods));
                     if outer.is_empty() {
                         continue;
                     }
@@ -295,7 +305,7 @@ impl Flows {
         let mut flows: Vec<(PeerSet, PeerSet, Places)> = Vec::new();
         // Equal ends become one flow with all their ports; what is told of the ends to find
         // equal ones need not tell all.
-        let mut by_ends: HashMap<_, Vec<usize>> = HashMap::new();
+        let mut by_ends: Quick<_, Vec<usize>> = Quick::default();
         for (near, far, places) in self.found {
             let near = PeerSet::of_pods(near);
             let (from, to) = match self.direction {

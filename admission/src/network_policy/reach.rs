@@ -8,12 +8,12 @@ use std::rc::Rc;
 
 use roaring::RoaringBitmap;
 
-use super::group::parts;
 use super::meet::{Far, Side, meet};
+use super::partition::{Part, parts};
 use super::policy::Direction;
 use super::port::PortSet;
 use super::region::{PeerSet, Region};
-use super::side::Sides;
+use super::side::{Sides, Within};
 use super::world::World;
 
 /// Connections from each of some sources to each of some destinations, on some ports. A pod
@@ -88,13 +88,9 @@ impl World {
     }
 
     /// What groups allow within a region, of each some members.
-    fn sides(
-        &self,
-        direction: Direction,
-        within: &Rc<Region>,
-        groups: Vec<(u32, RoaringBitmap)>,
-    ) -> Vec<Side> {
-        let sides = Sides::new(self.grouping(), direction, Rc::clone(within));
+    fn sides(&self, direction: Direction, within: &Rc<Region>, groups: Vec<Part>) -> Vec<Side> {
+        let within = Rc::new(Within::new(Rc::clone(within), direction));
+        let sides = Sides::new(self.grouping(), &within);
         let side = |(group, members)| Side {
             members,
             region: sides.of(group),
@@ -104,7 +100,7 @@ impl World {
 
     /// What a group allows of some peers; nothing where there is no such group.
     pub(super) fn side(&self, direction: Direction, group: u32, within: PeerSet) -> Rc<Region> {
-        let within = Rc::new(Region::everywhere(within));
-        Sides::new(self.grouping(), direction, within).of(group)
+        let within = Within::new(Rc::new(Region::everywhere(within)), direction);
+        Sides::new(self.grouping(), &Rc::new(within)).of(group)
     }
 }

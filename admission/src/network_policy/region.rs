@@ -9,7 +9,6 @@
 //! equal without a look.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -17,6 +16,7 @@ use roaring::RoaringBitmap;
 
 use super::address::AddressSet;
 use super::port::{AXIS_LAST, PortSet};
+use super::quick::Quick;
 
 /// Some pods, by their numbers in a world, and some addresses.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -39,6 +39,19 @@ impl PeerSet {
     /// Whether there is nobody.
     pub fn is_empty(&self) -> bool {
         self.pods.is_empty() && self.addresses.is_empty()
+    }
+
+    /// What is quick to tell, to find others that may be the same.
+    pub(super) fn look(&self) -> impl std::hash::Hash + use<> {
+        let pods = &self.pods;
+        let middle = pods.select(pods.len() as u32 / 2);
+        (
+            pods.len(),
+            pods.min(),
+            pods.max(),
+            middle,
+            self.addresses.any(),
+        )
     }
 
     /// Whether anybody is in both.
@@ -307,7 +320,7 @@ type Subtraction = ([Peers; 2], Option<Peers>);
 #[derive(Default)]
 pub(super) struct Without {
     /// By where the operands are kept, and these, so that nothing else is kept there.
-    known: RefCell<HashMap<[*const PeerSet; 2], Subtraction>>,
+    known: RefCell<Quick<[*const PeerSet; 2], Subtraction>>,
 }
 
 impl Without {

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::address::AddressSet;
@@ -27,6 +28,11 @@ pub(super) struct Spoken {
 }
 
 impl Spoken {
+    /// Whether something is meant by its name.
+    pub(super) fn is_named(&self) -> bool {
+        !self.named.is_empty()
+    }
+
     /// What ports by their names add, in a group; None where none is meant by its name.
     pub(super) fn at_names(&self, ports: Option<&[NamedPort]>) -> Option<Region> {
         if self.named.is_empty() {
@@ -61,7 +67,22 @@ pub(super) struct Scope<'a> {
 }
 
 /// A rule, and whom of its peers is asked about.
-pub(super) type Asked<'a> = (&'a Rule, Peers);
+#[derive(Debug, Clone)]
+pub(super) struct Asked<'a> {
+    /// Its peers are not to be looked at.
+    pub(super) rule: &'a Rule,
+    pub(super) peers: Peers,
+}
+
+/// Whether they say the same of what is asked.
+impl PartialEq for Asked<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let (rule, other_rule) = (self.rule, other.rule);
+        rule.action == other_rule.action
+            && rule.ports == other_rule.ports
+            && (Rc::ptr_eq(&self.peers, &other.peers) || self.peers == other.peers)
+    }
+}
 
 /// Sets of peers, to be one.
 #[derive(Default)]
@@ -94,7 +115,10 @@ impl Scope<'_> {
             self.may_meet(&rule.ports) && (is_anybody || peers.meets(self.peers))
         });
         rules
-            .map(|(rule, peers)| (rule, self.limited(peers)))
+            .map(|(rule, peers)| Asked {
+                rule,
+                peers: self.limited(peers),
+            })
             .collect()
     }
 
@@ -140,9 +164,9 @@ impl Scope<'_> {
     pub(super) fn spoken(&self, rules: &[Asked<'_>]) -> Spoken {
         let action = rules
             .first()
-            .map_or(Action::Accept, |(rule, _)| rule.action);
+            .map_or(Action::Accept, |asked| asked.rule.action);
         let mut everywhere = Union::default();
-        for (rule, peers) in rules {
+        for Asked { rule, peers } in rules {
             if rule.ports == Ports::Every {
                 everywhere.add(peers);
             }
@@ -164,7 +188,7 @@ impl Scope<'_> {
     fn on_ports(&self, rules: &[Asked<'_>], everywhere: &PeerSet, spoken: &mut Spoken) {
         let mut by_number: HashMap<PortSet, Union> = HashMap::new();
         let mut by_name: BTreeMap<(Option<Protocol>, &Arc<str>), Union> = BTreeMap::new();
-        for (rule, peers) in rules {
+        for Asked { rule, peers } in rules {
             let Ports::Only(list) = &rule.ports else {
                 continue;
             };

@@ -3,6 +3,7 @@
 
 mod cases;
 mod cluster_cases;
+mod groups;
 mod meeting_cases;
 mod oracle;
 mod random;
@@ -16,7 +17,7 @@ use serde_json::Value;
 use super::difference::{Between, Flows};
 use super::*;
 use oracle::{Cluster, End};
-use random::{Edit, change, cluster, crowded};
+use random::{Edit, alike, change, cluster, crowded};
 
 const PORTS: [u16; 6] = [1, 53, 79, 80, 81, 8080];
 
@@ -117,7 +118,7 @@ proptest! {
 
     /// One connection, its ports, and the sets all say what the specification says.
     #[test]
-    fn the_specification_is_what_is_evaluated(cluster in prop_oneof![cluster(), crowded()]) {
+    fn the_specification_is_what_is_evaluated(cluster in prop_oneof![cluster(), crowded(), alike()]) {
         let world = world_of(&cluster);
         let expected = expected(&cluster);
         for from in &ends(&cluster) {
@@ -149,7 +150,7 @@ proptest! {
     /// What a change opens and closes is what evaluating everything before and after tells; and
     /// a world that changes went into is the world that is made from what came out.
     #[test]
-    fn a_difference_is_all_that_is_different(cluster in prop_oneof![cluster(), crowded()], edits in prop::collection::vec(change(), 1..4)) {
+    fn a_difference_is_all_that_is_different(cluster in prop_oneof![cluster(), crowded(), alike()], edits in prop::collection::vec(change(), 1..4)) {
         let mut cluster = cluster;
         let mut world = world_of(&cluster);
         for edit in edits {

@@ -102,7 +102,7 @@ pub(super) struct Touched {
 
 /// The pods whose rules of a direction are others than before.
 #[derive(Debug, Clone, Default)]
-pub(super) struct TouchedRules {
+pub(in crate::network_policy) struct TouchedRules {
     /// Those of whom no more is known.
     pub(super) whole: RoaringBitmap,
     /// Those that policies select which are others now.

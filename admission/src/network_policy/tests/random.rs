@@ -324,6 +324,30 @@ pub(super) fn crowded() -> impl Strategy<Value = Cluster> {
     )
 }
 
+/// Namespaces with the same policies each, and as many pods as there can be, whose ports have numbers of their own.
+pub(super) fn alike() -> impl Strategy<Value = Cluster> {
+    let policies = prop::collection::vec(network_policy(), 1..5);
+    let pods = prop::collection::vec(pod(), 6..12);
+    let cluster_policies = prop::collection::vec(cluster_network_policy(), 0..3);
+    let namespaces = prop::collection::vec(namespace(), 0..4);
+    (namespaces, pods, policies, cluster_policies).prop_map(
+        |(namespaces, pods, policies, cluster_policies)| {
+            let mut cluster = Cluster::default();
+            for object in [namespaces, pods, cluster_policies].concat() {
+                cluster.put(object);
+            }
+            for (at, mut policy) in policies.into_iter().enumerate() {
+                policy["metadata"]["name"] = json!(format!("alike-{at}"));
+                for namespace in NAMESPACES {
+                    policy["metadata"]["namespace"] = json!(namespace);
+                    cluster.put(policy.clone());
+                }
+            }
+            cluster
+        },
+    )
+}
+
 pub(super) fn change() -> impl Strategy<Value = Edit> {
     prop_oneof![
         2 => pod().prop_map(Edit::Put),
