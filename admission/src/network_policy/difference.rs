@@ -17,7 +17,7 @@ use super::partition::{Groups, NO_GROUP, Part, parts};
 use super::policy::Direction;
 use super::quick::Quick;
 use super::reach::{Flow, everybody};
-use super::region::{PeerSet, Region, Without};
+use super::region::{Apart, PeerSet, Region};
 use super::side::{Sides, Within};
 use super::world::{Change, Touched, TouchedRules, World};
 
@@ -174,7 +174,7 @@ impl<'a> States<'a> {
         });
         let mut changed = Changed::default();
         let mut known: Quick<[*const Region; 2], [Rc<Region>; 2]> = Quick::default();
-        let without = Without::default();
+        let apart = Apart::default();
         for group in joint.groups.iter().filter(|group| !group.is_unchanged) {
             let [others, spoken_of, everything] = &asked;
             let [before, after] = match self.touch(direction, group) {
@@ -189,7 +189,7 @@ impl<'a> States<'a> {
                 if Rc::ptr_eq(&then, &now) || then == now {
                     return Default::default();
                 }
-                [without.of(&now, &then), without.of(&then, &now)].map(Rc::new)
+                apart.of(&now, &then).map(Rc::new)
             });
             for (region, sides) in [(grown, &mut changed.grown), (shrunk, &mut changed.shrunk)] {
                 if !region.is_empty() {

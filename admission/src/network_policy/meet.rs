@@ -5,6 +5,7 @@
 //! whose regions mean fewer pods is the one that is walked: a change for everybody still
 //! meets the few that a group names.
 
+use std::cell::OnceCell;
 use std::hash::{Hash as _, Hasher as _};
 use std::rc::Rc;
 
@@ -98,7 +99,12 @@ fn distinct(list: impl IntoIterator<Item = Side>) -> Vec<Side> {
     let sides = sides.into_iter().map(|(region, members)| Side {
         members: match members.as_slice() {
             [one] => Rc::clone(one),
-            many => Rc::new(many.iter().map(|members| &**members).union()),
+            many => {
+                let mut all = many.iter().map(|members| &**members).union();
+                // What they have in common with nearly everybody is as short then.
+                all.optimize();
+                Rc::new(all)
+            }
         },
         region,
     });
@@ -224,7 +230,7 @@ fn walk(
     inner: &Sides<'_>,
     mut found: impl FnMut(RoaringBitmap, RoaringBitmap, u32, u32),
 ) {
-    let mut parted: Quick<*const PeerSet, Vec<Part>> = Quick::default();
+    let mut parted: Quick<*const PeerSet, Parted> = Quick::default();
     // Inner groups share most of their peers: whom of an outer side's members they have in common with these is worked out once.
     let mut common: Quick<*const PeerSet, Rc<RoaringBitmap>> = Quick::default();
     for Side { members, region } in outer {
@@ -233,14 +239,22 @@ fn walk(
             // Inner groups that meet the same outer pods on the same ports are told together.
             let mut met: Vec<Met<'_>> = Vec::new();
             let parted = parted.entry(Rc::as_ptr(&piece.peers));
-            let parted = parted.or_insert_with(|| parts(&piece.peers.pods, inner));
-            for (group, part) in &*parted {
+            let parted = parted.or_insert_with(|| Parted {
+                parts: parts(&piece.peers.pods, inner),
+                all: OnceCell::new(),
+            });
+            for (group, part) in &parted.parts {
                 let Some(side) = inner.sides.get(*group as usize) else {
                     continue;
                 };
                 for other in side.region.pieces_within(piece.first, piece.last) {
                     let outer = common.entry(Rc::as_ptr(&other.peers));
-                    let outer = outer.or_insert_with(|| Rc::new(&**members & &other.peers.pods));
+                    let outer = outer.or_insert_with(|| {
+                        if members.is_subset(&other.peers.pods) {
+                            return Rc::clone(members);
+                        }
+                        Rc::new(&**members & &other.peers.pods)
+                    });
                     if outer.is_empty() {
                         continue;
                     }
@@ -263,9 +277,30 @@ fn walk(
             }
             for met in met {
                 let outer = RoaringBitmap::clone(&met.outer);
-                found(outer, met.inner.into_iter().union(), met.first, met.last);
+                found(outer, parted.joined(&met.inner), met.first, met.last);
             }
         }
+    }
+}
+
+/// The groups that some peers are in, with their part of each.
+struct Parted {
+    parts: Vec<Part>,
+    /// All of these together.
+    all: OnceCell<RoaringBitmap>,
+}
+
+impl Parted {
+    /// Some of the parts together.
+    fn joined(&self, some: &[&RoaringBitmap]) -> RoaringBitmap {
+        if let [one] = some {
+            return RoaringBitmap::clone(one);
+        }
+        if some.len() < self.parts.len() {
+            return some.iter().copied().union();
+        }
+        let all = || self.parts.iter().map(|(_, part)| &**part).union();
+        self.all.get_or_init(all).clone()
     }
 }
 

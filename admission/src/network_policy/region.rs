@@ -95,30 +95,32 @@ fn are_same(one: &Peers, other: &Peers) -> bool {
     Rc::ptr_eq(one, other) || one == other
 }
 
-/// What came of some peers, kept in one place with them where it is as many: it is never others than those it came of.
-fn kept(came: PeerSet, of: &Peers) -> Peers {
-    if came.pods.len() == of.pods.len() && came.addresses == of.addresses {
-        return Rc::clone(of);
+/// What came of some peers and others, kept in one place with those it is as many as: it is never others than all of
+/// these, or never fewer.
+fn kept<const N: usize>(came: PeerSet, of: [&Peers; N]) -> Peers {
+    let is_same = |of: &&Peers| came.pods.len() == of.pods.len() && came.addresses == of.addresses;
+    match of.into_iter().find(is_same) {
+        Some(same) => Rc::clone(same),
+        None => Rc::new(came),
     }
-    Rc::new(came)
 }
 
 fn union(left: &Peers, right: &Peers) -> Peers {
     if Rc::ptr_eq(left, right) {
         return Rc::clone(left);
     }
-    kept(left.union(right), left)
+    kept(left.union(right), [left, right])
 }
 
 fn intersection(left: &Peers, right: &Peers) -> Peers {
     if Rc::ptr_eq(left, right) {
         return Rc::clone(left);
     }
-    kept(left.intersection(right), left)
+    kept(left.intersection(right), [left, right])
 }
 
 fn difference(left: &Peers, right: &Peers) -> Option<Peers> {
-    (!Rc::ptr_eq(left, right)).then(|| kept(left.difference(right), left))
+    (!Rc::ptr_eq(left, right)).then(|| kept(left.difference(right), [left]))
 }
 
 /// Peers on neighbouring ports.
@@ -313,31 +315,68 @@ impl Region {
     }
 }
 
-/// What was taken from what, and what was left.
-type Subtraction = ([Peers; 2], Option<Peers>);
+/// Two peers, and what is in the one only and in the other only.
+type Differing = ([Peers; 2], [Option<Peers>; 2]);
 
 /// Differences of regions that have their peers in common, of which each is worked out once.
 #[derive(Default)]
-pub(super) struct Without {
+pub(super) struct Apart {
     /// By where the operands are kept, and these, so that nothing else is kept there.
-    known: RefCell<Quick<[*const PeerSet; 2], Subtraction>>,
+    known: RefCell<Quick<[*const PeerSet; 2], Differing>>,
 }
 
-impl Without {
-    /// What is in `one` only.
-    pub(super) fn of(&self, one: &Region, other: &Region) -> Region {
-        let mut region = one.clone();
-        region.change(other, |left, right| match (left, right) {
-            (Some(left), Some(right)) => {
-                let key = [left, right].map(Rc::as_ptr);
-                let mut known = self.known.borrow_mut();
-                let fresh = || ([left, right].map(Rc::clone), difference(left, right));
-                known.entry(key).or_insert_with(fresh).1.clone()
+impl Apart {
+    /// What is in the one only, and what in the other only, in one walk.
+    pub(super) fn of(&self, one: &Region, other: &Region) -> [Region; 2] {
+        let mut known = self.known.borrow_mut();
+        let (mut ones, mut others) = (one.0.iter(), other.0.iter());
+        let (mut left, mut right) = (ones.next(), others.next());
+        let mut apart = [Vec::new(), Vec::new()];
+        let mut place = 0;
+        loop {
+            while left.is_some_and(|piece| piece.last < place) {
+                left = ones.next();
             }
-            (left, None) => left.map(Rc::clone),
-            (None, _) => None,
-        });
-        region
+            while right.is_some_and(|piece| piece.last < place) {
+                right = others.next();
+            }
+            let begins = |piece: &Piece| piece.first.max(place);
+            let last = match (left, right) {
+                (Some(one), Some(other)) if begins(one) == begins(other) => {
+                    let (begin, last) = (begins(one), one.last.min(other.last));
+                    if !Rc::ptr_eq(&one.peers, &other.peers) {
+                        let both = [&one.peers, &other.peers];
+                        let fresh = || {
+                            let apart =
+                                [difference(both[0], both[1]), difference(both[1], both[0])];
+                            (both.map(Rc::clone), apart)
+                        };
+                        let (_, found) = known.entry(both.map(Rc::as_ptr)).or_insert_with(fresh);
+                        for (pieces, peers) in apart.iter_mut().zip(found) {
+                            if let Some(peers) = peers {
+                                push(pieces, begin, last, Rc::clone(peers));
+                            }
+                        }
+                    }
+                    last
+                }
+                // Up to where the other begins there is this one only.
+                (Some(one), other) if other.is_none_or(|other| begins(one) < begins(other)) => {
+                    let until = other.map_or(AXIS_LAST, |other| begins(other) - 1);
+                    let last = one.last.min(until);
+                    push(&mut apart[0], begins(one), last, Rc::clone(&one.peers));
+                    last
+                }
+                (one, Some(other)) => {
+                    let until = one.map_or(AXIS_LAST, |one| begins(one) - 1);
+                    let last = other.last.min(until);
+                    push(&mut apart[1], begins(other), last, Rc::clone(&other.peers));
+                    last
+                }
+                _ => return apart.map(Region),
+            };
+            place = last + 1;
+        }
     }
 }
 
@@ -446,6 +485,8 @@ mod tests {
             let (union, common) = (a.union(&b), a.intersection(&b));
             let left = a.clone().difference(&b);
             prop_assert!([&union, &common, &left].into_iter().all(is_merged));
+            let apart = Apart::default().of(&a, &b);
+            prop_assert_eq!(apart, [left.clone(), b.clone().difference(&a)]);
             for (place, (a, b)) in of_a.iter().zip(&of_b).enumerate() {
                 prop_assert_eq!(mask(&union, place), a | b);
                 prop_assert_eq!(mask(&common, place), a & b);
