@@ -129,7 +129,7 @@ impl Bundle {
         let pod_security = Plan::of(parsed, POD_SECURITY, &|name| {
             let other = function_of_others(name);
             asks_others.set(asks_others.get() || other.is_some());
-            other.or_else(|| function(name))
+            other.or_else(|| function_of_arguments(name))
         });
         let network_policy = Plan::of(parsed, network::NETWORK_POLICY, &function);
         let is_planned = pod_security.is_some() && network_policy.is_some();
@@ -424,7 +424,12 @@ fn engine(modules: &[Module]) -> Result<Engine, LoadError> {
 
 /// The builtins of policies. Their errors are errors of the evaluation.
 fn function(name: &str) -> Option<Function> {
-    function_of_others(name).or_else(|| bounds::function(name, bounds::Errors::Told))
+    function_of_others(name).or_else(|| function_of_arguments(name))
+}
+
+/// Those that answer from their arguments alone.
+fn function_of_arguments(name: &str) -> Option<Function> {
+    bounds::function(name, bounds::Errors::Told)
 }
 
 /// Those that answer from more than their arguments.

@@ -29,7 +29,7 @@ impl<'a> PodInput<'a> {
     pub(crate) fn read(self, reads: &Reads) -> PodValue {
         let members = self.looked_at(reads).into_iter().flatten();
         PodValue(object(members.map(|(name, value, reads)| {
-            (name, reads.value_of(value, |value| !value.is_null()))
+            (name, reads.value_of(value, counts))
         })))
     }
 
@@ -41,7 +41,7 @@ impl<'a> PodInput<'a> {
                 continue;
             };
             key.raw(&[1])?;
-            key.value(reads, value, |value| !value.is_null())?;
+            key.value(reads, value, counts)?;
         }
         Ok(())
     }
@@ -50,7 +50,7 @@ impl<'a> PodInput<'a> {
     fn looked_at(self, reads: &Reads) -> [Option<(&'static str, &'a Json, &Reads)>; 2] {
         [("metadata", self.metadata), ("spec", self.spec)].map(|(name, value)| {
             let reads = reads.of(name)?;
-            (!value.is_null()).then_some((name, value, reads))
+            counts(value).then_some((name, value, reads))
         })
     }
 
@@ -58,6 +58,11 @@ impl<'a> PodInput<'a> {
     pub(crate) fn whole(self) -> PodValue {
         self.read(&Reads::whole())
     }
+}
+
+/// Whether a member is there for Kubernetes.
+fn counts(member: &Json) -> bool {
+    !member.is_null()
 }
 
 /// A pod as a value.
