@@ -280,9 +280,13 @@ impl Composer {
             1 => self.over_time(),
             2 | 3 => self.aggregation(depth),
             4 => {
-                let (left, right) = (self.vector(depth - 1), self.scalar());
                 let operator = self.0.one(&ARITHMETIC);
-                format!("({left}) {operator} {right}")
+                let left = match operator {
+                    // The remainder of a power that 2.42 rounds otherwise in its last bit may be any.
+                    "%" => self.0.one(&GAUGES).to_owned(),
+                    _ => self.vector(depth - 1),
+                };
+                format!("({left}) {operator} {}", self.scalar())
             }
             5 => {
                 let (left, right) = (self.by_instance(depth - 1), self.by_instance(depth - 1));
