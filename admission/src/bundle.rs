@@ -40,9 +40,9 @@ use crate::gatekeeper::documents::Document;
 use crate::gatekeeper::{Policies, Refused};
 
 use crate::pod_security::{Level, LevelVersion};
-use crate::rego::bounds;
 use crate::rego::plan::{Fault, Function, Plan, Reads};
 use crate::rego::source::check_nesting;
+use crate::rego::{Edition, LENGTHS, Text, bounds, elements, heads};
 use crate::verdict::{Incomplete, Violation};
 use input::{PodInput, PodValue};
 use remembered::{Question, Remembered};
@@ -402,19 +402,34 @@ impl JudgedPod<'_> {
     }
 }
 
+/// Modules as the interpreter is given them; as they are where they cannot be read.
+pub(crate) fn texts(modules: &[Module]) -> Vec<Text> {
+    let text = |module: &Module| Text {
+        name: module.path.clone(),
+        rego: module.text.clone(),
+        edition: Edition::V1,
+    };
+    let texts: Vec<Text> = modules.iter().map(text).collect();
+    heads::lifted(&texts).unwrap_or(texts)
+}
+
 /// Compiles modules for the interpreter.
 fn engine(modules: &[Module]) -> Result<Engine, LoadError> {
     let mut engine = Engine::new();
     engine.set_strict_builtin_errors(true);
     crate::network_policy::builtins::register(&mut engine);
-    for module in modules {
-        bounds::install(&mut engine, &module.text, bounds::Errors::Told);
-        if !data::mentioned(&module.text).is_empty() {
+    engine.set_policy_length_config(LENGTHS);
+    for text in texts(modules) {
+        let name = text.name.clone();
+        // What cannot be read, the engine refuses.
+        let rego = elements::counted(&text).unwrap_or(text).rego;
+        bounds::install(&mut engine, &rego, bounds::Errors::Told);
+        if !data::mentioned(&rego).is_empty() {
             data::install(&mut engine);
         }
         engine
-            .add_policy(module.path.clone(), module.text.clone())
-            .map_err(|error| LoadError::parse(&module.path, &error))?;
+            .add_policy(name.clone(), rego)
+            .map_err(|error| LoadError::parse(&name, &error))?;
     }
     engine
         .compile_with_entrypoint(&POD_SECURITY.into())

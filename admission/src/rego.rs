@@ -3,7 +3,7 @@
 //! A template was tested with OPA and decides about clusters, so here it must decide as it does
 //! there. Where regorus reads or evaluates the language otherwise, the text is mended before it
 //! is loaded ([`source`] for what its parser would read otherwise, [`normalise`] for what it would
-//! evaluate otherwise), or a builtin is replaced by one of ours ([`builtins`]); what neither can
+//! evaluate otherwise, [`heads`] for rules whose head has no value), or a builtin is replaced by one of ours ([`builtins`]); what neither can
 //! mend is refused at load with its line ([`check`]). A [`Program`] is the result: it answers one
 //! rule, within a limit on time, and one on what it builds (`bounds`). Which of its rules said so, and what of
 //! the input that rests on, is told by `trace`.
@@ -18,7 +18,9 @@
 pub(crate) mod bounds;
 pub mod builtins;
 pub mod check;
+pub(crate) mod elements;
 mod extent;
+pub(crate) mod heads;
 pub mod names;
 pub mod normalise;
 pub(crate) mod plan;
@@ -94,7 +96,7 @@ pub(crate) fn message(text: &str) -> String {
 }
 
 /// Lines grow by what is inserted, and what people write is wider than regorus expects.
-const LENGTHS: PolicyLengthConfig = PolicyLengthConfig {
+pub(crate) const LENGTHS: PolicyLengthConfig = PolicyLengthConfig {
     max_col: NonZeroU32::new(1 << 16).unwrap(),
     max_file_bytes: NonZeroUsize::new(4 << 20).unwrap(),
     max_lines: NonZeroUsize::new(50_000).unwrap(),

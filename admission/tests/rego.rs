@@ -1,4 +1,4 @@
-//! Rego against what OPA 1.17 answered: `rego/cases.jsonl` holds small modules, written or generated for this test, and
+//! Rego against what OPA 1.17 answered, and 1.22 for some: `rego/cases.jsonl` holds small modules, written or generated for this test, and
 //! the value of their rule `r`; there is none where the rule is undefined. All of them are asked with the
 //! same input and data, by the plan where there is one, also of no more than it looks at, and by the interpreter.
 

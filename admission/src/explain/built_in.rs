@@ -11,14 +11,13 @@ use serde_json::Value;
 use super::subject::Reviewed;
 use super::{Because, Explainer, Found, FoundValue, Place, PolicySaid, Said, Yes};
 use crate::bundle::network::{NETWORK_POLICY, NetworkChange};
-use crate::bundle::{Module, POD_SECURITY};
+use crate::bundle::{Module, POD_SECURITY, texts};
 use crate::check::{EVALUATION_LIMIT, is_network_policy, network_change};
 use crate::evaluate::SUBRESOURCES_IGNORED;
 use crate::network_policy::World;
 use crate::network_policy::builtins::{register, with_world};
 use crate::pod_security::{Level, LevelVersion, Policy};
 use crate::rego::trace::Tracer;
-use crate::rego::{Edition, Text};
 use crate::review::pod::{Pod, template_path};
 use crate::review::{Operation, Review, Target, group_of, update};
 use crate::verdict::Violation;
@@ -248,15 +247,9 @@ fn tracer<'a>(
     rule: &str,
 ) -> Option<&'a Tracer> {
     let made = kept.get_or_init(|| {
-        let text = |module: &Module| Text {
-            name: module.path.clone(),
-            rego: module.text.clone(),
-            edition: Edition::V1,
-        };
         let mut engine = Engine::new();
         register(&mut engine);
-        let modules = modules.iter().map(text).collect();
-        Tracer::of_modules(engine, modules, rule).map_err(|refusal| refusal.to_string())
+        Tracer::of_modules(engine, texts(modules), rule).map_err(|refusal| refusal.to_string())
     });
     made.as_ref().ok()
 }

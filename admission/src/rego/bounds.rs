@@ -6,8 +6,8 @@
 //! call will build before it is made, and adds it up for the evaluation. What is over the bound is an error of the evaluation that no
 //! template can swallow: as with the clock, it is not known what the rule would have said.
 //!
-//! What the interpreter puts into comprehensions, and sets that its operators join, are not reckoned: they cost it a step for each
-//! element, which the clock counts. A plan is quicker, and reckons its elements.
+//! What becomes an element is counted as well, by the interpreter ([`elements`](super::elements)) and by plans. Sets that operators
+//! join are not: they share their elements, and what is kept of them is an element again.
 
 use std::cell::Cell;
 use std::sync::{Arc, LazyLock};
@@ -16,6 +16,7 @@ use regorus::unstable::{ArithOp, BUILTINS, BuiltinFcn, Expr, Ref, Span, numbers}
 use regorus::{Engine, Source, Value};
 
 use super::builtins;
+use super::elements::KEPT;
 use super::plan::{Function, NoAnswer};
 
 /// What a single call may build, in bytes: more than the largest request, written out.
@@ -187,8 +188,16 @@ pub(crate) fn begin() {
     SPENT.set(0);
 }
 
-/// Guards the builtins that a text names, where an engine has nothing of that name yet.
+/// Guards the builtins that a text names, where an engine has nothing of that name yet, and counts its elements.
 pub(crate) fn install(engine: &mut Engine, text: &str, errors: Errors) {
+    if text.contains(KEPT) {
+        let extension = |mut arguments: Vec<Value>| {
+            let kept = arguments.pop().unwrap_or(Value::Undefined);
+            element(&kept)?;
+            Ok(kept)
+        };
+        let _ = engine.add_extension(KEPT.to_string(), 1, Box::new(extension));
+    }
     for guard in GUARDS.iter().filter(|guard| text.contains(guard.name)) {
         let Some(builtin) = BUILTINS.get(guard.name).copied() else {
             continue;

@@ -136,6 +136,7 @@ impl Names {
         matches!(name, "input" | "data")
             || self.rules.contains(name)
             || self.imports.contains_key(name)
+            || self.is_rule_path(&format!("{}.{name}", self.package))
     }
 
     /// The rule of this module that a bare name stands for.

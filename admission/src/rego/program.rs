@@ -27,7 +27,7 @@ use super::check::{Needs, check, check_needs};
 use super::names::{Functions, Names, package_of, rule_name};
 use super::normalise::normalise;
 use super::plan::{Fault, Function, Plan};
-use super::{Edition, LENGTHS, Refusal, Text, bounds, builtins, message, source};
+use super::{Edition, LENGTHS, Refusal, Text, bounds, builtins, elements, heads, message, source};
 use crate::data::{self, Allowed};
 
 /// How many steps the interpreter takes between two looks at the clock.
@@ -57,7 +57,7 @@ impl Engines {
         strict.set_policy_length_config(LENGTHS);
         strict.set_gather_prints(true);
         for module in modules {
-            let rego = &module.rego;
+            let rego = &elements::counted(module)?.rego;
             builtins::install(&mut strict, rego);
             bounds::install(&mut strict, rego, bounds::Errors::Swallowed);
             if data::NAMES.iter().any(|name| rego.contains(name)) {
@@ -224,6 +224,10 @@ impl Program {
             Ok(mut answer) => {
                 answer.swallowed = ours;
                 Ok(answer)
+            }
+            // Nothing makes that undefined.
+            Err(ProgramError::Failed(_)) if bounds::is_spent() => {
+                Err(ProgramError::Failed(Fault::Size.to_string()))
             }
             Err(ProgramError::Failed(problem)) => {
                 let left = limit.saturating_sub(begun.elapsed());
@@ -401,6 +405,7 @@ pub(super) fn normal(
         });
     }
     check_needs(&needs, &entry.name)?;
+    normal.modules = heads::lifted(&normal.modules)?;
     Ok(normal)
 }
 

@@ -8,6 +8,7 @@
 use regorus::Source;
 use regorus::unstable::{Lexer, Token, TokenKind};
 
+use super::heads::one_line;
 use super::{Edition, LENGTHS, Refusal, Text};
 
 /// An insertion at a byte offset.
@@ -23,7 +24,7 @@ pub fn mend(text: &Text) -> Result<String, Refusal> {
     let mut insertions = Vec::new();
     statements(&tokens, &mut insertions);
     if text.edition == Edition::V0 {
-        bodies(text, &tokens, &mut insertions)?;
+        bodies(text, &tokens, &mut insertions);
     }
     insertions.sort_by_key(|insertion| insertion.at);
     let mut mended = String::with_capacity(text.rego.len());
@@ -152,7 +153,7 @@ enum Place {
     Else,
 }
 
-fn bodies(text: &Text, tokens: &[Token], insertions: &mut Vec<Insertion>) -> Result<(), Refusal> {
+fn bodies(text: &Text, tokens: &[Token], insertions: &mut Vec<Insertion>) {
     let mut depth = 0_usize;
     let mut rule = 0;
     let mut place = Place::Head;
@@ -166,20 +167,9 @@ fn bodies(text: &Text, tokens: &[Token], insertions: &mut Vec<Insertion>) -> Res
                 (Place::Head, "{") if begins_body(before) => place = Place::Body { head_end: at },
                 (Place::Body { head_end }, "{") => {
                     let head = text.rego.get(rule..head_end).unwrap_or_default();
-                    if head.contains('#') {
-                        return Err(Refusal {
-                            name: text.name.clone(),
-                            line: token.1.line,
-                            problem:
-                                "a second body of a rule with a comment in its head cannot be \
-                                      read: write it as a rule of its own"
-                                    .to_string(),
-                        });
-                    }
-                    let words: Vec<_> = head.split_whitespace().collect();
                     insertions.push(Insertion {
                         at,
-                        text: format!("{} ", words.join(" ")),
+                        text: format!("{} ", one_line(head).trim_end()),
                     });
                 }
                 (Place::Body { .. }, "else") => place = Place::Else,
@@ -197,7 +187,6 @@ fn bodies(text: &Text, tokens: &[Token], insertions: &mut Vec<Insertion>) -> Res
         }
         before = Some(token);
     }
-    Ok(())
 }
 
 /// A brace begins a body unless what stands before it wants a value.

@@ -11,6 +11,7 @@ use super::program::{Collect, Gives, Op, Pattern, Term};
 use super::{Function, NoAnswer, Unplanned};
 use crate::rego::bounds;
 use crate::rego::builtins::COLLECTION;
+use crate::rego::elements::KEPT;
 
 /// A step of a reference.
 enum Step<'e> {
@@ -183,6 +184,10 @@ impl Body<'_, '_> {
             return Ok(Term::Slot(out));
         }
         let name = path.join(".");
+        // A plan counts its elements itself.
+        if let (KEPT, [element]) = (name.as_str(), parameters) {
+            return self.term(element);
+        }
         let function = self
             .compiler
             .builtin(&name)
