@@ -226,6 +226,22 @@ enum GuardError {
     Builtin(String),
 }
 
+/// Counts what a builtin of ours is going to build, where a guard can tell.
+pub(super) fn before(name: &'static str, arguments: &[Value]) -> Result<(), TooLarge> {
+    match GUARDS.iter().find(|guard| guard.name == name) {
+        Some(guard) => spend(name, (guard.reckon)(arguments)),
+        None => Ok(()),
+    }
+}
+
+/// Counts what a builtin of ours has built.
+pub(super) fn after(name: &'static str, value: &Value) -> Result<(), TooLarge> {
+    spend(
+        name,
+        length(value).saturating_add(items(std::slice::from_ref(value))),
+    )
+}
+
 /// Counts an element that an evaluation puts into a collection: its place there, and its own, if it is one.
 pub(super) fn element(value: &Value) -> Result<(), TooLarge> {
     let places = count(value).saturating_add(1);

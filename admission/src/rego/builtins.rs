@@ -10,6 +10,7 @@ mod casts;
 mod format;
 mod networks;
 mod patterns;
+mod texts;
 mod verbs;
 
 pub use patterns::compile as compile_pattern;
@@ -19,7 +20,8 @@ use std::sync::Arc;
 
 use regorus::{Engine, Value};
 
-use super::plan::Function;
+use super::bounds::{self, TooLarge};
+use super::plan::{Function, NoAnswer};
 
 /// A builtin of ours.
 struct Builtin {
@@ -29,6 +31,14 @@ struct Builtin {
 }
 
 impl Builtin {
+    /// As [`Builtin::call`], where what it builds is within the bounds of the evaluation.
+    fn call_bounded(&self, arguments: &[Value]) -> Result<Value, TooLarge> {
+        bounds::before(self.name, arguments)?;
+        let value = self.call(arguments);
+        bounds::after(self.name, &value)?;
+        Ok(value)
+    }
+
     /// Its value; undefined, and the error remembered, where it has none.
     fn call(&self, arguments: &[Value]) -> Value {
         (self.run)(arguments).unwrap_or_else(|problem| {
@@ -81,6 +91,7 @@ fn all() -> impl Iterator<Item = &'static Builtin> {
         format::BUILTINS,
         networks::BUILTINS,
         patterns::BUILTINS,
+        texts::BUILTINS,
     ]
     .into_iter()
     .flatten()
@@ -137,7 +148,7 @@ pub fn refused(name: &str) -> Option<String> {
 /// an engine copies their names. One that is there already stays.
 pub(super) fn install(engine: &mut Engine, text: &str) {
     for builtin in all().filter(|builtin| text.contains(builtin.name)) {
-        let extension = |arguments: Vec<Value>| Ok(builtin.call(&arguments));
+        let extension = |arguments: Vec<Value>| Ok(builtin.call_bounded(&arguments)?);
         // Its only error is that there is one of this name, which another module has put there.
         let name = builtin.name.to_string();
         let _ = engine.add_extension(name, builtin.arity, Box::new(extension));
@@ -147,7 +158,9 @@ pub(super) fn install(engine: &mut Engine, text: &str) {
 /// One of ours, as a plan calls it.
 pub(super) fn function(name: &str) -> Option<Function> {
     let builtin = all().find(|builtin| builtin.name == name)?;
-    Some(Arc::new(|arguments: &[Value]| Ok(builtin.call(arguments))))
+    Some(Arc::new(|arguments: &[Value]| {
+        builtin.call_bounded(arguments).map_err(|_| NoAnswer)
+    }))
 }
 
 /// The arguments, as many as the builtin takes.

@@ -48,7 +48,9 @@ fn what_doubles_is_refused_before_it_is_there() {
         check_refused(&again(first, step));
     }
     // Small in memory, and long when it is written out.
-    check_refused(&again("[1]", "[@, @]").replace("count([x32])", "json.marshal(x32)"));
+    for write in ["json.marshal(x32)", "sprintf(\"%v\", [x32])"] {
+        check_refused(&again("[1]", "[@, @]").replace("count([x32])", write));
+    }
     // Each within the bound, and all of them kept.
     check_refused(
         "text := concat(\"\", [sprintf(\"%d\", [i]) | some i in numbers.range(1, 20000)])\n\
