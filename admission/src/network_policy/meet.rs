@@ -69,6 +69,9 @@ impl Groups for Sides<'_> {
 /// In how many places pods are counted to tell sets of them apart.
 const SHAPE_PROBES: u32 = 16;
 
+/// Of how many members it pays to keep them as runs.
+const OPTIMIZED_MIN: u64 = 1024;
+
 /// Groups with the same region are one; those with none are left out.
 fn distinct(list: impl IntoIterator<Item = Side>) -> Vec<Side> {
     let mut sides: Vec<(Rc<Region>, Vec<Rc<RoaringBitmap>>)> = Vec::new();
@@ -96,17 +99,21 @@ fn distinct(list: impl IntoIterator<Item = Side>) -> Vec<Side> {
             all.push(members);
         }
     }
-    let sides = sides.into_iter().map(|(region, members)| Side {
-        members: match members.as_slice() {
-            [one] => Rc::clone(one),
-            many => {
-                let mut all = many.iter().map(|members| &**members).union();
-                // What they have in common with nearly everybody is as short then.
-                all.optimize();
-                Rc::new(all)
+    let sides = sides.into_iter().map(|(region, members)| {
+        let mut all = match members.as_slice() {
+            [one] if one.len() < OPTIMIZED_MIN => {
+                let members = Rc::clone(one);
+                return Side { members, region };
             }
-        },
-        region,
+            [one] => RoaringBitmap::clone(one),
+            many => many.iter().map(|members| &**members).union(),
+        };
+        // What they have in common with nearly everybody is as short then.
+        all.optimize();
+        Side {
+            members: Rc::new(all),
+            region,
+        }
     });
     sides.collect()
 }
@@ -230,7 +237,7 @@ fn walk(
     inner: &Sides<'_>,
     mut found: impl FnMut(RoaringBitmap, RoaringBitmap, u32, u32),
 ) {
-    let mut parted: Quick<*const PeerSet, Parted> = Quick::default();
+    let mut parted: Quick<*const PeerSet, Parted<'_>> = Quick::default();
     // Inner groups share most of their peers: whom of an outer side's members they have in common with these is worked out once.
     let mut common: Quick<*const PeerSet, Rc<RoaringBitmap>> = Quick::default();
     for Side { members, region } in outer {
@@ -241,6 +248,7 @@ fn walk(
             let parted = parted.entry(Rc::as_ptr(&piece.peers));
             let parted = parted.or_insert_with(|| Parted {
                 parts: parts(&piece.peers.pods, inner),
+                of: &piece.peers.pods,
                 all: OnceCell::new(),
             });
             for (group, part) in &parted.parts {
@@ -284,13 +292,14 @@ fn walk(
 }
 
 /// The groups that some peers are in, with their part of each.
-struct Parted {
+struct Parted<'a> {
+    of: &'a RoaringBitmap,
     parts: Vec<Part>,
-    /// All of these together.
-    all: OnceCell<RoaringBitmap>,
+    /// All of these together, if there are others.
+    all: OnceCell<Option<RoaringBitmap>>,
 }
 
-impl Parted {
+impl Parted<'_> {
     /// Some of the parts together.
     fn joined(&self, some: &[&RoaringBitmap]) -> RoaringBitmap {
         if let [one] = some {
@@ -299,8 +308,13 @@ impl Parted {
         if some.len() < self.parts.len() {
             return some.iter().copied().union();
         }
-        let all = || self.parts.iter().map(|(_, part)| &**part).union();
-        self.all.get_or_init(all).clone()
+        let all = || {
+            let count: u64 = self.parts.iter().map(|(_, part)| part.len()).sum();
+            let is_all = count == self.of.len();
+            (!is_all).then(|| self.parts.iter().map(|(_, part)| &**part).union())
+        };
+        let all = self.all.get_or_init(all).as_ref();
+        all.unwrap_or(self.of).clone()
     }
 }
 
