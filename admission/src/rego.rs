@@ -32,6 +32,7 @@ mod walk;
 pub use program::{Answer, Program, ProgramError};
 
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use regorus::PolicyLengthConfig;
 
@@ -83,6 +84,12 @@ impl Refusal {
             problem: message(&text),
         }
     }
+}
+
+/// What `of` gives, unless it panics: what a user sends must not end what judges others. The panic itself is logged by its hook.
+pub(crate) fn or_panicked<T>(of: impl FnOnce() -> T) -> Result<T, &'static str> {
+    catch_unwind(AssertUnwindSafe(of))
+        .map_err(|_| "the evaluation panicked, which is a bug of this program: please report it")
 }
 
 /// The last word of a regorus error, without the source it quotes.

@@ -7,6 +7,7 @@
 
 mod arithmetic;
 mod casts;
+mod durations;
 mod format;
 mod networks;
 mod patterns;
@@ -88,6 +89,7 @@ fn all() -> impl Iterator<Item = &'static Builtin> {
     [
         arithmetic::BUILTINS,
         casts::BUILTINS,
+        durations::BUILTINS,
         format::BUILTINS,
         networks::BUILTINS,
         patterns::BUILTINS,

@@ -27,7 +27,10 @@ use super::check::{Needs, check, check_needs};
 use super::names::{Functions, Names, package_of, rule_name};
 use super::normalise::normalise;
 use super::plan::{Fault, Function, Plan};
-use super::{Edition, LENGTHS, Refusal, Text, bounds, builtins, elements, heads, message, source};
+use super::{
+    Edition, LENGTHS, Refusal, Text, bounds, builtins, elements, heads, message, or_panicked,
+    source,
+};
 use crate::data::{self, Allowed};
 
 /// How many steps the interpreter takes between two looks at the clock.
@@ -80,7 +83,7 @@ impl Engines {
             // is no input yet, so its answer is of no interest.
             set_limit(engine, Duration::from_secs(1));
             engine.set_input(Value::new_object());
-            let _ = engine.eval_rule(rule.to_string());
+            let _ = or_panicked(|| engine.eval_rule(rule.to_string()));
         }
         builtins::swallowed();
         data::failure();
@@ -258,7 +261,8 @@ impl Program {
         builtins::swallowed();
         data::failure();
         bounds::begin();
-        let value = plan.ask(input, data, deadline);
+        let value = or_panicked(|| plan.ask(input, data, deadline))
+            .map_err(|panicked| ProgramError::Failed(panicked.to_string()))?;
         // A question without an answer is no error that a policy may pass over.
         if let Some(problem) = data::failure() {
             return Err(ProgramError::Failed(problem));
@@ -318,7 +322,7 @@ impl Program {
             engine.add_data(data.as_ref().clone()).map_err(failed)?;
             engine.set_input(Value::new_object());
             set_limit(&mut engine, Duration::from_secs(1));
-            let _ = engine.eval_rule(self.rule.clone());
+            let _ = or_panicked(|| engine.eval_rule(self.rule.clone()));
             Ok(engine)
         };
         let made = Engines {
@@ -342,8 +346,8 @@ impl Program {
         set_limit(&mut engine, limit);
         engine.set_input(input.clone());
         bounds::begin();
-        let value = engine
-            .eval_rule(self.rule.clone())
+        let value = or_panicked(|| engine.eval_rule(self.rule.clone()))
+            .map_err(|panicked| ProgramError::Failed(panicked.to_string()))?
             .map_err(|error| match error.downcast_ref::<regorus::LimitError>() {
                 Some(_) => ProgramError::Time(limit),
                 None => failed(error),

@@ -134,6 +134,13 @@ fn what_opa_does_not_swallow_is_an_error() {
 }
 
 #[test]
+fn a_panic_is_an_error() {
+    assert_eq!(or_panicked(|| 1), Ok(1));
+    let problem = or_panicked(|| -> usize { panic!("on purpose") }).unwrap_err();
+    assert!(problem.contains("panicked"), "{problem}");
+}
+
+#[test]
 fn an_evaluation_ends() {
     let rules =
         "r { x := numbers.range(1, 100000); y := x[_]; z := x[_]; w := x[_]; y + z + w < 0 }";

@@ -49,6 +49,11 @@ pub(super) const BUILTINS: &[Builtin] = &[
         arity: 3,
         run: find_submatches,
     },
+    Builtin {
+        name: "regex.template_match",
+        arity: 4,
+        run: template_match,
+    },
 ];
 
 /// How many compiled expressions a thread keeps; when there are more it begins anew.
@@ -174,6 +179,50 @@ fn find_submatches(given: &[Value]) -> Result<Value, String> {
         });
         Value::from(found.collect::<Vec<_>>())
     })
+}
+
+/// `regex.template_match(template, text, start, end)`: text that is taken as it is, and expressions between delimiters.
+fn template_match(given: &[Value]) -> Result<Value, String> {
+    let [template, of, start, end] = arguments(given)?;
+    let [start, end] = [start, end].map(|delimiter| match text(delimiter)?.as_bytes() {
+        [one] if one.is_ascii() => Ok(char::from(*one)),
+        _ => Err("a delimiter has to be one character of ASCII".to_string()),
+    });
+    let (start, end) = (start?, end?);
+    let mut pattern = String::from("^");
+    let mut rest = text(template)?;
+    while let Some(at) = rest.find([start, end]) {
+        let (literal, inner) = rest.split_at(at);
+        let close = closing(inner, start, end)
+            .ok_or_else(|| format!("{start} and {end} are not in pairs in the template"))?;
+        pattern.push_str(&regex::escape(literal));
+        let expression = inner.get(1..close).unwrap_or_default();
+        compile(&format!("^{expression}$"))?;
+        pattern.extend(["(", expression, ")"]);
+        rest = inner.get(close + 1..).unwrap_or_default();
+    }
+    pattern.push_str(&regex::escape(rest));
+    pattern.push('$');
+    let of = text(of)?;
+    with_regex(&Value::from(pattern), |regex| {
+        Value::from(regex.is_match(of))
+    })
+}
+
+/// Where the delimiter ends that a text begins with.
+fn closing(text: &str, start: char, end: char) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        if c == start {
+            depth += 1;
+        } else if c == end {
+            depth = depth.checked_sub(1)?;
+            if depth == 0 {
+                return Some(at);
+            }
+        }
+    }
+    None
 }
 
 /// From RE2's spelling to the regex crate's.
