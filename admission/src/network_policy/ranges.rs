@@ -4,7 +4,6 @@
 //! equal sets are equal values, and every operation is one walk over both operands. Sets are shared, never changed: of
 //! a set with itself or with nothing the answer is one of the two, at no cost.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// A number that has neighbours.
@@ -33,20 +32,8 @@ macro_rules! bound {
 bound!(u32, u128);
 
 /// A set of numbers; ranges hold both their ends.
-#[derive(Debug, Clone, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Ranges<T>(Arc<[(T, T)]>);
-
-impl<T: PartialEq> PartialEq for Ranges<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.is_same(other) || self.0 == other.0
-    }
-}
-
-impl<T: Hash> Hash for Ranges<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
 
 impl<T> Default for Ranges<T> {
     fn default() -> Self {

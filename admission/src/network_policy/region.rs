@@ -91,7 +91,7 @@ impl PeerSet {
 pub(super) type Peers = Rc<PeerSet>;
 
 /// Whether they are the same peers.
-fn are_same(one: &Peers, other: &Peers) -> bool {
+pub(super) fn are_same(one: &Peers, other: &Peers) -> bool {
     Rc::ptr_eq(one, other) || one == other
 }
 

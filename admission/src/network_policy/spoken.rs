@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use roaring::MultiOps as _;
@@ -16,7 +15,7 @@ use super::named::{NamedPods, numbers_of};
 use super::pod::NamedPort;
 use super::policy::{Action, Direction, PortMatch, Ports, Rule};
 use super::port::{PortSet, Protocol};
-use super::region::{PeerSet, Peers, Region};
+use super::region::{PeerSet, Peers, Region, are_same};
 use super::world::Compiled;
 
 /// What rules that do the same speak of.
@@ -82,7 +81,7 @@ impl PartialEq for Asked<'_> {
         let (rule, other_rule) = (self.rule, other.rule);
         rule.action == other_rule.action
             && rule.ports == other_rule.ports
-            && (Rc::ptr_eq(&self.peers, &other.peers) || self.peers == other.peers)
+            && are_same(&self.peers, &other.peers)
     }
 }
 
