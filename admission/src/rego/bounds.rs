@@ -226,12 +226,10 @@ enum GuardError {
     Builtin(String),
 }
 
-/// Counts what a builtin of ours is going to build, where a guard can tell.
-pub(super) fn before(name: &'static str, arguments: &[Value]) -> Result<(), TooLarge> {
-    match GUARDS.iter().find(|guard| guard.name == name) {
-        Some(guard) => spend(name, (guard.reckon)(arguments)),
-        None => Ok(()),
-    }
+/// What a call of a builtin is going to build, in bytes, where a guard can tell.
+pub(super) fn reckoning(name: &str) -> Option<fn(&[Value]) -> usize> {
+    let guard = GUARDS.iter().find(|guard| guard.name == name)?;
+    Some(guard.reckon)
 }
 
 /// Counts what a builtin of ours has built.
@@ -254,7 +252,7 @@ pub(super) fn is_spent() -> bool {
 }
 
 /// Counts what a call builds, and refuses it where that is too much.
-fn spend(name: &'static str, bytes: usize) -> Result<(), TooLarge> {
+pub(super) fn spend(name: &'static str, bytes: usize) -> Result<(), TooLarge> {
     if bytes > CALL_BYTES_MAX {
         // However little was built before it: what is refused once is not asked for again.
         SPENT.set(usize::MAX);

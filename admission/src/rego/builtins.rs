@@ -32,12 +32,17 @@ struct Builtin {
 }
 
 impl Builtin {
-    /// As [`Builtin::call`], where what it builds is within the bounds of the evaluation.
-    fn call_bounded(&self, arguments: &[Value]) -> Result<Value, TooLarge> {
-        bounds::before(self.name, arguments)?;
-        let value = self.call(arguments);
-        bounds::after(self.name, &value)?;
-        Ok(value)
+    /// [`Builtin::call`], where what it builds is within the bounds of the evaluation.
+    fn bounded(&'static self) -> impl Fn(&[Value]) -> Result<Value, TooLarge> + Clone {
+        let reckon = bounds::reckoning(self.name);
+        move |arguments| {
+            if let Some(reckon) = reckon {
+                bounds::spend(self.name, reckon(arguments))?;
+            }
+            let value = self.call(arguments);
+            bounds::after(self.name, &value)?;
+            Ok(value)
+        }
     }
 
     /// Its value; undefined, and the error remembered, where it has none.
@@ -150,7 +155,8 @@ pub fn refused(name: &str) -> Option<String> {
 /// an engine copies their names. One that is there already stays.
 pub(super) fn install(engine: &mut Engine, text: &str) {
     for builtin in all().filter(|builtin| text.contains(builtin.name)) {
-        let extension = |arguments: Vec<Value>| Ok(builtin.call_bounded(&arguments)?);
+        let call = builtin.bounded();
+        let extension = move |arguments: Vec<Value>| Ok(call(&arguments)?);
         // Its only error is that there is one of this name, which another module has put there.
         let name = builtin.name.to_string();
         let _ = engine.add_extension(name, builtin.arity, Box::new(extension));
@@ -160,8 +166,9 @@ pub(super) fn install(engine: &mut Engine, text: &str) {
 /// One of ours, as a plan calls it.
 pub(super) fn function(name: &str) -> Option<Function> {
     let builtin = all().find(|builtin| builtin.name == name)?;
-    Some(Arc::new(|arguments: &[Value]| {
-        builtin.call_bounded(arguments).map_err(|_| NoAnswer)
+    let call = builtin.bounded();
+    Some(Arc::new(move |arguments: &[Value]| {
+        call(arguments).map_err(|_| NoAnswer)
     }))
 }
 
