@@ -18,6 +18,7 @@
 pub(crate) mod bounds;
 pub mod builtins;
 pub mod check;
+mod edit;
 pub(crate) mod elements;
 mod extent;
 pub(crate) mod heads;

@@ -9,6 +9,7 @@
 
 use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Query, Rule, RuleAssign, RuleHead};
 
+use super::edit::{Edit, edited};
 use super::extent::bounds;
 use super::program::parse;
 use super::walk::{Child, children};
@@ -20,43 +21,24 @@ pub(super) const KEPT: &str = "__taffrail_kept";
 /// The module with its elements counted.
 pub(crate) fn counted(text: &Text) -> Result<Text, Refusal> {
     let module = parse(text, &text.rego)?;
-    let mut heads = Heads {
+    let mut elements = Elements {
         text: &text.rego,
-        found: Vec::new(),
+        edits: Vec::new(),
     };
-    heads.module(&module);
+    elements.module(&module);
     Ok(Text {
-        rego: wrapped(&text.rego, heads.found),
+        rego: edited(&text.rego, elements.edits),
         ..text.clone()
     })
 }
 
-/// Each of the ranges as the argument of a call. They lie in one another, or apart.
-fn wrapped(text: &str, ranges: Vec<(usize, usize)>) -> String {
-    let mut places: Vec<(usize, String)> = Vec::with_capacity(ranges.len() * 2);
-    for (start, end) in ranges {
-        places.push((start, format!("{KEPT}(")));
-        places.push((end, ")".to_string()));
-    }
-    places.sort_by_key(|(at, _)| *at);
-    let mut out = String::with_capacity(text.len() + places.len() * KEPT.len());
-    let mut done = 0;
-    for (at, put) in places {
-        out.push_str(text.get(done..at).unwrap_or_default());
-        out.push_str(&put);
-        done = at;
-    }
-    out.push_str(text.get(done..).unwrap_or_default());
-    out
-}
-
-/// Where the expressions stand that become elements.
-struct Heads<'a> {
+/// Makes what becomes an element the argument of a call. Elements lie in one another, or apart.
+struct Elements<'a> {
     text: &'a str,
-    found: Vec<(usize, usize)>,
+    edits: Vec<Edit>,
 }
 
-impl Heads<'_> {
+impl Elements<'_> {
     fn module(&mut self, module: &Module) {
         for rule in &module.policy {
             match rule.as_ref() {
@@ -104,7 +86,9 @@ impl Heads<'_> {
     }
 
     fn element(&mut self, expr: &Expr) {
-        self.found.push(bounds(self.text, expr));
+        let (start, end) = bounds(self.text, expr);
+        self.edits.push(Edit::insert(start, format!("{KEPT}(")));
+        self.edits.push(Edit::insert(end, ")"));
         self.expr(expr);
     }
 
@@ -161,16 +145,9 @@ mod tests {
 
     use regorus::Value;
 
+    use super::super::tests::text;
     use super::super::{Edition, Program, ProgramError};
     use super::*;
-
-    fn text(rego: &str, edition: Edition) -> Text {
-        Text {
-            name: "t".to_string(),
-            rego: rego.to_string(),
-            edition,
-        }
-    }
 
     #[test]
     fn what_becomes_an_element_is_wrapped_where_it_stands() {

@@ -61,16 +61,11 @@ pub(super) fn bounds(text: &str, expr: &Expr) -> (usize, usize) {
 /// How many parentheses are left open, and how many closed that were not open; strings aside.
 fn depth(text: &str) -> (usize, usize) {
     let (mut open, mut close) = (0_usize, 0_usize);
-    let mut quote = None;
-    let mut escaped = false;
-    for c in text.chars() {
-        match quote {
-            Some('"') if escaped => escaped = false,
-            Some('"') if c == '\\' => escaped = true,
-            Some(q) if c == q => quote = None,
-            None if c == '"' || c == '`' => quote = Some(c),
-            None if c == '(' => open += 1,
-            None if c == ')' => match open.checked_sub(1) {
+    let mut quotes = Quotes::default();
+    for c in text.chars().filter(|c| !quotes.take(*c)) {
+        match c {
+            '(' => open += 1,
+            ')' => match open.checked_sub(1) {
                 Some(less) => open = less,
                 None => close += 1,
             },
@@ -78,4 +73,49 @@ fn depth(text: &str) -> (usize, usize) {
         }
     }
     (open, close)
+}
+
+/// The text without its comments, in one line.
+pub(super) fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut quotes = Quotes::default();
+    let mut is_comment = false;
+    for c in text.chars() {
+        if is_comment && c != '\n' {
+            continue;
+        }
+        is_comment = false;
+        if quotes.take(c) {
+            out.push(c);
+            continue;
+        }
+        match c {
+            '#' => is_comment = true,
+            '\n' => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Where strings begin and end, as characters go by.
+#[derive(Default)]
+struct Quotes {
+    open: Option<char>,
+    is_escaped: bool,
+}
+
+impl Quotes {
+    /// Takes the next character; whether it is one of a string, its quotes included.
+    fn take(&mut self, c: char) -> bool {
+        match self.open {
+            Some('"') if self.is_escaped => self.is_escaped = false,
+            Some('"') if c == '\\' => self.is_escaped = true,
+            Some(open) if c == open => self.open = None,
+            Some(_) => {}
+            None if matches!(c, '"' | '`') => self.open = Some(c),
+            None => return false,
+        }
+        true
+    }
 }

@@ -9,7 +9,8 @@
 
 use regorus::unstable::{Expr, Module, Query, Rule, RuleAssign, RuleHead};
 
-use super::extent::bounds;
+use super::edit::{Edit, edited};
+use super::extent::{bounds, one_line};
 use super::names::{Functions, Names};
 use super::program::parse;
 use super::walk::{Child, children, computes};
@@ -28,13 +29,6 @@ pub(crate) fn lifted(texts: &[Text]) -> Result<Vec<Text>, Refusal> {
         ..text.clone()
     });
     Ok(lifted.collect())
-}
-
-/// What stands in the place of a range.
-struct Edit {
-    start: usize,
-    end: usize,
-    text: String,
 }
 
 struct Lifter<'a> {
@@ -70,16 +64,7 @@ impl<'a> Lifter<'a> {
                 }
             }
         }
-        self.edits.sort_by_key(|edit| edit.start);
-        let mut out = String::with_capacity(self.text.len());
-        let mut done = 0;
-        for edit in &self.edits {
-            out.push_str(self.text.get(done..edit.start).unwrap_or_default());
-            out.push_str(&edit.text);
-            done = edit.end;
-        }
-        out.push_str(self.text.get(done..).unwrap_or_default());
-        out
+        edited(self.text, self.edits)
     }
 
     /// The assignments that a body needs, and where the head ends.
@@ -190,11 +175,7 @@ impl<'a> Lifter<'a> {
     }
 
     fn insert(&mut self, at: usize, text: String) {
-        self.edits.push(Edit {
-            start: at,
-            end: at,
-            text,
-        });
+        self.edits.push(Edit::insert(at, text));
     }
 
     /// The end of a token: that of a text leaves out its quote.
@@ -207,39 +188,6 @@ impl<'a> Lifter<'a> {
     }
 }
 
-/// The text without its comments, in one line.
-pub(super) fn one_line(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut quote = None;
-    let mut is_escaped = false;
-    let mut is_comment = false;
-    for c in text.chars() {
-        match (quote, c) {
-            (_, '\n') if is_comment => {
-                is_comment = false;
-                out.push(' ');
-                continue;
-            }
-            _ if is_comment => continue,
-            (Some('"'), _) if is_escaped => is_escaped = false,
-            (Some('"'), '\\') => is_escaped = true,
-            (Some(open), _) if open == c => quote = None,
-            (None, '"' | '`') => quote = Some(c),
-            (None, '#') => {
-                is_comment = true;
-                continue;
-            }
-            (None, '\n') => {
-                out.push(' ');
-                continue;
-            }
-            _ => {}
-        }
-        out.push(c);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -248,15 +196,8 @@ mod tests {
     use regorus::Value;
 
     use super::super::Program;
+    use super::super::tests::text;
     use super::*;
-
-    fn text(rego: &str, edition: Edition) -> Text {
-        Text {
-            name: "t".to_string(),
-            rego: rego.to_string(),
-            edition,
-        }
-    }
 
     #[test]
     fn what_may_have_no_value_is_computed_in_the_body() {

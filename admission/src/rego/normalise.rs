@@ -33,16 +33,10 @@ use negation::Prelude;
 
 use super::Refusal;
 use super::builtins;
+use super::edit::Edit;
 use super::extent::bounds;
 use super::names::Names;
 use super::walk::{Child, children, computes, path_of};
-
-/// One replacement of a byte range.
-struct Edit {
-    start: usize,
-    end: usize,
-    text: String,
-}
 
 /// Writes a module anew; `text` is what it was parsed from.
 pub fn normalise(

@@ -8,14 +8,9 @@
 use regorus::Source;
 use regorus::unstable::{Lexer, Token, TokenKind};
 
-use super::heads::one_line;
+use super::edit::{Edit, edited};
+use super::extent::one_line;
 use super::{Edition, LENGTHS, Refusal, Text};
-
-/// An insertion at a byte offset.
-struct Insertion {
-    at: usize,
-    text: String,
-}
 
 /// The text with both mended, or why its tokens cannot be read.
 pub fn mend(text: &Text) -> Result<String, Refusal> {
@@ -26,16 +21,7 @@ pub fn mend(text: &Text) -> Result<String, Refusal> {
     if text.edition == Edition::V0 {
         bodies(text, &tokens, &mut insertions);
     }
-    insertions.sort_by_key(|insertion| insertion.at);
-    let mut mended = String::with_capacity(text.rego.len());
-    let mut done = 0;
-    for insertion in insertions {
-        mended.push_str(text.rego.get(done..insertion.at).unwrap_or_default());
-        mended.push_str(&insertion.text);
-        done = insertion.at;
-    }
-    mended.push_str(text.rego.get(done..).unwrap_or_default());
-    Ok(mended)
+    Ok(edited(&text.rego, insertions))
 }
 
 /// How deep collections and bodies may be nested.
@@ -110,7 +96,7 @@ fn word(token: &Token) -> &str {
     }
 }
 
-fn statements(tokens: &[Token], insertions: &mut Vec<Insertion>) {
+fn statements(tokens: &[Token], insertions: &mut Vec<Edit>) {
     // What encloses the token: a statement can only begin inside braces, which hold bodies.
     let mut enclosing = Vec::new();
     let mut before: Option<&Token> = None;
@@ -123,10 +109,7 @@ fn statements(tokens: &[Token], insertions: &mut Vec<Insertion>) {
             && (before.0 == TokenKind::Ident || matches!(word(before), "]"))
             && !KEYWORDS_BEFORE_A_TERM.contains(&word(before))
         {
-            insertions.push(Insertion {
-                at: token.1.start as usize,
-                text: ";".to_string(),
-            });
+            insertions.push(Edit::insert(token.1.start as usize, ";"));
         }
         match word_now {
             "{" | "[" | "(" | "set(" => enclosing.push(word_now),
@@ -153,7 +136,7 @@ enum Place {
     Else,
 }
 
-fn bodies(text: &Text, tokens: &[Token], insertions: &mut Vec<Insertion>) {
+fn bodies(text: &Text, tokens: &[Token], insertions: &mut Vec<Edit>) {
     let mut depth = 0_usize;
     let mut rule = 0;
     let mut place = Place::Head;
@@ -167,10 +150,7 @@ fn bodies(text: &Text, tokens: &[Token], insertions: &mut Vec<Insertion>) {
                 (Place::Head, "{") if begins_body(before) => place = Place::Body { head_end: at },
                 (Place::Body { head_end }, "{") => {
                     let head = text.rego.get(rule..head_end).unwrap_or_default();
-                    insertions.push(Insertion {
-                        at,
-                        text: format!("{} ", one_line(head).trim_end()),
-                    });
+                    insertions.push(Edit::insert(at, format!("{} ", one_line(head).trim_end())));
                 }
                 (Place::Body { .. }, "else") => place = Place::Else,
                 (Place::Body { .. }, _) => (rule, place) = (at, Place::Head),

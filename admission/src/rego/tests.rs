@@ -9,7 +9,7 @@ use regorus::Value;
 
 use super::*;
 
-fn text(rego: &str, edition: Edition) -> Text {
+pub(super) fn text(rego: &str, edition: Edition) -> Text {
     Text {
         name: "t".to_string(),
         rego: rego.to_string(),
