@@ -42,7 +42,7 @@ use crate::gatekeeper::{Policies, Refused};
 use crate::pod_security::{Level, LevelVersion};
 use crate::rego::plan::{Fault, Function, Plan, Reads};
 use crate::rego::source::check_nesting;
-use crate::rego::{Edition, LENGTHS, Text, bounds, elements, heads};
+use crate::rego::{Edition, LENGTHS, Text, bounds, elements, heads, or_panicked};
 use crate::verdict::{Incomplete, Violation};
 use input::{PodInput, PodValue};
 use remembered::{Question, Remembered};
@@ -285,7 +285,9 @@ impl Bundle {
             match plan.ask(&input(Extent::Read), &NOTHING, deadline) {
                 Ok(value) => return Ok((value, Extent::Read)),
                 Err(Fault::Failed) => {}
-                Err(fault @ (Fault::Time | Fault::Size)) => return Err(fault.to_string()),
+                Err(fault @ (Fault::Time | Fault::Size | Fault::Panicked)) => {
+                    return Err(fault.to_string());
+                }
             }
         }
         let mut engine = if let Some(engine) = self.engine.get() {
@@ -300,8 +302,7 @@ impl Bundle {
         });
         engine.set_input(input(Extent::Whole));
         bounds::begin();
-        let value = engine.eval_rule(rule.to_string());
-        value
+        or_panicked(|| engine.eval_rule(rule.to_string()))?
             .map(|value| (value, Extent::Whole))
             .map_err(|error| error.to_string())
     }

@@ -89,9 +89,11 @@ impl Refusal {
 
 /// What `of` gives, unless it panics: what a user sends must not end what judges others. The panic itself is logged by its hook.
 pub(crate) fn or_panicked<T>(of: impl FnOnce() -> T) -> Result<T, &'static str> {
-    catch_unwind(AssertUnwindSafe(of))
-        .map_err(|_| "the evaluation panicked, which is a bug of this program: please report it")
+    catch_unwind(AssertUnwindSafe(of)).map_err(|_| PANICKED)
 }
+
+/// What is told of it.
+const PANICKED: &str = "the evaluation panicked, which is a bug of this program: please report it";
 
 /// The last word of a regorus error, without the source it quotes.
 pub(crate) fn message(text: &str) -> String {

@@ -34,6 +34,7 @@ use tracing::debug;
 pub(crate) use reads::{Key, Reads, TooLong};
 pub(crate) use run::Fault;
 
+use super::or_panicked;
 use program::Program;
 
 /// A function that is not written in Rego: takes as many values as its arity says, none of them undefined.
@@ -101,7 +102,8 @@ impl Plan {
         data: &Value,
         deadline: Instant,
     ) -> Result<Value, Fault> {
-        run::ask(&self.program, input, data, deadline)
+        or_panicked(|| run::ask(&self.program, input, data, deadline))
+            .unwrap_or(Err(Fault::Panicked))
     }
 }
 

@@ -261,8 +261,7 @@ impl Program {
         builtins::swallowed();
         data::failure();
         bounds::begin();
-        let value = or_panicked(|| plan.ask(input, data, deadline))
-            .map_err(|panicked| ProgramError::Failed(panicked.to_string()))?;
+        let value = plan.ask(input, data, deadline);
         // A question without an answer is no error that a policy may pass over.
         if let Some(problem) = data::failure() {
             return Err(ProgramError::Failed(problem));
@@ -274,7 +273,9 @@ impl Program {
                 printed: Vec::new(),
             })),
             Err(Fault::Failed) => Ok(None),
-            Err(Fault::Size) => Err(ProgramError::Failed(Fault::Size.to_string())),
+            Err(fault @ (Fault::Size | Fault::Panicked)) => {
+                Err(ProgramError::Failed(fault.to_string()))
+            }
             Err(Fault::Time) => Err(ProgramError::Time(deadline.duration_since(begun))),
         }
     }

@@ -14,7 +14,7 @@ use regorus::unstable::BoolOp;
 use super::program::{
     Alternative, Collect, Definition, Kind, Op, Pattern, Program, Rule, RuleId, Slot, Term,
 };
-use crate::rego::bounds;
+use crate::rego::{PANICKED, bounds};
 
 /// How many operations are done between two looks at the clock.
 const OPERATIONS_BETWEEN_CLOCK_LOOKS: u32 = 512;
@@ -35,6 +35,9 @@ pub(crate) enum Fault {
     /// Something failed, and the interpreter knows what follows.
     #[error("the evaluation failed")]
     Failed,
+    /// It panicked.
+    #[error("{PANICKED}")]
+    Panicked,
 }
 
 /// How deep blocks stand in one another: each takes its share of the stack.
