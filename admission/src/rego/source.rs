@@ -1,9 +1,10 @@
 //! Mending on tokens: what regorus' parser would read otherwise than OPA's.
 //!
-//! Two things. A parenthesis that begins a line begins a statement in OPA, and continues a call
-//! in regorus: a semicolon before it says which. And a rule may have several bodies,
+//! Three things. A parenthesis that begins a line begins a statement in OPA, and continues a call
+//! in regorus: a semicolon before it says which. A rule may have several bodies,
 //! `head { … } { … }`, which stand for several rules with one head; regorus refuses that for
-//! sets and gives later bodies another value, so the head is repeated.
+//! sets and gives later bodies another value, so the head is repeated. And a minus is of what stands next to it in
+//! OPA, and of all that follows in regorus, for which `-x + 1` is `-(x + 1)`: it is put into parentheses with what it is of.
 
 use regorus::Source;
 use regorus::unstable::{Lexer, Token, TokenKind};
@@ -12,16 +13,31 @@ use super::edit::{Edit, edited};
 use super::extent::one_line;
 use super::{Edition, LENGTHS, Refusal, Text};
 
-/// The text with both mended, or why its tokens cannot be read.
+/// The text with all of them mended, or why its tokens cannot be read.
 pub fn mend(text: &Text) -> Result<String, Refusal> {
     let tokens = tokens(text)?;
     shallow(&text.name, &tokens)?;
     let mut insertions = Vec::new();
-    statements(&tokens, &mut insertions);
-    if text.edition == Edition::V0 {
-        bodies(text, &tokens, &mut insertions);
+    minuses(&tokens, &mut insertions);
+    if !insertions.is_empty() {
+        // Heads that are repeated below are so with their parentheses.
+        let text = Text {
+            rego: edited(&text.rego, insertions),
+            ..text.clone()
+        };
+        return Ok(lines(&text, &self::tokens(&text)?));
     }
-    Ok(edited(&text.rego, insertions))
+    Ok(lines(text, &tokens))
+}
+
+/// What depends on how the text is laid out.
+fn lines(text: &Text, tokens: &[Token]) -> String {
+    let mut insertions = Vec::new();
+    statements(tokens, &mut insertions);
+    if text.edition == Edition::V0 {
+        bodies(text, tokens, &mut insertions);
+    }
+    edited(&text.rego, insertions)
 }
 
 /// How deep collections and bodies may be nested.
@@ -107,7 +123,7 @@ fn statements(tokens: &[Token], insertions: &mut Vec<Edit>) {
             && enclosing.last() == Some(&"{")
             && token.1.line > before.1.line
             && (before.0 == TokenKind::Ident || matches!(word(before), "]"))
-            && !KEYWORDS_BEFORE_A_TERM.contains(&word(before))
+            && !is_before_a_term(word(before))
         {
             insertions.push(Edit::insert(token.1.start as usize, ";"));
         }
@@ -120,6 +136,77 @@ fn statements(tokens: &[Token], insertions: &mut Vec<Edit>) {
         }
         before = Some(token);
     }
+}
+
+/// Puts parentheses around each minus that has one side.
+fn minuses(tokens: &[Token], insertions: &mut Vec<Edit>) {
+    for (at, token) in tokens.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|before| tokens.get(before));
+        if is_minus(token)
+            && !before.is_some_and(ends_term)
+            && let Some(end) = tokens.get(at + 1..).and_then(term_end)
+        {
+            insertions.push(Edit::insert(token.1.start as usize, "("));
+            insertions.push(Edit::insert(end, ")"));
+        }
+    }
+}
+
+fn is_minus(token: &Token) -> bool {
+    token.0 == TokenKind::Symbol && word(token) == "-"
+}
+
+/// Whether a term may end with it, so that a minus behind it has two sides.
+fn ends_term(token: &Token) -> bool {
+    match token.0 {
+        TokenKind::Symbol => matches!(word(token), ")" | "]" | "}"),
+        TokenKind::Ident => !matches!(word(token), "contains") && !is_before_a_term(word(token)),
+        _ => true,
+    }
+}
+
+/// Where the term ends that the tokens begin with: a name, a number or brackets, and the references and arguments behind it.
+fn term_end(tokens: &[Token]) -> Option<usize> {
+    let (first, rest) = tokens.split_first()?;
+    if is_minus(first) {
+        return term_end(rest);
+    }
+    let mut end = end_of(first);
+    let mut depth = usize::from(opens(first));
+    let mut is_field = false;
+    for token in rest {
+        let word_now = word(token);
+        let is_next = token.1.start as usize == end;
+        match word_now {
+            _ if depth > 0 => {}
+            "." | "[" | "(" if is_next && first.0 != TokenKind::Number => {
+                is_field = word_now == ".";
+            }
+            _ if is_next && is_field => is_field = false,
+            _ => return Some(end),
+        }
+        if opens(token) {
+            depth += 1;
+        } else if matches!(word_now, "}" | "]" | ")") {
+            depth = depth.saturating_sub(1);
+        }
+        end = end_of(token);
+    }
+    Some(end)
+}
+
+fn opens(token: &Token) -> bool {
+    matches!(word(token), "{" | "[" | "(" | "set(")
+}
+
+/// Where a token ends in the text, its quotes included.
+fn end_of(token: &Token) -> usize {
+    let quote = usize::from(matches!(token.0, TokenKind::String | TokenKind::RawString));
+    token.1.end as usize + quote
+}
+
+fn is_before_a_term(word: &str) -> bool {
+    KEYWORDS_BEFORE_A_TERM.contains(&word)
 }
 
 /// Words after which a parenthesis on the next line goes on with what they began.
