@@ -5,7 +5,8 @@
 //! that does. [`Bundles`] holds the one in force: a request takes it once, at its start, and
 //! keeps it to its end, so nobody is judged by half a bundle.
 //!
-//! Policies are Rego in version 1 of the language. A rule is asked by its [plan](crate::rego::plan), and by regorus'
+//! Policies are Rego in version 1 of the language, and mean what they mean to OPA: they are prepared as Gatekeeper's
+//! templates are ([`prepare`](crate::rego::prepare)). A rule is asked by its [plan](crate::rego::plan), and by regorus'
 //! interpreter where there is none or it fails. A prepared engine is cloned for each question: the clone shares the
 //! compiled policy, and, unlike regorus' `CompiledPolicy`, takes its own time limit. Errors of builtins are errors of the
 //! evaluation, not the silence Rego would make of them: in a policy that lists violations,
@@ -41,8 +42,10 @@ use crate::gatekeeper::{Policies, Refused};
 
 use crate::pod_security::{Level, LevelVersion};
 use crate::rego::plan::{Fault, Function, Plan, Reads};
-use crate::rego::source::check_nesting;
-use crate::rego::{Edition, LENGTHS, Text, bounds, elements, heads, or_panicked};
+use crate::rego::program::failed;
+use crate::rego::{
+    Edition, Errors, LENGTHS, Refusal, Text, bounds, builtins, elements, or_panicked, prepare,
+};
 use crate::verdict::{Incomplete, Violation};
 use input::{PodInput, PodValue};
 use remembered::{Question, Remembered};
@@ -60,7 +63,8 @@ const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 /// Compiled policies.
 #[derive(Debug)]
 pub struct Bundle {
-    modules: Vec<Module>,
+    /// The modules as the interpreter is given them.
+    modules: Vec<Text>,
     pod_security: Option<Plan>,
     /// What of a pod that plan looks at.
     pod_reads: Reads,
@@ -104,26 +108,23 @@ struct Answer {
 impl Bundle {
     /// The policies that come with the program.
     pub fn embedded() -> Result<Self, LoadError> {
-        Bundle::compile(embedded::modules())
+        Bundle::compile(&embedded::modules())
     }
 
     /// The policies of a folder, which take the place of all embedded ones: every `*.rego` file
     /// below it but the tests (`*_test.rego`).
     pub fn from_directory(directory: &Path) -> Result<Self, LoadError> {
-        Bundle::compile(load::directory(directory)?)
+        Bundle::compile(&load::directory(directory)?)
     }
 
-    pub(crate) fn compile(modules: Vec<Module>) -> Result<Self, LoadError> {
+    pub(crate) fn compile(modules: &[Module]) -> Result<Self, LoadError> {
         Bundle::compile_allowing(modules, Allowed::default())
     }
 
-    fn compile_allowing(modules: Vec<Module>, allowed: Allowed) -> Result<Self, LoadError> {
-        for module in &modules {
-            check_nesting(&module.path, &module.text).map_err(LoadError::refused)?;
-            load::check_allowed(module, allowed)?;
-        }
+    fn compile_allowing(modules: &[Module], allowed: Allowed) -> Result<Self, LoadError> {
+        let texts = prepared(modules, allowed).map_err(LoadError::refused)?;
         // Compiling here, rather than at the first request, is what makes its errors load errors.
-        let mut engine = engine(&modules)?;
+        let mut engine = engine(&texts)?;
         let parsed = engine.get_modules();
         let asks_others = Cell::new(false);
         let pod_security = Plan::of(parsed, POD_SECURITY, &|name| {
@@ -135,8 +136,8 @@ impl Bundle {
         let is_planned = pod_security.is_some() && network_policy.is_some();
         let reads = pod_security.as_ref().map(Plan::reads).unwrap_or_default();
         let bundle = Bundle {
-            digest: digest(&modules, &[]),
-            modules,
+            digest: digest(modules, &[]),
+            modules: texts,
             pod_reads: reads.of("pod").cloned().unwrap_or_default(),
             remembered: (!asks_others.get()).then(Remembered::default),
             pod_security,
@@ -165,9 +166,9 @@ impl Bundle {
     }
 
     /// From what was read.
-    pub(crate) fn of(sources: Sources) -> Result<Self, LoadError> {
+    pub(crate) fn of(sources: &Sources) -> Result<Self, LoadError> {
         let digest = digest(&sources.modules, &sources.documents);
-        let mut bundle = Bundle::compile_allowing(sources.modules, sources.allowed)?;
+        let mut bundle = Bundle::compile_allowing(&sources.modules, sources.allowed)?;
         bundle.constraints = Policies::read_allowing(&sources.documents, sources.allowed)?;
         bundle.digest = digest;
         Ok(bundle)
@@ -238,7 +239,8 @@ impl Bundle {
     ) -> Result<Self, LoadError> {
         let with = |others: &[&(String, Vec<Module>)]| {
             let others = others.iter().flat_map(|(_, modules)| modules.clone());
-            Bundle::compile_allowing(own.iter().cloned().chain(others).collect(), allowed)
+            let all: Vec<_> = own.iter().cloned().chain(others).collect();
+            Bundle::compile_allowing(&all, allowed)
         };
         let mut good = Vec::new();
         let all: Vec<_> = others.iter().collect();
@@ -304,7 +306,10 @@ impl Bundle {
         bounds::begin();
         or_panicked(|| engine.eval_rule(rule.to_string()))?
             .map(|value| (value, Extent::Whole))
-            .map_err(|error| error.to_string())
+            .map_err(|error| match error.downcast_ref::<regorus::LimitError>() {
+                Some(_) => Fault::Time.to_string(),
+                None => failed(error).to_string(),
+            })
     }
 
     /// What speaks against a pod at a level, in the order messages name it. Takes no longer
@@ -403,29 +408,28 @@ impl JudgedPod<'_> {
     }
 }
 
-/// Modules as the interpreter is given them; as they are where they cannot be read.
-pub(crate) fn texts(modules: &[Module]) -> Vec<Text> {
+/// Modules as the interpreter is given them.
+pub(crate) fn prepared(modules: &[Module], allowed: Allowed) -> Result<Vec<Text>, Refusal> {
     let text = |module: &Module| Text {
         name: module.path.clone(),
         rego: module.text.clone(),
         edition: Edition::V1,
     };
     let texts: Vec<Text> = modules.iter().map(text).collect();
-    heads::lifted(&texts).unwrap_or(texts)
+    prepare::bundle(&texts, &crate::network_policy::builtins::arity, allowed)
 }
 
-/// Compiles modules for the interpreter.
-fn engine(modules: &[Module]) -> Result<Engine, LoadError> {
+/// Compiles prepared modules for the interpreter.
+fn engine(modules: &[Text]) -> Result<Engine, LoadError> {
     let mut engine = Engine::new();
     engine.set_strict_builtin_errors(true);
     crate::network_policy::builtins::register(&mut engine);
     engine.set_policy_length_config(LENGTHS);
-    for text in texts(modules) {
-        let name = text.name.clone();
-        // What cannot be read, the engine refuses.
-        let rego = elements::counted(&text).unwrap_or(text).rego;
-        bounds::install(&mut engine, &rego, bounds::Errors::Told);
-        if !data::mentioned(&rego).is_empty() {
+    for text in modules {
+        let Text { name, rego, .. } = elements::counted(text).map_err(LoadError::refused)?;
+        builtins::install(&mut engine, &rego, Errors::Told);
+        bounds::install(&mut engine, &rego, Errors::Told);
+        if data::NAMES.iter().any(|name| rego.contains(name)) {
             data::install(&mut engine);
         }
         engine
@@ -445,7 +449,7 @@ fn function(name: &str) -> Option<Function> {
 
 /// Those that answer from their arguments alone.
 fn function_of_arguments(name: &str) -> Option<Function> {
-    bounds::function(name, bounds::Errors::Told)
+    builtins::function(name, Errors::Told).or_else(|| bounds::function(name, Errors::Told))
 }
 
 /// Those that answer from more than their arguments.

@@ -90,10 +90,10 @@ impl Checker {
     /// With the policies and the enforced level of a configuration.
     pub fn new(config: &AdmissionConfig) -> Result<Self, CheckerError> {
         let config = config.clone().validate()?;
-        Ok(Checker::of(&config, config.sources()?)?)
+        Ok(Checker::of(&config, &config.sources()?)?)
     }
 
-    pub(crate) fn of(config: &Config, sources: Sources) -> Result<Self, LoadError> {
+    pub(crate) fn of(config: &Config, sources: &Sources) -> Result<Self, LoadError> {
         Ok(Checker {
             fail_mode: config.fail_mode,
             bundle: Bundle::of(sources)?,

@@ -49,7 +49,7 @@ impl Costs {
     /// With the policies of a configuration.
     pub fn new(config: &AdmissionConfig) -> Result<Self, CheckerError> {
         let config = config.clone().validate()?;
-        let bundle = Bundle::of(config.sources()?)?.without_memory();
+        let bundle = Bundle::of(&config.sources()?)?.without_memory();
         let namespaces = Arc::new(DefaultsEverywhere);
         let exemptions = config.exemptions.clone();
         let evaluator = Evaluator::new(config.defaults, exemptions, config.fail_mode, namespaces);

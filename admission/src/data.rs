@@ -32,7 +32,7 @@ use serde_json::Value;
 use crate::metrics::DataMetrics;
 
 pub use answer::{Answer, LabelMap};
-pub(crate) use builtins::{NAMES, arity, failure, function, install, mentioned, with_session};
+pub(crate) use builtins::{NAMES, arity, failure, function, install, with_session};
 pub(crate) use kept::KeptAnswers;
 pub use recorded::{Recorded, RecordedError};
 

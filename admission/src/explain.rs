@@ -175,9 +175,9 @@ impl Explainer {
 
     fn of(config: Config, sources: Sources) -> Result<Self, LoadError> {
         Ok(Explainer {
-            modules: sources.modules.clone(),
             templates: Templates::of(&sources),
-            checker: Checker::of(&config, sources)?,
+            checker: Checker::of(&config, &sources)?,
+            modules: sources.modules,
             config,
             pod_security: OnceLock::new(),
             network: OnceLock::new(),

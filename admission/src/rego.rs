@@ -25,6 +25,7 @@ pub(crate) mod heads;
 pub mod names;
 pub mod normalise;
 pub(crate) mod plan;
+pub(crate) mod prepare;
 pub mod program;
 pub mod source;
 pub(crate) mod trace;
@@ -55,6 +56,15 @@ pub struct Text {
     pub rego: String,
     /// How to read it.
     pub edition: Edition,
+}
+
+/// What becomes of the error of a builtin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Errors {
+    /// It fails the evaluation.
+    Told,
+    /// It makes the call undefined, as in OPA, and is remembered.
+    Swallowed,
 }
 
 /// Why a module is refused. `name` is the module, `line` counts from 1; 0 where regorus names none.

@@ -236,7 +236,7 @@ fn evaluator(config: &Config, cluster: Option<&Cluster>) -> Evaluator {
 
 async fn read_files(config: Config) -> Result<(Config, Bundle, Certificate), StartError> {
     tokio::task::spawn_blocking(move || {
-        let bundle = Bundle::of(config.sources()?)?;
+        let bundle = Bundle::of(&config.sources()?)?;
         let certificate = Certificate::open(&config.certificate)?;
         Ok((config, bundle, certificate))
     })

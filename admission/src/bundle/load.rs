@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::embedded;
-use crate::data::{self, Allowed};
+use crate::data::Allowed;
 use crate::gatekeeper::PoliciesError;
 use crate::gatekeeper::documents::{self, Document, DocumentError};
 use crate::rego::Refusal;
@@ -33,20 +33,12 @@ pub enum LoadError {
     /// The folder holds no policies.
     #[error("no *.rego files below {}: give a folder of policies, or none to use the embedded ones", .0.display())]
     Empty(PathBuf),
-    /// A module is no Rego.
+    /// A module is no Rego, or asks what it may not.
     #[error("{place}: {problem}")]
     Parse {
         /// File, line and column.
         place: String,
         /// What the parser says.
-        problem: String,
-    },
-    /// A module calls what it may not.
-    #[error("{place}: {problem}")]
-    NotAllowed {
-        /// The file.
-        place: String,
-        /// What, and what to do.
         problem: String,
     },
     /// The modules do not fit together.
@@ -188,18 +180,6 @@ impl Sources {
     pub(crate) fn allowing(mut self, allowed: Allowed) -> Self {
         self.allowed = allowed;
         self
-    }
-}
-
-/// Refuses a module that asks the data without leave.
-pub(super) fn check_allowed(module: &Module, allowed: Allowed) -> Result<(), LoadError> {
-    let mut called = data::mentioned(&module.text).into_iter();
-    match called.find_map(|name| allowed.refusal(name)) {
-        None => Ok(()),
-        Some(problem) => Err(LoadError::NotAllowed {
-            place: module.path.clone(),
-            problem,
-        }),
     }
 }
 

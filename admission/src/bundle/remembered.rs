@@ -183,7 +183,7 @@ mod tests {
                  violations := [v | input.pod.metadata.name == \"p\"; {expression}; v := {{}}]\n"
             );
             let path = "main.rego".to_string();
-            let compiled = Bundle::compile(vec![Module { path, text }]);
+            let compiled = Bundle::compile(&[Module { path, text }]);
             assert_eq!(
                 compiled.unwrap().remembered.is_some(),
                 remembers,

@@ -51,9 +51,6 @@ fn the_embedded_list_is_the_folder() {
 /// Every rule `test_…` of every `*_test.rego` holds.
 #[test]
 fn the_tests_beside_the_policies_hold() {
-    let mut engine = Engine::new();
-    engine.set_strict_builtin_errors(true);
-    crate::network_policy::builtins::register(&mut engine);
     let mut cluster = Manifests::default();
     let manifests = policies().join("network_policy/test_cluster.yaml");
     cluster
@@ -63,12 +60,16 @@ fn the_tests_beside_the_policies_hold() {
     let mut files = Vec::new();
     rego_files(&policies(), &mut files);
     files.sort();
+    let modules: Vec<_> = (files.iter())
+        .map(|file| Module {
+            path: file.display().to_string(),
+            text: fs::read_to_string(file).unwrap(),
+        })
+        .collect();
+    let mut engine = engine(&prepared(&modules, Allowed::default()).unwrap()).unwrap();
     let mut tests = Vec::new();
-    for file in files {
-        let text = fs::read_to_string(&file).unwrap();
-        let package = engine
-            .add_policy(file.display().to_string(), text.clone())
-            .unwrap();
+    for Module { text, .. } in modules {
+        let package = text.lines().find_map(|line| line.strip_prefix("package "));
         let names = text.lines().filter_map(|line| {
             let name: String = line
                 .chars()
@@ -76,7 +77,7 @@ fn the_tests_beside_the_policies_hold() {
                 .collect();
             name.starts_with("test_").then_some(name)
         });
-        tests.extend(names.map(|name| format!("{package}.{name}")));
+        tests.extend(names.map(|name| format!("data.{}.{name}", package.unwrap())));
     }
     assert!(tests.len() >= 20, "{} tests", tests.len());
     let mut failed = Vec::new();
@@ -120,6 +121,102 @@ fn load_errors_name_file_and_line() {
         &[("other.rego", "package other\n\na := 1\n")],
         &["pod_security.violations"],
     );
+}
+
+#[test]
+fn what_would_decide_wrongly_does_not_load() {
+    for (rest, problem) in [
+        ("a := nope(input.pod)", "there is no function nope"),
+        (
+            "a := http.send({\"url\": \"http://x\"})",
+            "http.send asks the network",
+        ),
+        (
+            "a := netpol.reaches(1, 2, 3)",
+            "netpol.reaches takes 1 arguments",
+        ),
+        ("a := b\n\nb := a", "must not be recursive"),
+        ("a := data.shop.open", "only data.pod_security can be asked"),
+        (
+            "a if not b(x)\n\nb(y) if y",
+            "the variable x is only known inside a negation",
+        ),
+    ] {
+        let text = format!("package pod_security\n\nviolations := []\n\n{rest}\n");
+        check_load_error(&[("main.rego", &text)], &["main.rego:", problem]);
+    }
+}
+
+/// Where regorus by itself would say something else: what a body makes of a pod, by plan and by interpreter.
+#[test]
+fn modules_mean_what_they_mean_to_opa() {
+    let pod = |body: &str| {
+        let text = format!(
+            "package pod_security\n\nis_short(text) if count(text) < 4\n\n\
+             violations := [{{\"rule\": \"r\", \"reason\": \"why\", \"fields\": [\"spec\"]}} | {body}]\n"
+        );
+        let path = "main.rego".to_string();
+        let bundle = || {
+            Bundle::compile(&[Module {
+                path: path.clone(),
+                text: text.clone(),
+            }])
+        };
+        let (metadata, spec) = (
+            json!({"name": "web"}),
+            json!({"containers": [{"name": "c", "image": "i"}], "nodeName": "n1", "volumes": null}),
+        );
+        let judged = [bundle().unwrap(), bundle().unwrap().without_plans()].map(|bundle| {
+            let policy = LevelVersion::latest(Level::Baseline);
+            let found = bundle.pod_violations(PodInput::new(&metadata, &spec), policy, LIMIT);
+            found
+                .map(|found| found.len())
+                .map_err(|error| error.to_string())
+        });
+        assert_eq!(judged[0], judged[1], "{body}");
+        judged[0].clone()
+    };
+    for (body, found) in [
+        // The argument of a negated call is looked up before.
+        ("not is_short(input.pod.metadata.namespace)", 0),
+        ("not startswith(input.pod.spec.hostname, \"a\")", 0),
+        ("not input.pod.spec.hostname == \"a\"", 1),
+        // A pattern is all of an object.
+        (
+            "some {\"name\": name} in input.pod.spec.containers; name != \"\"",
+            0,
+        ),
+        // There is nothing in what is no collection.
+        ("some volume in input.pod.spec.volumes; volume.hostPath", 0),
+        ("some letter in input.pod.spec.nodeName; letter != \"\"", 0),
+        ("0.1 + 0.2 == 0.3", 1),
+        ("-count(input.pod.spec.containers) < 0", 1),
+        (
+            "parts := split(input.pod.metadata.name, \"e\"); parts == [\"w\", \"b\"]",
+            1,
+        ),
+        ("sprintf(\"%v\", [[\"a\"]]) == `[\"a\"]`", 1),
+    ] {
+        assert_eq!(pod(body), Ok(found), "{body}");
+    }
+    for (body, problem) in [
+        (
+            "input.pod.spec.nodeName + 1 > 0",
+            "+: cannot calculate with string and number",
+        ),
+        (
+            "not input.pod.spec.nodeName + 1 > 0",
+            "+: cannot calculate with string and number",
+        ),
+        (
+            "units.parse_bytes(input.pod.spec.nodeName) > 0",
+            "could not parse number",
+        ),
+        ("regex.match(\"(\", input.pod.spec.nodeName)", "regex.match"),
+    ] {
+        let error = pod(body).unwrap_err();
+        assert!(error.contains(problem), "{body}: {error}");
+    }
 }
 
 #[test]
@@ -189,7 +286,7 @@ fn signed(name: &str) -> Bundle {
         path: path.to_string(),
         text,
     };
-    Bundle::compile(vec![
+    Bundle::compile(&[
         module(
             "main.rego",
             format!(
@@ -321,7 +418,8 @@ proptest! {
 
 #[test]
 fn the_rules_that_come_with_the_program_are_planned() {
-    let mut engine = engine(&embedded::modules()).unwrap();
+    let prepared = prepared(&embedded::modules(), Allowed::default()).unwrap();
+    let mut engine = engine(&prepared).unwrap();
     for rule in [POD_SECURITY, network::NETWORK_POLICY] {
         let plan = Plan::new(engine.get_modules(), rule, &function);
         assert!(plan.is_ok(), "{rule}: {}", plan.unwrap_err());

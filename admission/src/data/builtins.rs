@@ -36,32 +36,6 @@ pub(crate) fn arity(name: &str) -> Option<usize> {
     NAMES.contains(&name).then_some(usize::from(ARITY))
 }
 
-/// The first of them that a text calls, comments and strings aside.
-pub(crate) fn mentioned(text: &str) -> Vec<&'static str> {
-    let mut code = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        match c {
-            '#' => {
-                rest.by_ref().find(|c| *c == '\n');
-            }
-            '`' => {
-                rest.by_ref().find(|c| *c == '`');
-            }
-            '"' => {
-                while rest.next().is_some_and(|c| match c {
-                    '\\' => rest.next().is_some(),
-                    c => c != '"',
-                }) {}
-            }
-            c if c.is_whitespace() => {}
-            c => code.push(c),
-        }
-    }
-    let called = |name: &&str| code.contains(&format!("{name}("));
-    NAMES.into_iter().filter(called).collect()
-}
-
 /// The first question that failed since this was last asked.
 pub(crate) fn failure() -> Option<String> {
     FAILURE.with_borrow_mut(Option::take)

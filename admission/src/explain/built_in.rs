@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::subject::Reviewed;
 use super::{Because, Explainer, Found, FoundValue, Place, PolicySaid, Said, Yes};
 use crate::bundle::network::{NETWORK_POLICY, NetworkChange};
-use crate::bundle::{Module, POD_SECURITY, texts};
+use crate::bundle::{Module, POD_SECURITY, prepared};
 use crate::check::{EVALUATION_LIMIT, is_network_policy, network_change};
+use crate::data::Allowed;
 use crate::evaluate::SUBRESOURCES_IGNORED;
 use crate::network_policy::World;
 use crate::network_policy::builtins::{register, with_world};
@@ -249,7 +250,9 @@ fn tracer<'a>(
     let made = kept.get_or_init(|| {
         let mut engine = Engine::new();
         register(&mut engine);
-        Tracer::of_modules(engine, texts(modules), rule).map_err(|refusal| refusal.to_string())
+        prepared(modules, Allowed::ALL)
+            .and_then(|modules| Tracer::of_modules(engine, modules, rule))
+            .map_err(|refusal| refusal.to_string())
     });
     made.as_ref().ok()
 }

@@ -27,7 +27,7 @@ fn keeper(directory: &Path, registry: &mut Registry) -> Keeper {
 fn keeper_of(mut config: AdmissionConfig, directory: &Path, registry: &mut Registry) -> Keeper {
     config.certificate.directory = Some(directory.join("certificates"));
     let config = config.validate().unwrap();
-    let bundle = Bundle::of(config.sources().unwrap()).unwrap();
+    let bundle = Bundle::of(&config.sources().unwrap()).unwrap();
     let certificate = Certificate::open(&config.certificate).unwrap();
     let bundles = Arc::new(Bundles::new(bundle));
     let metrics = Metrics::register(registry);

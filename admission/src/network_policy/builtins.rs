@@ -148,6 +148,12 @@ pub fn register(engine: &mut Engine) {
     }
 }
 
+/// How many arguments one of them takes.
+pub(crate) fn arity(name: &str) -> Option<usize> {
+    let (_, arity, _) = BUILTINS.into_iter().find(|(known, ..)| *known == name)?;
+    Some(usize::from(arity))
+}
+
 /// One of them, as a plan calls it.
 pub(crate) fn function(name: &str) -> Option<Function> {
     let (_, _, builtin) = BUILTINS.into_iter().find(|(known, ..)| *known == name)?;

@@ -15,9 +15,9 @@ use std::sync::{Arc, LazyLock};
 use regorus::unstable::{ArithOp, BUILTINS, BuiltinFcn, Expr, Ref, Span, numbers};
 use regorus::{Engine, Source, Value};
 
-use super::builtins;
 use super::elements::KEPT;
 use super::plan::{Function, NoAnswer};
+use super::{Errors, builtins};
 
 /// What a single call may build, in bytes: more than the largest request, written out.
 pub(super) const CALL_BYTES_MAX: usize = 32 << 20;
@@ -34,16 +34,6 @@ const INDENT_BYTES_MAX: usize = 64;
 thread_local! {
     static SPENT: Cell<usize> = const { Cell::new(0) };
 }
-
-/// What becomes of an error that the builtin itself has.
-#[derive(Clone, Copy)]
-pub(crate) enum Errors {
-    /// It fails the evaluation.
-    Told,
-    /// It makes the call undefined, and is remembered.
-    Swallowed,
-}
-
 /// A builtin, and what a call of it may build.
 struct Guard {
     name: &'static str,

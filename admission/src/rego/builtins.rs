@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use regorus::{Engine, Value};
 
+use super::Errors;
 use super::bounds::{self, TooLarge};
 use super::plan::{Function, NoAnswer};
 
@@ -33,25 +34,53 @@ struct Builtin {
 
 impl Builtin {
     /// [`Builtin::call`], where what it builds is within the bounds of the evaluation.
-    fn bounded(&'static self) -> impl Fn(&[Value]) -> Result<Value, TooLarge> + Clone {
+    fn bounded(
+        &'static self,
+        errors: Errors,
+    ) -> impl Fn(&[Value]) -> Result<Value, CallError> + Clone {
         let reckon = bounds::reckoning(self.name);
         move |arguments| {
             if let Some(reckon) = reckon {
                 bounds::spend(self.name, reckon(arguments))?;
             }
-            let value = self.call(arguments);
+            let value = self.call(arguments, errors)?;
             bounds::after(self.name, &value)?;
             Ok(value)
         }
     }
 
-    /// Its value; undefined, and the error remembered, where it has none.
-    fn call(&self, arguments: &[Value]) -> Value {
-        (self.run)(arguments).unwrap_or_else(|problem| {
-            remember(self.name, &problem);
-            Value::Undefined
+    /// Its value. Where it has none and errors are swallowed: undefined, and the error remembered.
+    fn call(&self, arguments: &[Value], errors: Errors) -> Result<Value, CallError> {
+        (self.run)(arguments).or_else(|problem| match errors {
+            Errors::Told => Err(CallError::Refused(told(self.name, &problem))),
+            Errors::Swallowed => {
+                remember(self.name, &problem);
+                Ok(Value::Undefined)
+            }
         })
     }
+}
+
+/// Why a call has no value.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// An error of a builtin as its author named it.
+fn told(name: &str, problem: &str) -> String {
+    let name = match name {
+        PLUS => "+",
+        MINUS => "-",
+        MUL => "*",
+        DIV => "/",
+        REM => "%",
+        name => name,
+    };
+    format!("{name}: {problem}")
 }
 
 /// No array that a builtin of ours makes is longer.
@@ -81,7 +110,7 @@ thread_local! {
 /// Remembers an error that was swallowed, if it is the first.
 pub(super) fn remember(name: &str, problem: &str) {
     SWALLOWED.with_borrow_mut(|first| {
-        first.get_or_insert_with(|| format!("{name}: {problem}"));
+        first.get_or_insert_with(|| told(name, problem));
     });
 }
 
@@ -153,9 +182,9 @@ pub fn refused(name: &str) -> Option<String> {
 
 /// Puts those of ours that a text names into an engine, before those of regorus. Only those, for every clone of
 /// an engine copies their names. One that is there already stays.
-pub(super) fn install(engine: &mut Engine, text: &str) {
+pub(crate) fn install(engine: &mut Engine, text: &str, errors: Errors) {
     for builtin in all().filter(|builtin| text.contains(builtin.name)) {
-        let call = builtin.bounded();
+        let call = builtin.bounded(errors);
         let extension = move |arguments: Vec<Value>| Ok(call(&arguments)?);
         // Its only error is that there is one of this name, which another module has put there.
         let name = builtin.name.to_string();
@@ -164,9 +193,9 @@ pub(super) fn install(engine: &mut Engine, text: &str) {
 }
 
 /// One of ours, as a plan calls it.
-pub(super) fn function(name: &str) -> Option<Function> {
+pub(crate) fn function(name: &str, errors: Errors) -> Option<Function> {
     let builtin = all().find(|builtin| builtin.name == name)?;
-    let call = builtin.bounded();
+    let call = builtin.bounded(errors);
     Some(Arc::new(move |arguments: &[Value]| {
         call(arguments).map_err(|_| NoAnswer)
     }))

@@ -21,25 +21,32 @@ const CHAIN_MAX: usize = 64;
 /// Which rule needs which, by full name.
 pub type Needs = BTreeMap<String, BTreeSet<String>>;
 
-/// Checks a module, and notes what its rules need. `roots` are the documents below `data` that
-/// modules may use. True where it uses one that no module provides.
+/// What modules may use that is neither theirs nor a builtin of OPA's.
+pub struct Provided<'a> {
+    /// The documents below `data`.
+    pub roots: &'a [&'a str],
+    /// How many arguments a builtin takes.
+    pub arity: &'a dyn Fn(&str) -> Option<usize>,
+    /// Which of the builtins that ask the data.
+    pub allowed: Allowed,
+}
+
+/// Checks a module, and notes what its rules need. True where it uses a document that no module provides.
 pub fn check(
     module: &Module,
     file: &str,
     names: &Names,
-    roots: &[&str],
+    provided: &Provided<'_>,
     needs: &mut Needs,
-    allowed: Allowed,
 ) -> Result<bool, Refusal> {
     let mut checker = Checker {
         file,
         names,
-        roots,
+        provided,
         rule: String::new(),
         declared: BTreeSet::new(),
         asks_data: false,
         needs,
-        allowed,
     };
     for import in &module.imports {
         checker.data(&import.refr)?;
@@ -79,7 +86,7 @@ fn height<'a>(
     }
     if path.len() >= CHAIN_MAX {
         return Err(format!(
-            "more than {CHAIN_MAX} rules need one another down to {rule}: divide the template"
+            "more than {CHAIN_MAX} rules need one another down to {rule}: divide them"
         ));
     }
     path.push(rule);
@@ -95,13 +102,12 @@ fn height<'a>(
 struct Checker<'a> {
     file: &'a str,
     names: &'a Names,
-    roots: &'a [&'a str],
+    provided: &'a Provided<'a>,
     rule: String,
     /// What is declared in the rule, and so no rule of that name.
     declared: BTreeSet<String>,
     asks_data: bool,
     needs: &'a mut Needs,
-    allowed: Allowed,
 }
 
 impl Checker<'_> {
@@ -283,9 +289,9 @@ impl Checker<'_> {
         let arity = if let Some((full, arity)) = self.names.function(&path) {
             self.need(full);
             Some(arity)
-        } else if let Some(why) = self.allowed.refusal(&name) {
+        } else if let Some(why) = self.provided.allowed.refusal(&name) {
             return self.refuse(expr, why);
-        } else if let Some(arity) = data::arity(&name) {
+        } else if let Some(arity) = data::arity(&name).or_else(|| (self.provided.arity)(&name)) {
             Some(arity)
         } else if let Some(why) = builtins::refused(&name) {
             return self.refuse(expr, why);
@@ -296,7 +302,7 @@ impl Checker<'_> {
         } else {
             return self.refuse(
                 expr,
-                format!("there is no function {name}: neither a builtin nor one of the libs"),
+                format!("there is no function {name}: neither a builtin nor one of the modules"),
             );
         };
         match arity {
@@ -319,10 +325,9 @@ impl Checker<'_> {
         }
         if !path
             .get(1)
-            .is_some_and(|root| self.roots.contains(&root.as_str()))
+            .is_some_and(|root| self.provided.roots.contains(&root.as_str()))
         {
-            let roots: Vec<_> = self
-                .roots
+            let roots: Vec<_> = (self.provided.roots)
                 .iter()
                 .map(|root| format!("data.{root}"))
                 .collect();

@@ -11,7 +11,7 @@ use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Query, Rule, RuleAss
 
 use super::edit::{Edit, edited};
 use super::extent::bounds;
-use super::program::parse;
+use super::prepare::parse;
 use super::walk::{Child, children};
 use super::{Refusal, Text};
 

@@ -12,7 +12,7 @@ use regorus::unstable::{Expr, Module, Query, Rule, RuleAssign, RuleHead};
 use super::edit::{Edit, edited};
 use super::extent::{bounds, one_line};
 use super::names::{Functions, Names};
-use super::program::parse;
+use super::prepare::parse;
 use super::walk::{Child, children, computes};
 use super::{Edition, Refusal, Text};
 

@@ -17,7 +17,6 @@ pub struct Functions {
 #[derive(Debug)]
 pub struct Names {
     package: String,
-    rules: BTreeSet<String>,
     imports: BTreeMap<String, String>,
     functions: BTreeMap<String, usize>,
     rule_paths: BTreeSet<String>,
@@ -91,11 +90,6 @@ impl Names {
         });
         Names {
             package: package_of(module),
-            rules: module
-                .policy
-                .iter()
-                .filter_map(|rule| rule_name(rule))
-                .collect(),
             imports: imports.collect(),
             functions: functions.arities.clone(),
             rule_paths: functions.rules.clone(),
@@ -134,16 +128,14 @@ impl Names {
     /// Whether a bare name stands for a document, which may be undefined, and not for a variable.
     pub fn is_document(&self, name: &str) -> bool {
         matches!(name, "input" | "data")
-            || self.rules.contains(name)
             || self.imports.contains_key(name)
-            || self.is_rule_path(&format!("{}.{name}", self.package))
+            || self.rule(name).is_some()
     }
 
-    /// The rule of this module that a bare name stands for.
+    /// The rule of this package that a bare name stands for.
     pub fn rule(&self, name: &str) -> Option<String> {
-        self.rules
-            .contains(name)
-            .then(|| format!("{}.{name}", self.package))
+        let path = format!("{}.{name}", self.package);
+        self.is_rule_path(&path).then_some(path)
     }
 
     /// The path that an imported name stands for.

@@ -13,23 +13,18 @@
 //! A prepared engine is cloned for each question: the clone shares the compiled rules, and takes
 //! its own input and time limit.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use regorus::unstable::{Module, Parser};
 use regorus::utils::limits::ExecutionTimerConfig;
-use regorus::{Engine, Source, Value};
+use regorus::{Engine, Value};
 
-use super::check::{Needs, check, check_needs};
-use super::names::{Functions, Names, package_of, rule_name};
-use super::normalise::normalise;
 use super::plan::{Fault, Function, Plan};
+use super::prepare::template;
 use super::{
-    Edition, LENGTHS, Refusal, Text, bounds, builtins, elements, heads, message, or_panicked,
-    source,
+    Edition, Errors, LENGTHS, Refusal, Text, bounds, builtins, elements, message, or_panicked,
 };
 use crate::data::{self, Allowed};
 
@@ -61,8 +56,8 @@ impl Engines {
         strict.set_gather_prints(true);
         for module in modules {
             let rego = &elements::counted(module)?.rego;
-            builtins::install(&mut strict, rego);
-            bounds::install(&mut strict, rego, bounds::Errors::Swallowed);
+            builtins::install(&mut strict, rego, Errors::Swallowed);
+            bounds::install(&mut strict, rego, Errors::Swallowed);
             if data::NAMES.iter().any(|name| rego.contains(name)) {
                 data::install(&mut strict);
             }
@@ -102,15 +97,6 @@ impl Engines {
 struct WithData {
     data: Arc<Value>,
     engines: Engines,
-}
-
-/// What becomes of a builtin's error.
-#[derive(Clone, Copy)]
-enum Errors {
-    /// It fails the evaluation.
-    Told,
-    /// It makes the call undefined.
-    Swallowed,
 }
 
 /// What a rule answered.
@@ -163,18 +149,12 @@ impl Program {
         roots: &[&str],
         allowed: Allowed,
     ) -> Result<Self, Refusal> {
-        let normal = normal(entry, libraries, roots, allowed)?;
-        if !normal.declares(rule) {
-            return Err(refusal(
-                entry,
-                format!("the module holds no rule {rule}, which is what is asked"),
-            ));
-        }
-        let rule = format!("{}.{rule}", normal.package);
-        let mut engines = Engines::new(&normal.modules, &rule)?;
+        let prepared = template(entry, libraries, rule, roots, allowed)?;
+        let rule = prepared.rule;
+        let mut engines = Engines::new(&prepared.modules, &rule)?;
         let plan = Plan::of(engines.strict.get_modules(), &rule, &function);
         let (engines, modules) = match plan {
-            Some(_) => (OnceLock::new(), normal.modules),
+            Some(_) => (OnceLock::new(), prepared.modules),
             None => (OnceLock::from(engines), Vec::new()),
         };
         Ok(Program {
@@ -183,7 +163,7 @@ impl Program {
             modules,
             engines,
             with_data: Mutex::new(None),
-            asks_data: normal.asks_data,
+            asks_data: prepared.asks_data,
         })
     }
 
@@ -361,67 +341,14 @@ impl Program {
     }
 }
 
-/// A module with its libraries, mended and checked: what regorus is given.
-pub(super) struct Normal {
-    pub(super) modules: Vec<Text>,
-    /// The package of the module that is asked, below `data`.
-    pub(super) package: String,
-    pub(super) asks_data: bool,
-    declared: BTreeSet<String>,
-}
-
-impl Normal {
-    fn declares(&self, rule: &str) -> bool {
-        self.declared.contains(rule)
-    }
-}
-
-/// Mends and checks `entry` and `libraries`.
-pub(super) fn normal(
-    entry: &Text,
-    libraries: &[Text],
-    roots: &[&str],
-    allowed: Allowed,
-) -> Result<Normal, Refusal> {
-    let mut parsed = Vec::new();
-    let mut functions = Functions::default();
-    for text in std::iter::once(entry).chain(libraries) {
-        let mended = source::mend(text)?;
-        let module = parse(text, &mended)?;
-        functions.add(&module);
-        parsed.push((text, mended, module));
-    }
-    let entry_module = parsed.first().map(|(_, _, module)| module);
-    let rules = entry_module.into_iter().flat_map(|module| &module.policy);
-    let mut normal = Normal {
-        modules: Vec::new(),
-        package: entry_module.map(package_of).unwrap_or_default(),
-        asks_data: false,
-        declared: rules.filter_map(|rule| rule_name(rule)).collect(),
-    };
-    let mut needs = Needs::new();
-    for (text, mended, module) in &parsed {
-        let names = Names::new(module, &functions);
-        normal.asks_data |= check(module, &text.name, &names, roots, &mut needs, allowed)?;
-        normal.modules.push(Text {
-            name: text.name.clone(),
-            rego: normalise(module, mended, &text.name, &names)?,
-            edition: text.edition,
-        });
-    }
-    check_needs(&needs, &entry.name)?;
-    normal.modules = heads::lifted(&normal.modules)?;
-    Ok(normal)
-}
-
 /// The builtins of a template.
 fn function(name: &str) -> Option<Function> {
-    builtins::function(name)
+    builtins::function(name, Errors::Swallowed)
         .or_else(|| data::function(name))
-        .or_else(|| bounds::function(name, bounds::Errors::Swallowed))
+        .or_else(|| bounds::function(name, Errors::Swallowed))
 }
 
-pub(super) fn failed(error: impl std::fmt::Display) -> ProgramError {
+pub(crate) fn failed(error: impl std::fmt::Display) -> ProgramError {
     let text = error.to_string();
     if text.contains("time limit") || text.contains("execution exceeded") {
         return ProgramError::Time(Duration::ZERO);
@@ -441,24 +368,4 @@ pub(super) fn set_limit(engine: &mut Engine, limit: Duration) {
         limit,
         check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
     });
-}
-
-fn refusal(text: &Text, problem: String) -> Refusal {
-    Refusal {
-        name: text.name.clone(),
-        line: 0,
-        problem,
-    }
-}
-
-pub(super) fn parse(text: &Text, mended: &str) -> Result<Module, Refusal> {
-    let refuse = |error: &dyn std::fmt::Display| Refusal::from_regorus(&text.name, error);
-    let source =
-        Source::from_contents(text.name.clone(), mended.to_string()).map_err(|e| refuse(&e))?;
-    let mut parser = Parser::new(&source).map_err(|e| refuse(&e))?;
-    parser.set_max_col(LENGTHS.max_col);
-    if text.edition == Edition::V1 {
-        parser.enable_rego_v1().map_err(|e| refuse(&e))?;
-    }
-    parser.parse().map_err(|e| refuse(&e))
 }

@@ -66,41 +66,19 @@ fn shallow(name: &str, tokens: &[Token]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Refuses a module that is loaded as it is where it is nested too deeply; whether it is Rego otherwise, its parser says.
-pub(crate) fn check_nesting(name: &str, rego: &str) -> Result<(), Refusal> {
-    let text = Text {
-        name: name.to_string(),
-        rego: rego.to_string(),
-        edition: Edition::V1,
-    };
-    // What stands before a token that cannot be read is parsed all the same.
-    let (tokens, _) = tokens_read(&text);
-    shallow(name, &tokens)
-}
-
 fn tokens(text: &Text) -> Result<Vec<Token>, Refusal> {
-    match tokens_read(text) {
-        (tokens, Ok(())) => Ok(tokens),
-        (_, Err(refusal)) => Err(refusal),
-    }
-}
-
-/// The tokens up to the first that cannot be read, and why it cannot.
-fn tokens_read(text: &Text) -> (Vec<Token>, Result<(), Refusal>) {
-    let refuse = |error: &dyn std::fmt::Display| Err(Refusal::from_regorus(&text.name, error));
-    let mut tokens = Vec::new();
-    let source = match Source::from_contents(text.name.clone(), text.rego.clone()) {
-        Ok(source) => source,
-        Err(error) => return (tokens, refuse(&error)),
-    };
+    let refuse = |error: &dyn std::fmt::Display| Refusal::from_regorus(&text.name, error);
+    let source =
+        Source::from_contents(text.name.clone(), text.rego.clone()).map_err(|e| refuse(&e))?;
     let mut lexer = Lexer::new(&source);
     lexer.set_max_col(LENGTHS.max_col);
+    let mut tokens = Vec::new();
     loop {
-        match lexer.next_token() {
-            Ok(token) if token.0 == TokenKind::Eof => return (tokens, Ok(())),
-            Ok(token) => tokens.push(token),
-            Err(error) => return (tokens, refuse(&error)),
+        let token = lexer.next_token().map_err(|e| refuse(&e))?;
+        if token.0 == TokenKind::Eof {
+            return Ok(tokens);
         }
+        tokens.push(token);
     }
 }
 

@@ -23,8 +23,9 @@ use regorus::{Engine, Value};
 pub(crate) use reads::Read;
 
 use super::names::{Functions, Names, package_of};
-use super::program::{self, ProgramError, failed, set_limit};
-use super::{Edition, LENGTHS, Refusal, Text, bounds, builtins};
+use super::prepare::{parse, template};
+use super::program::{ProgramError, failed, set_limit};
+use super::{Edition, Errors, LENGTHS, Refusal, Text, bounds, builtins};
 use crate::data::{self, Allowed};
 
 /// What the notes are written with. Only here it is put into modules.
@@ -119,18 +120,17 @@ impl Tracer {
         roots: &[&str],
         allowed: Allowed,
     ) -> Result<Self, Refusal> {
-        let normal = program::normal(entry, libraries, roots, allowed)?;
-        let rule = format!("{}.{rule}", normal.package);
+        let prepared = template(entry, libraries, rule, roots, allowed)?;
         let mut engine = Engine::new();
         // As OPA does, and as the second engine of a program: where the first one has an answer, it is the same.
         engine.set_strict_builtin_errors(false);
-        Tracer::new(engine, normal.modules, rule, |engine, rego| {
-            builtins::install(engine, rego);
-            bounds::install(engine, rego, bounds::Errors::Swallowed);
+        Tracer::new(engine, prepared.modules, prepared.rule, |engine, rego| {
+            builtins::install(engine, rego, Errors::Swallowed);
+            bounds::install(engine, rego, Errors::Swallowed);
         })
     }
 
-    /// Of modules that are loaded as they are, in an engine that has their builtins; `rule` is a full path.
+    /// Of modules that are prepared, in an engine that has what they call beside OPA's builtins; `rule` is a full path.
     pub(crate) fn of_modules(
         mut engine: Engine,
         modules: Vec<Text>,
@@ -138,7 +138,8 @@ impl Tracer {
     ) -> Result<Self, Refusal> {
         engine.set_strict_builtin_errors(true);
         Tracer::new(engine, modules, rule.to_string(), |engine, rego| {
-            bounds::install(engine, rego, bounds::Errors::Told);
+            builtins::install(engine, rego, Errors::Told);
+            bounds::install(engine, rego, Errors::Told);
         })
     }
 
@@ -151,7 +152,7 @@ impl Tracer {
         let mut parsed = Vec::new();
         let mut functions = Functions::default();
         for text in texts {
-            let ast = program::parse(&text, &text.rego)?;
+            let ast = parse(&text, &text.rego)?;
             functions.add(&ast);
             parsed.push((text, ast));
         }

@@ -103,7 +103,7 @@ impl Candidate {
             return Err(CandidateError::Nothing);
         }
         let sources = of_files.or(config.sources()?);
-        let bundle = Bundle::of(sources)?;
+        let bundle = Bundle::of(&sources)?;
         let kinds = (scope != Scope::Whole).then(|| bundle.constraints().kinds());
         Ok(Candidate {
             bundle,

@@ -43,7 +43,7 @@ fn bundle(spec: &str, mode: &str) -> Bundle {
     fs::write(folder.path().join("c.yaml"), constraint).unwrap();
     let mut config = AdmissionConfig::default();
     config.gatekeeper.directory = Some(PathBuf::from(folder.path()));
-    Bundle::of(config.validate().unwrap().sources().unwrap()).unwrap()
+    Bundle::of(&config.validate().unwrap().sources().unwrap()).unwrap()
 }
 
 fn answer(spec: &str, mode: &str, review: &Review, namespaces: Arc<dyn NamespaceLabels>) -> Value {
