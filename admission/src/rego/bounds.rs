@@ -12,7 +12,7 @@
 use std::cell::Cell;
 use std::sync::{Arc, LazyLock};
 
-use regorus::unstable::{ArithOp, BUILTINS, BuiltinFcn, Expr, Ref, Span, numbers};
+use regorus::unstable::{BUILTINS, BuiltinFcn, Expr, Ref, Span};
 use regorus::{Engine, Source, Value};
 
 use super::elements::KEPT;
@@ -84,19 +84,6 @@ pub(crate) fn function(name: &str, errors: Errors) -> Option<Function> {
         }),
     };
     Some(function)
-}
-
-/// An operator between numbers.
-pub(super) fn arithmetic(op: &ArithOp, of: &[Value]) -> Result<Value, NoAnswer> {
-    let (span, parameters) = &*NOWHERE;
-    match (of, parameters.as_slice()) {
-        ([left, right], [one, other, ..]) => {
-            let (left, right) = (left.clone(), right.clone());
-            numbers::arithmetic_operation(span, op, one, other, left, right, true)
-                .map_err(|_| NoAnswer)
-        }
-        _ => Err(NoAnswer),
-    }
 }
 
 /// Calls a builtin from nowhere in particular.

@@ -78,6 +78,8 @@ fn told(name: &str, problem: &str) -> String {
         MUL => "*",
         DIV => "/",
         REM => "%",
+        OR => "|",
+        AND => "&",
         name => name,
     };
     format!("{name}: {problem}")
@@ -102,6 +104,10 @@ pub(super) const MUL: &str = "__taffrail_mul";
 pub(super) const DIV: &str = "__taffrail_div";
 /// `%`
 pub(super) const REM: &str = "__taffrail_rem";
+/// `|`
+pub(super) const OR: &str = "__taffrail_or";
+/// `&`
+pub(super) const AND: &str = "__taffrail_and";
 
 thread_local! {
     static SWALLOWED: RefCell<Option<String>> = const { RefCell::new(None) };

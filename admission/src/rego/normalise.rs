@@ -13,8 +13,8 @@
 //! **Collections.** `some x in xs` and `every x in xs` find nothing where xs is no collection; regorus
 //! fails.
 //!
-//! **Arithmetic** with what is no number is undefined in OPA, and fails in regorus; and OPA counts in
-//! decimals. So an operation becomes a call.
+//! **Operators.** Arithmetic with what is no number, or a union with what is no set, is an error of a builtin in OPA,
+//! and of the evaluation in regorus; and OPA counts in decimals. So an operation becomes a call.
 //!
 //! **Minus** before anything but a number is a subtraction from 0.
 //!
@@ -27,7 +27,9 @@ mod negation;
 
 use std::collections::BTreeSet;
 
-use regorus::unstable::{ArithOp, Expr, Literal, LiteralStmt, Module, Query, Rule, RuleHead};
+use regorus::unstable::{
+    ArithOp, BinOp, Expr, Literal, LiteralStmt, Module, Query, Rule, RuleHead,
+};
 
 use negation::Prelude;
 
@@ -251,7 +253,7 @@ impl Normaliser<'_> {
             });
             return;
         }
-        self.arithmetic(expr, edits);
+        self.operation(expr, edits);
         for child in children(expr) {
             match child {
                 Child::Expr(expr) => self.expr(expr, edits),
@@ -261,16 +263,20 @@ impl Normaliser<'_> {
     }
 
     /// An operation becomes a call of a builtin of ours.
-    fn arithmetic(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {
-        let Expr::ArithExpr { op, lhs, rhs, .. } = expr else {
-            return;
-        };
-        let (name, sign) = match op {
-            ArithOp::Add => (builtins::PLUS, '+'),
-            ArithOp::Sub => (builtins::MINUS, '-'),
-            ArithOp::Mul => (builtins::MUL, '*'),
-            ArithOp::Div => (builtins::DIV, '/'),
-            ArithOp::Mod => (builtins::REM, '%'),
+    fn operation(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {
+        let (name, sign, lhs, rhs) = match expr {
+            Expr::ArithExpr { op, lhs, rhs, .. } => match op {
+                ArithOp::Add => (builtins::PLUS, '+', lhs, rhs),
+                ArithOp::Sub => (builtins::MINUS, '-', lhs, rhs),
+                ArithOp::Mul => (builtins::MUL, '*', lhs, rhs),
+                ArithOp::Div => (builtins::DIV, '/', lhs, rhs),
+                ArithOp::Mod => (builtins::REM, '%', lhs, rhs),
+            },
+            Expr::BinExpr { op, lhs, rhs, .. } => match op {
+                BinOp::Union => (builtins::OR, '|', lhs, rhs),
+                BinOp::Intersection => (builtins::AND, '&', lhs, rhs),
+            },
+            _ => return,
         };
         let (start, end) = bounds(self.text, expr);
         let (_, left) = bounds(self.text, lhs);

@@ -4,11 +4,10 @@
 //! 0.1 + 0.2 is 0.3 and 4.35 * 100 is 435. Here floats are used, and a result that is a short decimal
 //! but for its last digits is taken for that decimal.
 
-use std::collections::BTreeSet;
-
 use regorus::Value;
+use regorus::value::Set;
 
-use super::{Builtin, DIV, ITEMS_MAX, MINUS, MUL, PLUS, REM, arguments, kind};
+use super::{AND, Builtin, DIV, ITEMS_MAX, MINUS, MUL, OR, PLUS, REM, arguments, kind};
 
 /// How many digits of a float are certain.
 const DIGITS: usize = 15;
@@ -40,6 +39,16 @@ pub(super) const BUILTINS: &[Builtin] = &[
         run: |given| calculate(given, Operation::Rem),
     },
     Builtin {
+        name: OR,
+        arity: 2,
+        run: |given| sets(given, Set::union),
+    },
+    Builtin {
+        name: AND,
+        arity: 2,
+        run: |given| sets(given, Set::intersection),
+    },
+    Builtin {
         name: "numbers.range",
         arity: 2,
         run: range,
@@ -63,9 +72,8 @@ enum Operation {
 fn calculate(given: &[Value], operation: Operation) -> Result<Value, String> {
     let (a, b) = match arguments(given)? {
         [Value::Number(a), Value::Number(b)] => (a, b),
-        [Value::Set(of), Value::Set(without)] if operation == Operation::Minus => {
-            let left = of.iter().filter(|item| !without.contains(item));
-            return Ok(Value::from(left.cloned().collect::<BTreeSet<_>>()));
+        [Value::Set(_), Value::Set(_)] if operation == Operation::Minus => {
+            return sets(given, Set::difference);
         }
         [a, b] => return Err(format!("cannot calculate with {} and {}", kind(a), kind(b))),
     };
@@ -86,6 +94,18 @@ fn calculate(given: &[Value], operation: Operation) -> Result<Value, String> {
     match result.as_f64() {
         Some(float) if !result.is_integer() => Ok(Value::from(decimal(float))),
         _ => Ok(Value::Number(result)),
+    }
+}
+
+/// The set that is made of two.
+fn sets(given: &[Value], of: fn(&Set, &Set) -> Set) -> Result<Value, String> {
+    match arguments(given)? {
+        [Value::Set(left), Value::Set(right)] => Ok(Value::from(of(left, right))),
+        [a, b] => Err(format!(
+            "expected two sets, got {} and {}",
+            kind(a),
+            kind(b)
+        )),
     }
 }
 

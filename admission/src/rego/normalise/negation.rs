@@ -35,7 +35,7 @@ impl Normaliser<'_> {
                 }
             }
             _ if computes(expr) => {
-                self.arithmetic(expr, edits);
+                self.operation(expr, edits);
                 for child in children(expr) {
                     if let Child::Expr(child) = child {
                         self.argument(child, prelude, edits);

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use regorus::Value;
-use regorus::unstable::{ArithOp, BinOp, Expr, Query, Ref};
-use regorus::value::Set;
+use regorus::unstable::{Expr, Query, Ref};
 
 use super::body::{Body, Variable, text};
 use super::program::{Collect, Gives, Op, Pattern, Term};
-use super::{Function, NoAnswer, Unplanned};
-use crate::rego::bounds;
+use super::{Function, Unplanned};
 use crate::rego::builtins::COLLECTION;
 use crate::rego::elements::KEPT;
 
@@ -70,22 +68,6 @@ impl Body<'_, '_> {
                 None => Collect::Array,
             }),
             Expr::Call { fcn, params, .. } => self.call(fcn, params),
-            Expr::BinExpr { op, lhs, rhs, .. } => {
-                let function: Function = match op {
-                    BinOp::Union => Arc::new(|of| sets(of, Set::union)),
-                    BinOp::Intersection => Arc::new(|of| sets(of, Set::intersection)),
-                };
-                self.builtin(function, Gives::Anything, &[lhs.clone(), rhs.clone()])
-            }
-            // Templates have none left: their operators are calls by now.
-            Expr::ArithExpr { op, lhs, rhs, .. } => {
-                let op = op.clone();
-                let function: Function = Arc::new(move |of| match (&op, of) {
-                    (ArithOp::Sub, [Value::Set(_), _]) => sets(of, Set::difference),
-                    _ => bounds::arithmetic(&op, of),
-                });
-                self.builtin(function, Gives::Anything, &[lhs.clone(), rhs.clone()])
-            }
             Expr::BoolExpr { op, lhs, rhs, .. } => {
                 let (left, right) = (self.term(lhs)?, self.term(rhs)?);
                 let out = self.filled();
@@ -116,6 +98,10 @@ impl Body<'_, '_> {
                 },
                 _ => Err(Unplanned::Construct("a minus")),
             },
+            // What is prepared has calls in their place.
+            Expr::BinExpr { .. } | Expr::ArithExpr { .. } => {
+                Err(Unplanned::Construct("an operator"))
+            }
             Expr::AssignExpr { .. } => Err(Unplanned::Construct("an assignment as a value")),
         }
     }
@@ -384,12 +370,4 @@ fn constants(terms: &[Term]) -> Option<Vec<Value>> {
         _ => None,
     };
     terms.iter().map(constant).collect()
-}
-
-/// An operation on two sets; anything else is an error.
-fn sets(of: &[Value], operation: fn(&Set, &Set) -> Set) -> Result<Value, NoAnswer> {
-    match of {
-        [Value::Set(one), Value::Set(other)] => Ok(Value::from(operation(one, other))),
-        _ => Err(NoAnswer),
-    }
 }
