@@ -7,11 +7,14 @@
 //!
 //! What is moved is moved within the rule's lines, so positions stay lines.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
 use regorus::unstable::{Expr, Module, Query, Rule, RuleAssign, RuleHead};
 
 use super::edit::{Edit, edited};
 use super::extent::{bounds, one_line};
-use super::names::{Functions, Names};
+use super::names::{Functions, Names, package_of, rule_name};
 use super::prepare::parse;
 use super::walk::{Child, children, computes};
 use super::{Edition, Refusal, Text};
@@ -24,11 +27,78 @@ pub(crate) fn lifted(texts: &[Text]) -> Result<Vec<Text>, Refusal> {
     for module in &parsed {
         functions.add(module);
     }
+    let mut objects = Objects::of(&parsed);
     let lifted = texts.iter().zip(&parsed).map(|(text, module)| Text {
-        rego: Lifter::new(text, Names::new(module, &functions)).module(module),
+        rego: Lifter::new(text, Names::new(module, &functions)).module(module)
+            + &objects.defaults(text, module),
         ..text.clone()
     });
     Ok(lifted.collect())
+}
+
+/// Rules that are objects of sets or of objects, `r[x] contains y` or `r[x].y := z`. In OPA one of which nothing holds is empty; in
+/// regorus it is undefined, unless a default says so.
+struct Objects(BTreeSet<String>);
+
+impl Objects {
+    fn of(modules: &[Module]) -> Self {
+        let (mut objects, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for module in modules {
+            for rule in &module.policy {
+                let Some(name) = rule_name(rule) else {
+                    continue;
+                };
+                let path = format!("{}.{name}", package_of(module));
+                if is_object(rule) {
+                    objects.insert(path);
+                } else {
+                    others.insert(path);
+                }
+            }
+        }
+        Objects(&objects - &others)
+    }
+
+    /// The defaults of those that a module is the first to define, behind its last line.
+    fn defaults(&mut self, text: &Text, module: &Module) -> String {
+        let mut said = String::new();
+        for name in module.policy.iter().filter_map(|rule| rule_name(rule)) {
+            if self.0.remove(&format!("{}.{name}", package_of(module))) {
+                let equals = match text.edition {
+                    Edition::V0 => "=",
+                    Edition::V1 => ":=",
+                };
+                let _ = write!(said, "\ndefault {name} {equals} {{}}\n");
+            }
+        }
+        said
+    }
+}
+
+/// Whether a key that varies stands next to the rule's name, and something else behind it.
+fn is_object(rule: &Rule) -> bool {
+    let Rule::Spec { head, .. } = rule else {
+        return false;
+    };
+    let (refr, is_deep) = match head {
+        RuleHead::Set { refr, key, .. } => (refr, key.is_some()),
+        RuleHead::Compr { refr, .. } => (refr, false),
+        RuleHead::Func { .. } => return false,
+    };
+    let (mut at, mut depth) = (refr.as_ref(), 0);
+    loop {
+        match at {
+            Expr::RefDot { refr, .. } => (at, depth) = (refr, depth + 1),
+            Expr::RefBrack { refr, index, .. } => {
+                if matches!(refr.as_ref(), Expr::Var { .. }) {
+                    let varies = !matches!(index.as_ref(), Expr::String { .. });
+                    return varies && (is_deep || depth > 0);
+                }
+                (at, depth) = (refr, depth + 1);
+            }
+            _ => return false,
+        }
+    }
 }
 
 struct Lifter<'a> {

@@ -28,7 +28,7 @@ mod negation;
 use std::collections::BTreeSet;
 
 use regorus::unstable::{
-    ArithOp, BinOp, Expr, Literal, LiteralStmt, Module, Query, Rule, RuleHead,
+    ArithOp, BinOp, Expr, Literal, LiteralStmt, Module, Query, Rule, RuleHead, Span,
 };
 
 use negation::Prelude;
@@ -235,24 +235,6 @@ impl Normaliser<'_> {
 
     /// Visits what is not negated.
     fn expr(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {
-        if let Expr::UnaryExpr { expr: of, span, .. } = expr
-            && !matches!(of.as_ref(), Expr::Number { .. })
-        {
-            let start = span.start as usize;
-            let (_, end) = bounds(self.text, of);
-            edits.push(Edit {
-                start,
-                end: start + 1,
-                text: format!("{}(0, (", builtins::MINUS),
-            });
-            self.expr(of, edits);
-            edits.push(Edit {
-                start: end,
-                end,
-                text: "))".to_string(),
-            });
-            return;
-        }
         self.operation(expr, edits);
         for child in children(expr) {
             match child {
@@ -276,6 +258,7 @@ impl Normaliser<'_> {
                 BinOp::Union => (builtins::OR, '|', lhs, rhs),
                 BinOp::Intersection => (builtins::AND, '&', lhs, rhs),
             },
+            Expr::UnaryExpr { expr: of, span, .. } => return self.minus(of, span, edits),
             _ => return,
         };
         let (start, end) = bounds(self.text, expr);
@@ -311,6 +294,21 @@ impl Normaliser<'_> {
             end,
             text: ")".to_string(),
         });
+    }
+
+    /// `-x` becomes a subtraction from 0.
+    fn minus(&mut self, of: &Expr, span: &Span, edits: &mut Vec<Edit>) {
+        if matches!(of, Expr::Number { .. }) {
+            return;
+        }
+        let start = span.start as usize;
+        let (_, end) = bounds(self.text, of);
+        edits.push(Edit {
+            start,
+            end: start + 1,
+            text: format!("{}(0, (", builtins::MINUS),
+        });
+        edits.push(Edit::insert(end, "))"));
     }
 
     fn result_argument(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {
