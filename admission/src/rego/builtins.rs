@@ -9,10 +9,15 @@ mod arithmetic;
 mod casts;
 mod durations;
 mod format;
+mod globs;
 mod networks;
 mod patterns;
+mod subset;
 mod texts;
+mod units;
+mod urls;
 mod verbs;
+mod versions;
 
 pub use patterns::compile as compile_pattern;
 
@@ -131,9 +136,14 @@ fn all() -> impl Iterator<Item = &'static Builtin> {
         casts::BUILTINS,
         durations::BUILTINS,
         format::BUILTINS,
+        globs::BUILTINS,
         networks::BUILTINS,
         patterns::BUILTINS,
+        subset::BUILTINS,
         texts::BUILTINS,
+        units::BUILTINS,
+        urls::BUILTINS,
+        versions::BUILTINS,
     ]
     .into_iter()
     .flatten()
@@ -212,6 +222,11 @@ fn arguments<const N: usize>(arguments: &[Value]) -> Result<&[Value; N], String>
     arguments
         .try_into()
         .map_err(|_| format!("takes {N} arguments, not {}", arguments.len()))
+}
+
+/// What regorus' builtin of this name gives.
+fn of_regorus(name: &str, arguments: &[Value]) -> Result<Value, String> {
+    bounds::plain(name, arguments).map_err(|problem| super::message(&problem))
 }
 
 fn text(value: &Value) -> Result<&str, String> {

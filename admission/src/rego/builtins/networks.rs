@@ -15,6 +15,11 @@ pub(super) const BUILTINS: &[Builtin] = &[
         run: intersects,
     },
     Builtin {
+        name: "net.cidr_is_valid",
+        arity: 1,
+        run: is_valid,
+    },
+    Builtin {
         name: "net.cidr_overlap",
         arity: 2,
         run: contains,
@@ -54,6 +59,12 @@ fn network_or_address(value: &Value) -> Result<IpNet, String> {
         Ok(address) => Ok(IpNet::from(address)),
         Err(_) => network(value),
     }
+}
+
+/// What is no text is no network either.
+fn is_valid(given: &[Value]) -> Result<Value, String> {
+    let [of] = arguments(given)?;
+    Ok(Value::from(network(of).is_ok()))
 }
 
 fn intersects(given: &[Value]) -> Result<Value, String> {

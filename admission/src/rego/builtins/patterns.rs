@@ -66,7 +66,10 @@ thread_local! {
     static KEPT: RefCell<HashMap<String, Regex>> = RefCell::new(HashMap::new());
 }
 
-fn with_regex<T>(pattern: &Value, use_it: impl FnOnce(&Regex) -> T) -> Result<T, String> {
+pub(super) fn with_regex<T>(
+    pattern: &Value,
+    use_it: impl FnOnce(&Regex) -> T,
+) -> Result<T, String> {
     let pattern = text(pattern)?;
     KEPT.with_borrow_mut(|kept| {
         if let Some(regex) = kept.get(pattern) {

@@ -23,6 +23,21 @@ pub(super) const BUILTINS: &[Builtin] = &[
         run: replace_n,
     },
     Builtin {
+        name: "indexof",
+        arity: 2,
+        run: index_of,
+    },
+    Builtin {
+        name: "indexof_n",
+        arity: 2,
+        run: indices_of,
+    },
+    Builtin {
+        name: "strings.count",
+        arity: 2,
+        run: count,
+    },
+    Builtin {
         name: "json.marshal",
         arity: 1,
         run: marshal,
@@ -39,6 +54,40 @@ fn lower(given: &[Value]) -> Result<Value, String> {
     Ok(Value::from(
         text(of)?.chars().map(lower).collect::<String>(),
     ))
+}
+
+/// Where the second text begins in the first, in characters; -1 where it does not.
+fn index_of(given: &[Value]) -> Result<Value, String> {
+    let (of, what) = searched(given)?;
+    let found = of.find(what).map(|at| characters(of, at));
+    Ok(found.map_or(Value::from(-1), Value::from))
+}
+
+/// All of them, also where they overlap.
+fn indices_of(given: &[Value]) -> Result<Value, String> {
+    let (of, what) = searched(given)?;
+    let starts = of.char_indices().enumerate();
+    let found = starts.filter(|(_, (at, _))| of.get(*at..).is_some_and(|of| of.starts_with(what)));
+    let found: Vec<_> = found.map(|(number, _)| Value::from(number)).collect();
+    Ok(Value::from(found))
+}
+
+fn searched(given: &[Value]) -> Result<(&str, &str), String> {
+    let [of, what] = arguments(given)?;
+    match text(what)? {
+        "" => Err("the text to be found is empty".to_string()),
+        what => Ok((text(of)?, what)),
+    }
+}
+
+fn characters(of: &str, bytes: usize) -> usize {
+    of.get(..bytes).map_or(0, |before| before.chars().count())
+}
+
+/// Nothing is found before each character, and behind the last.
+fn count(given: &[Value]) -> Result<Value, String> {
+    let [of, what] = arguments(given)?;
+    Ok(Value::from(text(of)?.matches(text(what)?).count()))
 }
 
 fn upper(given: &[Value]) -> Result<Value, String> {
