@@ -11,8 +11,8 @@ use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Rule, RuleHead};
 
 use super::Refusal;
 use super::builtins;
-use super::names::{Names, rule_name};
-use super::walk::{Child, children, path_of, variables};
+use super::names::{Names, head_of, rule_name};
+use super::walk::{Child, children, path_of, variables, walked};
 use crate::data::{self, Allowed};
 
 /// A chain of rules that need each other is no longer than this: each takes its share of the stack.
@@ -121,6 +121,10 @@ impl Checker<'_> {
 
     fn rule(&mut self, rule: &Rule) -> Result<(), Refusal> {
         let name = rule_name(rule).unwrap_or_default();
+        if matches!(name.as_str(), "input" | "data") {
+            let problem = format!("a rule named {name} would hide the document: rename it");
+            return self.refuse(head_of(rule), problem);
+        }
         self.rule = self.names.rule(&name).unwrap_or_default();
         self.needs.entry(self.rule.clone()).or_default();
         let none = BTreeSet::new();
@@ -183,7 +187,13 @@ impl Checker<'_> {
             }
             match &stmt.literal {
                 Literal::SomeVars { .. } => {}
-                Literal::Expr { expr, .. } => self.expr(expr, &bound)?,
+                Literal::Expr { expr, .. } => match walked(expr) {
+                    Some(walked) => {
+                        self.expr(walked.pattern, &bound)?;
+                        self.expr(walked.of, &bound)?;
+                    }
+                    None => self.expr(expr, &bound)?,
+                },
                 Literal::NotExpr { expr, .. } => {
                     self.negated(expr, &bound)?;
                     self.expr(expr, &bound)?;
@@ -286,6 +296,11 @@ impl Checker<'_> {
             return self.refuse(expr, "a call must name its function".to_string());
         };
         let name = path.join(".");
+        if name == "walk" && given == 1 {
+            let problem =
+                "walk gives many values, so it cannot stand here: write [path, value] := walk(x)";
+            return self.refuse(expr, problem.to_string());
+        }
         let arity = if let Some((full, arity)) = self.names.function(&path) {
             self.need(full);
             Some(arity)

@@ -52,17 +52,21 @@ pub fn package_of(module: &Module) -> String {
     format!("data.{}", path.join("."))
 }
 
-/// The first name of a rule's head.
-pub fn rule_name(rule: &Rule) -> Option<String> {
-    let refr = match rule {
+/// What a rule's head calls it.
+pub fn head_of(rule: &Rule) -> &Expr {
+    match rule {
         Rule::Default { refr, .. } => refr,
         Rule::Spec { head, .. } => match head {
             RuleHead::Compr { refr, .. }
             | RuleHead::Set { refr, .. }
             | RuleHead::Func { refr, .. } => refr,
         },
-    };
-    let mut at = refr.as_ref();
+    }
+}
+
+/// The first name of a rule's head.
+pub fn rule_name(rule: &Rule) -> Option<String> {
+    let mut at = head_of(rule);
     loop {
         match at {
             Expr::RefBrack { refr, .. } | Expr::RefDot { refr, .. } => at = refr,

@@ -28,7 +28,7 @@ mod negation;
 use std::collections::BTreeSet;
 
 use regorus::unstable::{
-    ArithOp, BinOp, Expr, Literal, LiteralStmt, Module, Query, Rule, RuleHead, Span,
+    ArithOp, AssignOp, BinOp, Expr, Literal, LiteralStmt, Module, Query, Rule, RuleHead, Span,
 };
 
 use negation::Prelude;
@@ -36,9 +36,9 @@ use negation::Prelude;
 use super::Refusal;
 use super::builtins;
 use super::edit::Edit;
-use super::extent::bounds;
+use super::extent::{bounds, one_line};
 use super::names::Names;
-use super::walk::{Child, children, computes, path_of};
+use super::walk::{Child, Walked, children, computes, path_of, walked};
 
 /// Writes a module anew; `text` is what it was parsed from.
 pub fn normalise(
@@ -148,6 +148,10 @@ impl Normaliser<'_> {
                 true
             }
             Literal::Expr { expr, .. } => match expr.as_ref() {
+                _ if let Some(walked) = walked(expr) => {
+                    self.walk(stmt, &walked, edits);
+                    true
+                }
                 Expr::AssignExpr { lhs, rhs, .. }
                     if holds_object(lhs) != holds_object(rhs)
                         && (computes_or_refers(lhs) || computes_or_refers(rhs)) =>
@@ -309,6 +313,40 @@ impl Normaliser<'_> {
             text: format!("{}(0, (", builtins::MINUS),
         });
         edits.push(Edit::insert(end, "))"));
+    }
+
+    /// `pattern := walk(of)`, which regorus takes for one value.
+    fn walk(&mut self, stmt: &LiteralStmt, walked: &Walked<'_>, edits: &mut Vec<Edit>) {
+        let Walked { pattern, of, op } = walked;
+        let name = self.fresh();
+        let (start, behind) = bounds(self.text, pattern);
+        let (_, end) = bounds(self.text, of);
+        let text = self.text.get(start..behind).unwrap_or_default();
+        let lines = "\n".repeat(text.matches('\n').count());
+        let Some(call) = (self.text.get(behind..end)).and_then(|text| text.find("walk")) else {
+            return;
+        };
+        edits.push(Edit {
+            start,
+            end: behind + call,
+            text: lines,
+        });
+        self.expr(of, edits);
+        edits.push(Edit::insert(end, format!(", {name}")));
+        let with = stmt.with_mods.last();
+        let after = (self.text.get(end..)).and_then(|text| text.find(')'));
+        let stop = match (with, after) {
+            (Some(with), _) => bounds(self.text, &with.r#as).1,
+            (None, after) => end + after.map_or(0, |at| at + 1),
+        };
+        let checks = self.keys(pattern, &name);
+        let text = one_line(text);
+        let equals = match op {
+            AssignOp::ColEq => ":=",
+            AssignOp::Eq => "=",
+        };
+        let found = format!("; {text} {equals} {name}{checks}");
+        edits.push(Edit::insert(stop, found));
     }
 
     fn result_argument(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {

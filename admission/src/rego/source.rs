@@ -124,7 +124,8 @@ fn minuses(tokens: &[Token], insertions: &mut Vec<Edit>) {
             && !before.is_some_and(ends_term)
             && let Some(end) = tokens.get(at + 1..).and_then(term_end)
         {
-            insertions.push(Edit::insert(token.1.start as usize, "("));
+            // A blank, for a word may stand next to it.
+            insertions.push(Edit::insert(token.1.start as usize, " ("));
             insertions.push(Edit::insert(end, ")"));
         }
     }

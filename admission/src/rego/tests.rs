@@ -29,11 +29,27 @@ fn check_refused(rules: &str, line: u32, expected: &str) {
     );
 }
 
+/// The interpreter fails where what it goes through is no collection; a plan finds nothing there.
+#[test]
+fn a_comprehension_goes_through_what_it_gives() {
+    let program = program("package t\nr := [xs[i] | xs := input.xs[_]]").unwrap();
+    let input = Value::from_json_str("{\"xs\": [[1, 2], \"no\", {\"a\": 3}]}").unwrap();
+    let data = Arc::new(Value::new_object());
+    let answer = program.ask(&input, &data, Duration::from_mins(1)).unwrap();
+    assert_eq!(answer.value, Value::from_json_str("[1, 2, 3]").unwrap());
+}
+
 #[test]
 fn what_would_decide_wrongly_is_refused_with_its_line() {
     check_refused("\nr { http.send({}).x }", 3, "http.send asks the network");
     check_refused("r { external_data({}) }", 2, "external data");
     check_refused("r { crypto.md5(\"a\") }", 2, "not supported here");
+    check_refused("r { true }\ninput.x { true }", 3, "hide the document");
+    check_refused(
+        "r { count(walk(input)) > 1 }",
+        2,
+        "[path, value] := walk(x)",
+    );
     check_refused("r { nothing(1) }", 2, "there is no function nothing");
     check_refused(
         "r { count(1, 2, 3) }",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use regorus::unstable::{Expr, Query};
+use regorus::unstable::{AssignOp, Expr, Query};
 
 /// What an expression is made of.
 pub(super) enum Child<'a> {
@@ -54,6 +54,34 @@ pub(super) fn children(expr: &Expr) -> Vec<Child<'_>> {
             .map(|key| Child::Expr(key))
             .chain([Child::Expr(value), Child::Expr(collection)])
             .collect(),
+    }
+}
+
+/// `pattern := walk(of)`.
+pub(super) struct Walked<'a> {
+    pub(super) pattern: &'a Expr,
+    pub(super) of: &'a Expr,
+    pub(super) op: &'a AssignOp,
+}
+
+/// What is walked through by an assignment.
+pub(super) fn walked(expr: &Expr) -> Option<Walked<'_>> {
+    match expr {
+        Expr::AssignExpr {
+            lhs: pattern,
+            rhs,
+            op,
+            ..
+        } => match rhs.as_ref() {
+            Expr::Call { fcn, params, .. } if path_of(fcn)? == ["walk"] => {
+                match params.as_slice() {
+                    [of] => Some(Walked { pattern, of, op }),
+                    _ => None,
+                }
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 

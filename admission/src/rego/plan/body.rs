@@ -234,7 +234,18 @@ impl<'c, 'a> Body<'c, 'a> {
         for name in &declared {
             self.declare(name);
         }
-        for name in &used {
+        self.own(&used);
+    }
+
+    /// What a comprehension gives of its query may have variables of its own, as the index of what it goes through.
+    pub(super) fn open_term(&mut self, term: &Expr) {
+        let mut used = BTreeSet::new();
+        variables(term, &mut used);
+        self.own(&used);
+    }
+
+    fn own(&mut self, used: &BTreeSet<String>) {
+        for name in used {
             if matches!(self.variable(name), Variable::Nothing) && !self.is_document(name) {
                 self.declare(name);
             }

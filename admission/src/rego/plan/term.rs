@@ -134,6 +134,9 @@ impl Body<'_, '_> {
     ) -> Result<Term, Unplanned> {
         let (block, (key, value)) = self.nested(|body| {
             body.open(query);
+            for term in key.iter().map(AsRef::as_ref).chain([value]) {
+                body.open_term(term);
+            }
             body.statements(query)?;
             let key = key.map(|key| body.term(key)).transpose()?;
             Ok((key, body.term(value)?))
