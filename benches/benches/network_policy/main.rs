@@ -44,7 +44,7 @@ fn network_policy(c: &mut Criterion<CpuTime>) {
         resident_kib().saturating_sub(before)
     );
     // The first question works out the groups, which stay until a change.
-    let _ = world.difference(Change::NamespaceGone("nobody".into()));
+    let _ = world.difference(Change::NamespaceGone("team-0".into()));
     println!(
         "and with groups: {} KiB",
         resident_kib().saturating_sub(before)
@@ -157,7 +157,6 @@ fn hard(c: &mut Criterion<CpuTime>) {
         group.sample_size(10);
         let before = resident_kib();
         let world = world(&shape.objects);
-        let _ = world.difference(Change::NamespaceGone("nobody".into()));
         println!(
             "{}: {} KiB resident more",
             shape.name,
