@@ -63,18 +63,28 @@ const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 /// Compiled policies.
 #[derive(Debug)]
 pub struct Bundle {
+    rules: Rules,
+    constraints: Policies,
+    digest: String,
+}
+
+/// What modules were compiled to. A bundle of the same modules shares it, for policies of Gatekeeper's come and go much more often.
+#[derive(Debug, Clone)]
+struct Rules {
+    /// What tells the modules from others.
+    digest: String,
+    /// What they may ask.
+    allowed: Allowed,
     /// The modules as the interpreter is given them.
-    modules: Vec<Text>,
-    pod_security: Option<Plan>,
+    modules: Arc<[Text]>,
+    pod_security: Option<Arc<Plan>>,
     /// What of a pod that plan looks at.
     pod_reads: Reads,
     /// What that plan answered, if it answers the same to the same.
-    remembered: Option<Remembered>,
-    network_policy: Option<Plan>,
+    remembered: Option<Arc<Remembered>>,
+    network_policy: Option<Arc<Plan>>,
     /// The interpreter, which is made when it is needed.
-    engine: OnceLock<Engine>,
-    constraints: Policies,
-    digest: String,
+    engine: Arc<OnceLock<Engine>>,
 }
 
 /// Why a question got no answer.
@@ -135,20 +145,21 @@ impl Bundle {
         let network_policy = Plan::of(parsed, network::NETWORK_POLICY, &function);
         let is_planned = pod_security.is_some() && network_policy.is_some();
         let reads = pod_security.as_ref().map(Plan::reads).unwrap_or_default();
-        let bundle = Bundle {
-            digest: digest(modules, &[]),
-            modules: texts,
-            pod_reads: reads.of("pod").cloned().unwrap_or_default(),
-            remembered: (!asks_others.get()).then(Remembered::default),
-            pod_security,
-            network_policy,
-            engine: if is_planned {
-                OnceLock::new()
-            } else {
-                OnceLock::from(engine)
-            },
-            constraints: Policies::default(),
+        let engine = if is_planned {
+            OnceLock::new()
+        } else {
+            OnceLock::from(engine)
         };
+        let bundle = Bundle::of_rules(Rules {
+            digest: digest(modules, &[]),
+            allowed,
+            modules: texts.into(),
+            pod_reads: reads.of("pod").cloned().unwrap_or_default(),
+            remembered: (!asks_others.get()).then(Arc::default),
+            pod_security: pod_security.map(Arc::new),
+            network_policy: network_policy.map(Arc::new),
+            engine: Arc::new(engine),
+        });
         // The smallest pod there is.
         let (metadata, spec) = (json!(null), json!({"containers": [{"name": "trial"}]}));
         for level in [Level::Baseline, Level::Restricted] {
@@ -165,6 +176,20 @@ impl Bundle {
         Ok(bundle)
     }
 
+    fn of_rules(rules: Rules) -> Self {
+        Bundle {
+            digest: rules.digest.clone(),
+            rules,
+            constraints: Policies::default(),
+        }
+    }
+
+    /// One of these modules alone, if this one has the same.
+    fn with_same(&self, modules: &[Module], allowed: Allowed) -> Option<Self> {
+        let is_same = self.rules.allowed == allowed && self.rules.digest == digest(modules, &[]);
+        is_same.then(|| Bundle::of_rules(self.rules.clone()))
+    }
+
     /// From what was read.
     pub(crate) fn of(sources: &Sources) -> Result<Self, LoadError> {
         let digest = digest(&sources.modules, &sources.documents);
@@ -176,22 +201,17 @@ impl Bundle {
 
     /// The same, which asks its rules each time: for whoever wants to know what that costs.
     #[must_use]
-    pub fn without_memory(self) -> Self {
-        Bundle {
-            remembered: None,
-            ..self
-        }
+    pub fn without_memory(mut self) -> Self {
+        self.rules.remembered = None;
+        self
     }
 
     /// The same, interpreted.
     #[cfg(test)]
-    fn without_plans(self) -> Self {
-        Bundle {
-            pod_security: None,
-            network_policy: None,
-            remembered: None,
-            ..self
-        }
+    fn without_plans(mut self) -> Self {
+        self.rules.pod_security = None;
+        self.rules.network_policy = None;
+        self.without_memory()
     }
 
     /// What tells this bundle from any other, wherever it was read from.
@@ -219,7 +239,7 @@ impl Bundle {
             let documents: Vec<_> = documents.iter().chain(others).cloned().collect();
             digest(&modules, &documents)
         };
-        let mut bundle = Bundle::with_modules(&modules, &objects.modules, allowed, &mut refused)?;
+        let mut bundle = before.with_modules(&modules, &objects.modules, allowed, &mut refused)?;
         bundle.constraints = Policies::read_allowing(&documents, allowed)?;
         refused.extend(
             bundle
@@ -232,6 +252,7 @@ impl Bundle {
 
     /// With the modules of ConfigMaps, each of them whole or not at all.
     fn with_modules(
+        &self,
         own: &[Module],
         others: &[(String, Vec<Module>)],
         allowed: Allowed,
@@ -240,7 +261,10 @@ impl Bundle {
         let with = |others: &[&(String, Vec<Module>)]| {
             let others = others.iter().flat_map(|(_, modules)| modules.clone());
             let all: Vec<_> = own.iter().cloned().chain(others).collect();
-            Bundle::compile_allowing(&all, allowed)
+            match self.with_same(&all, allowed) {
+                Some(bundle) => Ok(bundle),
+                None => Bundle::compile_allowing(&all, allowed),
+            }
         };
         let mut good = Vec::new();
         let all: Vec<_> = others.iter().collect();
@@ -269,7 +293,7 @@ impl Bundle {
 
     /// How many modules it is made of.
     pub fn modules(&self) -> usize {
-        self.modules.len()
+        self.rules.modules.len()
     }
 
     /// Asks a rule: its plan of what that looks at, or the interpreter of the whole where there is no plan or it fails. Of which
@@ -292,11 +316,11 @@ impl Bundle {
                 }
             }
         }
-        let mut engine = if let Some(engine) = self.engine.get() {
+        let mut engine = if let Some(engine) = self.rules.engine.get() {
             engine.clone()
         } else {
-            let made = engine(&self.modules).map_err(|error| error.to_string())?;
-            self.engine.get_or_init(|| made).clone()
+            let made = engine(&self.rules.modules).map_err(|error| error.to_string())?;
+            self.rules.engine.get_or_init(|| made).clone()
         };
         engine.set_execution_timer_config(ExecutionTimerConfig {
             limit: deadline.saturating_duration_since(Instant::now()),
@@ -360,10 +384,10 @@ impl JudgedPod<'_> {
         if policy.level == Level::Privileged {
             return Ok(Vec::new());
         }
-        let Some(remembered) = &self.bundle.remembered else {
+        let Some(remembered) = &self.bundle.rules.remembered else {
             return self.asked(policy, limit).map(|(violations, _)| violations);
         };
-        let question = Question::new(self.pod, &self.bundle.pod_reads, policy);
+        let question = Question::new(self.pod, &self.bundle.rules.pod_reads, policy);
         if let Some(known) = question.as_ref().and_then(|asked| remembered.answer(asked)) {
             return Ok(known.to_vec());
         }
@@ -380,16 +404,18 @@ impl JudgedPod<'_> {
         policy: LevelVersion,
         limit: Duration,
     ) -> Result<(Vec<Violation>, Extent), EvaluateError> {
-        let Bundle {
+        let Rules {
             pod_security: plan,
             pod_reads: reads,
             ..
-        } = self.bundle;
+        } = &self.bundle.rules;
         let input = |extent| match extent {
             Extent::Read => self.read.get_or_init(|| self.pod.read(reads)).at(policy),
             Extent::Whole => self.pod.whole().at(policy),
         };
-        let asked = self.bundle.ask(POD_SECURITY, plan.as_ref(), &input, limit);
+        let asked = self
+            .bundle
+            .ask(POD_SECURITY, plan.as_deref(), &input, limit);
         let (value, extent) = asked.map_err(EvaluateError::Failed)?;
         if value == Value::Undefined {
             return Err(EvaluateError::Undefined(policy));

@@ -74,7 +74,7 @@ impl Bundle {
         limit: Duration,
     ) -> Result<Vec<Violation>, NetworkError> {
         let input = change.question(rules);
-        let plan = self.network_policy.as_ref();
+        let plan = self.rules.network_policy.as_deref();
         let ask = || self.ask(NETWORK_POLICY, plan, &|_| input.clone(), limit);
         let (value, _) = with_world(world, ask).map_err(NetworkError::Failed)?;
         if value == Value::Undefined {

@@ -110,7 +110,7 @@ mod tests {
     fn question(bundle: &Bundle, spec: &Value, level: Level) -> Option<Question> {
         let metadata = Value::Null;
         let pod = PodInput::new(&metadata, spec);
-        Question::new(pod, &bundle.pod_reads, LevelVersion::latest(level))
+        Question::new(pod, &bundle.rules.pod_reads, LevelVersion::latest(level))
     }
 
     fn spec(image: &str, user: i64) -> Value {
@@ -137,7 +137,7 @@ mod tests {
             let pod = PodInput::new(&metadata, &spec);
             bundle.pod_violations(pod, policy, LIMIT).unwrap()
         };
-        let remembered = bundle.remembered.as_ref().unwrap();
+        let remembered = bundle.rules.remembered.as_ref().unwrap();
         let kept = |user| {
             let question = question(&bundle, &spec("b", user), Level::Restricted).unwrap();
             remembered.answer(&question)
@@ -185,7 +185,7 @@ mod tests {
             let path = "main.rego".to_string();
             let compiled = Bundle::compile(&[Module { path, text }]);
             assert_eq!(
-                compiled.unwrap().remembered.is_some(),
+                compiled.unwrap().rules.remembered.is_some(),
                 remembers,
                 "{expression}"
             );

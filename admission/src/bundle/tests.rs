@@ -331,6 +331,21 @@ fn nobody_is_judged_by_half_a_bundle() {
     });
 }
 
+/// A template that comes or goes compiles nothing that is none of it.
+#[test]
+fn the_same_modules_are_compiled_once() {
+    let modules = embedded::modules();
+    let bundle = Bundle::compile(&modules).unwrap();
+    let same = bundle.with_same(&modules, Allowed::default()).unwrap();
+    assert!(Arc::ptr_eq(&bundle.rules.modules, &same.rules.modules));
+    assert!(bundle.with_same(&modules, Allowed::ALL).is_none());
+    assert!(
+        bundle
+            .with_same(&modules[1..], Allowed::default())
+            .is_none()
+    );
+}
+
 /// What each check alone forbids: its name at restricted, what is put over a hardened
 /// container's security context, and what is put over the spec.
 fn forbidden() -> Vec<(&'static str, serde_json::Value, serde_json::Value)> {
@@ -443,7 +458,7 @@ fn the_rules_look_at_no_more_of_a_pod_than_they_name() {
         "volumes": [{"name": "tmp", "configMap": {"name": "web", "items": [1]}}],
         "securityContext": {"runAsUser": 1, "fsGroup": 2},
     });
-    let read = PodInput::new(&metadata, &spec).read(&bundle.pod_reads);
+    let read = PodInput::new(&metadata, &spec).read(&bundle.rules.pod_reads);
     let expected = json!({
         "metadata": {"annotations": {"c": "d"}},
         "spec": {
