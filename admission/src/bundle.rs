@@ -20,13 +20,11 @@ mod remembered;
 
 use std::cell::{Cell, OnceCell};
 use std::fmt::Write as _;
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 use serde::Deserialize;
 use serde_json::json;
@@ -42,9 +40,9 @@ use crate::gatekeeper::{Policies, Refused};
 
 use crate::pod_security::{Level, LevelVersion};
 use crate::rego::plan::{Fault, Function, Plan, Reads};
-use crate::rego::program::failed;
+use crate::rego::program::{failed, set_limit};
 use crate::rego::{
-    Edition, Errors, LENGTHS, Refusal, Text, bounds, builtins, elements, or_panicked, prepare,
+    self, Edition, Errors, LENGTHS, Refusal, Text, bounds, elements, install, or_panicked, prepare,
 };
 use crate::verdict::{Incomplete, Violation};
 use input::{PodInput, PodValue};
@@ -55,10 +53,6 @@ pub(crate) const POD_SECURITY: &str = "data.pod_security.violations";
 
 /// What stands below `data` beside the modules.
 static NOTHING: Value = Value::Undefined;
-
-/// How many steps the interpreter takes between two looks at the clock: a look costs some tens
-/// of nanoseconds, a step about as much.
-const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 
 /// Compiled policies.
 #[derive(Debug)]
@@ -322,10 +316,8 @@ impl Bundle {
             let made = engine(&self.rules.modules).map_err(|error| error.to_string())?;
             self.rules.engine.get_or_init(|| made).clone()
         };
-        engine.set_execution_timer_config(ExecutionTimerConfig {
-            limit: deadline.saturating_duration_since(Instant::now()),
-            check_interval: STEPS_BETWEEN_CLOCK_LOOKS,
-        });
+        let left = deadline.saturating_duration_since(Instant::now());
+        set_limit(&mut engine, left);
         engine.set_input(input(Extent::Whole));
         bounds::begin();
         or_panicked(|| engine.eval_rule(rule.to_string()))?
@@ -453,11 +445,7 @@ fn engine(modules: &[Text]) -> Result<Engine, LoadError> {
     engine.set_policy_length_config(LENGTHS);
     for text in modules {
         let Text { name, rego, .. } = elements::counted(text).map_err(LoadError::refused)?;
-        builtins::install(&mut engine, &rego, Errors::Told);
-        bounds::install(&mut engine, &rego, Errors::Told);
-        if data::NAMES.iter().any(|name| rego.contains(name)) {
-            data::install(&mut engine);
-        }
+        install(&mut engine, &rego, Errors::Told);
         engine
             .add_policy(name.clone(), rego)
             .map_err(|error| LoadError::parse(&name, &error))?;
@@ -475,7 +463,7 @@ fn function(name: &str) -> Option<Function> {
 
 /// Those that answer from their arguments alone.
 fn function_of_arguments(name: &str) -> Option<Function> {
-    builtins::function(name, Errors::Told).or_else(|| bounds::function(name, Errors::Told))
+    rego::function(name, Errors::Told)
 }
 
 /// Those that answer from more than their arguments.

@@ -36,7 +36,10 @@ pub use program::{Answer, Program, ProgramError};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use regorus::PolicyLengthConfig;
+use regorus::{Engine, PolicyLengthConfig};
+
+use crate::data;
+use plan::Function;
 
 /// Which edition of the language a module is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,21 @@ pub(crate) enum Errors {
     Told,
     /// It makes the call undefined, as in OPA, and is remembered.
     Swallowed,
+}
+
+/// Puts what a text calls into an engine, in the place of what regorus has of these names: builtins of ours, guards of others, those
+/// that ask the data.
+pub(crate) fn install(engine: &mut Engine, text: &str, errors: Errors) {
+    builtins::install(engine, text, errors);
+    bounds::install(engine, text, errors);
+    if data::NAMES.iter().any(|name| text.contains(name)) {
+        data::install(engine);
+    }
+}
+
+/// A builtin that answers from its arguments alone, as a plan calls it.
+pub(crate) fn function(name: &str, errors: Errors) -> Option<Function> {
+    builtins::function(name, errors).or_else(|| bounds::function(name, errors))
 }
 
 /// Why a module is refused. `name` is the module, `line` counts from 1; 0 where regorus names none.

@@ -34,6 +34,7 @@ const INDENT_BYTES_MAX: usize = 64;
 thread_local! {
     static SPENT: Cell<usize> = const { Cell::new(0) };
 }
+
 /// A builtin, and what a call of it may build.
 struct Guard {
     name: &'static str,

@@ -24,11 +24,13 @@ use regorus::{Engine, Value};
 use super::plan::{Fault, Function, Plan};
 use super::prepare::template;
 use super::{
-    Edition, Errors, LENGTHS, Refusal, Text, bounds, builtins, elements, message, or_panicked,
+    Edition, Errors, LENGTHS, Refusal, Text, bounds, builtins, elements, install, message,
+    or_panicked,
 };
 use crate::data::{self, Allowed};
 
-/// How many steps the interpreter takes between two looks at the clock.
+/// How many steps the interpreter takes between two looks at the clock: a look costs some tens
+/// of nanoseconds, a step about as much.
 const STEPS_BETWEEN_CLOCK_LOOKS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 
 /// A rule that can be asked.
@@ -56,11 +58,7 @@ impl Engines {
         strict.set_gather_prints(true);
         for module in modules {
             let rego = &elements::counted(module)?.rego;
-            builtins::install(&mut strict, rego, Errors::Swallowed);
-            bounds::install(&mut strict, rego, Errors::Swallowed);
-            if data::NAMES.iter().any(|name| rego.contains(name)) {
-                data::install(&mut strict);
-            }
+            install(&mut strict, rego, Errors::Swallowed);
             strict.set_rego_v0(module.edition == Edition::V0);
             strict
                 .add_policy(module.name.clone(), rego.clone())
@@ -343,9 +341,7 @@ impl Program {
 
 /// The builtins of a template.
 fn function(name: &str) -> Option<Function> {
-    builtins::function(name, Errors::Swallowed)
-        .or_else(|| data::function(name))
-        .or_else(|| bounds::function(name, Errors::Swallowed))
+    super::function(name, Errors::Swallowed).or_else(|| data::function(name))
 }
 
 pub(crate) fn failed(error: impl std::fmt::Display) -> ProgramError {
@@ -363,7 +359,7 @@ pub(crate) fn failed(error: impl std::fmt::Display) -> ProgramError {
     }
 }
 
-pub(super) fn set_limit(engine: &mut Engine, limit: Duration) {
+pub(crate) fn set_limit(engine: &mut Engine, limit: Duration) {
     engine.set_execution_timer_config(ExecutionTimerConfig {
         limit,
         check_interval: STEPS_BETWEEN_CLOCK_LOOKS,

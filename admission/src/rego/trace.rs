@@ -25,7 +25,7 @@ pub(crate) use reads::Read;
 use super::names::{Functions, Names, package_of};
 use super::prepare::{parse, template};
 use super::program::{ProgramError, failed, set_limit};
-use super::{Edition, Errors, LENGTHS, Refusal, Text, bounds, builtins};
+use super::{Edition, Errors, LENGTHS, Refusal, Text, bounds, builtins, install};
 use crate::data::{self, Allowed};
 
 /// What the notes are written with. Only here it is put into modules.
@@ -121,33 +121,25 @@ impl Tracer {
         allowed: Allowed,
     ) -> Result<Self, Refusal> {
         let prepared = template(entry, libraries, rule, roots, allowed)?;
-        let mut engine = Engine::new();
         // As OPA does, and as the second engine of a program: where the first one has an answer, it is the same.
-        engine.set_strict_builtin_errors(false);
-        Tracer::new(engine, prepared.modules, prepared.rule, |engine, rego| {
-            builtins::install(engine, rego, Errors::Swallowed);
-            bounds::install(engine, rego, Errors::Swallowed);
-        })
+        let errors = Errors::Swallowed;
+        Tracer::new(Engine::new(), prepared.modules, prepared.rule, errors)
     }
 
     /// Of modules that are prepared, in an engine that has what they call beside OPA's builtins; `rule` is a full path.
     pub(crate) fn of_modules(
-        mut engine: Engine,
+        engine: Engine,
         modules: Vec<Text>,
         rule: &str,
     ) -> Result<Self, Refusal> {
-        engine.set_strict_builtin_errors(true);
-        Tracer::new(engine, modules, rule.to_string(), |engine, rego| {
-            builtins::install(engine, rego, Errors::Told);
-            bounds::install(engine, rego, Errors::Told);
-        })
+        Tracer::new(engine, modules, rule.to_string(), Errors::Told)
     }
 
     fn new(
         engine: Engine,
         texts: Vec<Text>,
         rule: String,
-        install: impl Fn(&mut Engine, &str),
+        errors: Errors,
     ) -> Result<Self, Refusal> {
         let mut parsed = Vec::new();
         let mut functions = Functions::default();
@@ -162,6 +154,9 @@ impl Tracer {
             modules: Vec::new(),
             bodies: Vec::new(),
         };
+        tracer
+            .engine
+            .set_strict_builtin_errors(errors == Errors::Told);
         tracer.engine.set_policy_length_config(LENGTHS);
         tracer.engine.set_gather_prints(true);
         let _ = tracer.engine.add_extension(
@@ -175,10 +170,7 @@ impl Tracer {
         for (text, ast) in parsed {
             let names = Names::new(&ast, &functions);
             let noted = notes::note(&text, &ast, &names, tracer.modules.len(), &tracer.bodies);
-            install(&mut tracer.engine, &text.rego);
-            if data::NAMES.iter().any(|name| text.rego.contains(name)) {
-                data::install(&mut tracer.engine);
-            }
+            install(&mut tracer.engine, &text.rego, errors);
             tracer.engine.set_rego_v0(text.edition == Edition::V0);
             (tracer.engine)
                 .add_policy(text.name.clone(), noted.rego)

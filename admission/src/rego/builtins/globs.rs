@@ -25,14 +25,13 @@ fn matches(given: &[Value]) -> Result<Value, String> {
     let [glob, delimiters, of] = arguments(given)?;
     let delimiters = match delimiters {
         Value::Null => Vec::new(),
-        all => elements(all)?
-            .into_iter()
-            .map(delimiter)
-            .collect::<Result<_, _>>()?,
-    };
-    let delimiters = match (given.get(1), delimiters.is_empty()) {
-        (Some(Value::Null), _) | (_, false) => delimiters,
-        (_, true) => vec!['.'],
+        all => match elements(all)?.as_slice() {
+            [] => vec!['.'],
+            some => some
+                .iter()
+                .map(|one| delimiter(one))
+                .collect::<Result<_, _>>()?,
+        },
     };
     let glob = text(glob)?;
     let pattern = Glob::new(&delimiters)
