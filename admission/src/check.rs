@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::bundle::network::NetworkChange;
@@ -22,6 +22,7 @@ use crate::pod_security::LevelVersion;
 use crate::review::pod::Pod;
 use crate::review::{Operation, Target, group_of};
 use crate::verdict::{Denial, Violations};
+use crate::yaml;
 
 /// No manifest takes longer.
 pub(crate) const EVALUATION_LIMIT: Duration = Duration::from_secs(10);
@@ -301,14 +302,11 @@ impl Checker {
 /// the reader has lost its place, and what follows would be guesses.
 pub(crate) fn objects(text: &str) -> Vec<(usize, Result<Value, String>)> {
     let mut found = Vec::new();
-    for (i, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
-        match Value::deserialize(document) {
+    for (i, document) in yaml::documents(text).enumerate() {
+        match document {
             Ok(Value::Null) => {}
             Ok(object) => items(object, i + 1, &mut found),
-            Err(error) => {
-                found.push((i + 1, Err(error.to_string())));
-                break;
-            }
+            Err(error) => found.push((i + 1, Err(error.to_string()))),
         }
     }
     found

@@ -75,6 +75,8 @@ mod keeper;
 
 pub mod role;
 
+mod yaml;
+
 pub use config::AdmissionConfig;
 pub use role::{Admission, StartError};
 pub use verdict::{Decision, DecisionSink};

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::Value;
+
+use crate::yaml;
 
 /// An object, and where it is from.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,8 +61,8 @@ impl Document {
 /// The objects of a text; empty documents are passed over.
 pub fn parse(place: &str, text: &str) -> Result<Vec<Document>, DocumentError> {
     let mut objects = Vec::new();
-    for (i, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
-        let object = Value::deserialize(document).map_err(|error| DocumentError::Parse {
+    for (i, document) in yaml::documents(text).enumerate() {
+        let object = document.map_err(|error| DocumentError::Parse {
             place: format!("{place}#{}", i + 1),
             problem: error.to_string(),
         })?;

@@ -78,6 +78,8 @@ struct Assertion {
 #[serde(untagged)]
 enum Count {
     Number(i64),
+    /// `yes` and `no`, without quotes.
+    Bool(bool),
     Word(String),
 }
 
@@ -95,7 +97,8 @@ impl Assertion {
             }
         };
         let (holds, wanted) = match &self.violations {
-            None => (matching > 0, "at least 1".to_string()),
+            None | Some(Count::Bool(true)) => (matching > 0, "at least 1".to_string()),
+            Some(Count::Bool(false)) => (matching == 0, "none".to_string()),
             Some(Count::Word(word)) if word == "yes" => (matching > 0, "at least 1".to_string()),
             Some(Count::Word(word)) if word == "no" => (matching == 0, "none".to_string()),
             Some(Count::Number(number)) if *number >= 0 => (

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::decode::{Malformed, Object, object};
 use super::policy::PolicyName;
 use super::world::{Change, World};
+use crate::yaml;
 
 /// What is wrong with a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,13 +55,12 @@ pub struct Manifests {
 impl Manifests {
     /// Adds the objects of a file; those that name no namespace are in `namespace`.
     pub fn read(&mut self, text: &str, namespace: &str) -> Result<(), ManifestError> {
-        for (i, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
+        for (i, document) in yaml::documents(text).enumerate() {
             let document_number = i + 1;
-            let value =
-                Value::deserialize(document).map_err(|error| ManifestError::Unreadable {
-                    document: document_number,
-                    problem: error.to_string(),
-                })?;
+            let value = document.map_err(|error| ManifestError::Unreadable {
+                document: document_number,
+                problem: error.to_string(),
+            })?;
             self.add(&value, namespace, document_number)?;
         }
         Ok(())

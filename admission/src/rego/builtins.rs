@@ -18,6 +18,7 @@ mod units;
 mod urls;
 mod verbs;
 mod versions;
+mod yamls;
 
 pub use patterns::compile as compile_pattern;
 
@@ -144,6 +145,7 @@ fn all() -> impl Iterator<Item = &'static Builtin> {
         units::BUILTINS,
         urls::BUILTINS,
         versions::BUILTINS,
+        yamls::BUILTINS,
     ]
     .into_iter()
     .flatten()
