@@ -10,7 +10,9 @@ mod casts;
 mod durations;
 mod format;
 mod globs;
+mod members;
 mod networks;
+mod paths;
 mod patterns;
 mod subset;
 mod texts;
@@ -20,6 +22,7 @@ mod verbs;
 mod versions;
 mod yamls;
 
+pub(super) use members::holds;
 pub use patterns::compile as compile_pattern;
 
 use std::cell::RefCell;
@@ -86,6 +89,7 @@ fn told(name: &str, problem: &str) -> String {
         REM => "%",
         OR => "|",
         AND => "&",
+        IN | PAIR_IN => "in",
         name => name,
     };
     format!("{name}: {problem}")
@@ -114,6 +118,10 @@ pub(super) const REM: &str = "__taffrail_rem";
 pub(super) const OR: &str = "__taffrail_or";
 /// `&`
 pub(super) const AND: &str = "__taffrail_and";
+/// `x in xs`
+pub(super) const IN: &str = "__taffrail_in";
+/// `k, x in xs`
+pub(super) const PAIR_IN: &str = "__taffrail_pair_in";
 
 thread_local! {
     static SWALLOWED: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -138,7 +146,9 @@ fn all() -> impl Iterator<Item = &'static Builtin> {
         durations::BUILTINS,
         format::BUILTINS,
         globs::BUILTINS,
+        members::BUILTINS,
         networks::BUILTINS,
+        paths::BUILTINS,
         patterns::BUILTINS,
         subset::BUILTINS,
         texts::BUILTINS,

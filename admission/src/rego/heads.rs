@@ -159,12 +159,17 @@ impl<'a> Lifter<'a> {
         (values, self.after(span.end))
     }
 
-    /// `p[k]`: its keys.
+    /// `p[k]`: its keys. Of sets regorus takes no key that is written as a collection.
     fn reference(&mut self, refr: &Expr, values: &mut Vec<String>) {
         match refr {
             Expr::RefBrack { refr, index, .. } => {
                 self.reference(refr, values);
-                self.value(index, values);
+                match index.as_ref() {
+                    Expr::Array { .. } | Expr::Set { .. } | Expr::Object { .. } => {
+                        self.lift(index, values);
+                    }
+                    index => self.value(index, values),
+                }
             }
             Expr::RefDot { refr, .. } => self.reference(refr, values),
             _ => {}
@@ -179,9 +184,12 @@ impl<'a> Lifter<'a> {
 
     /// Puts a name in the place of what may have no value.
     fn value(&mut self, expr: &Expr, values: &mut Vec<String>) {
-        if !self.may_fail(expr) {
-            return;
+        if self.may_fail(expr) {
+            self.lift(expr, values);
         }
+    }
+
+    fn lift(&mut self, expr: &Expr, values: &mut Vec<String>) {
         self.count += 1;
         let name = format!("__taffrail_head_{}", self.count);
         let (start, end) = bounds(self.text, expr);

@@ -16,6 +16,8 @@
 //! **Operators.** Arithmetic with what is no number, or a union with what is no set, is an error of a builtin in OPA,
 //! and of the evaluation in regorus; and OPA counts in decimals. So an operation becomes a call.
 //!
+//! **Membership** as a value, `x := 1 in xs`, has none where there is no xs in OPA, and is false in regorus: it becomes a call, too.
+//!
 //! **Minus** before anything but a number is a subtraction from 0.
 //!
 //! **Results as last argument**, `split(a, "/", parts)`, become `parts = split(a, "/")`, so that
@@ -171,6 +173,11 @@ impl Normaliser<'_> {
                     }
                     true
                 }
+                // As a condition, what is not and what is undefined are one.
+                Expr::Membership { .. } => {
+                    self.below(expr, edits);
+                    false
+                }
                 _ => {
                     self.result_argument(expr, edits);
                     false
@@ -223,12 +230,10 @@ impl Normaliser<'_> {
             return self.expr(expr, edits);
         }
         let (start, end) = bounds(self.text, expr);
-        let before = format!("{}(", builtins::COLLECTION);
-        edits.push(Edit {
+        edits.push(Edit::insert(
             start,
-            end: start,
-            text: before,
-        });
+            self.apart(format!("{}(", builtins::COLLECTION), start),
+        ));
         self.expr(expr, edits);
         edits.push(Edit {
             start: end,
@@ -240,6 +245,10 @@ impl Normaliser<'_> {
     /// Visits what is not negated.
     fn expr(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {
         self.operation(expr, edits);
+        self.below(expr, edits);
+    }
+
+    fn below(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {
         for child in children(expr) {
             match child {
                 Child::Expr(expr) => self.expr(expr, edits),
@@ -252,16 +261,25 @@ impl Normaliser<'_> {
     fn operation(&mut self, expr: &Expr, edits: &mut Vec<Edit>) {
         let (name, sign, lhs, rhs) = match expr {
             Expr::ArithExpr { op, lhs, rhs, .. } => match op {
-                ArithOp::Add => (builtins::PLUS, '+', lhs, rhs),
-                ArithOp::Sub => (builtins::MINUS, '-', lhs, rhs),
-                ArithOp::Mul => (builtins::MUL, '*', lhs, rhs),
-                ArithOp::Div => (builtins::DIV, '/', lhs, rhs),
-                ArithOp::Mod => (builtins::REM, '%', lhs, rhs),
+                ArithOp::Add => (builtins::PLUS, "+", lhs, rhs),
+                ArithOp::Sub => (builtins::MINUS, "-", lhs, rhs),
+                ArithOp::Mul => (builtins::MUL, "*", lhs, rhs),
+                ArithOp::Div => (builtins::DIV, "/", lhs, rhs),
+                ArithOp::Mod => (builtins::REM, "%", lhs, rhs),
             },
             Expr::BinExpr { op, lhs, rhs, .. } => match op {
-                BinOp::Union => (builtins::OR, '|', lhs, rhs),
-                BinOp::Intersection => (builtins::AND, '&', lhs, rhs),
+                BinOp::Union => (builtins::OR, "|", lhs, rhs),
+                BinOp::Intersection => (builtins::AND, "&", lhs, rhs),
             },
+            Expr::Membership {
+                key,
+                value,
+                collection,
+                ..
+            } => {
+                let name = key.as_ref().map_or(builtins::IN, |_| builtins::PAIR_IN);
+                (name, "in", value, collection)
+            }
             Expr::UnaryExpr { expr: of, span, .. } => return self.minus(of, span, edits),
             _ => return,
         };
@@ -275,22 +293,17 @@ impl Normaliser<'_> {
             .map(|at| left + at)
             .filter(|_| !between.contains('#'))
         else {
-            self.problem.get_or_insert_with(|| Refusal {
-                name: self.file.to_string(),
-                line: expr.span().line,
-                problem: "a comment inside a calculation cannot be read: put it on a line before"
-                    .to_string(),
-            });
-            return;
+            let problem = "a comment inside a calculation cannot be read: put it on a line before";
+            return self.refuse(expr.span().line, problem);
         };
         edits.push(Edit {
             start,
             end: start,
-            text: format!("{name}("),
+            text: self.apart(format!("{name}("), start),
         });
         edits.push(Edit {
             start: at,
-            end: at + 1,
+            end: at + sign.len(),
             text: ",".to_string(),
         });
         edits.push(Edit {
@@ -298,6 +311,26 @@ impl Normaliser<'_> {
             end,
             text: ")".to_string(),
         });
+    }
+
+    /// The first problem counts.
+    fn refuse(&mut self, line: u32, problem: &str) {
+        self.problem.get_or_insert_with(|| Refusal {
+            name: self.file.to_string(),
+            line,
+            problem: problem.to_string(),
+        });
+    }
+
+    /// What begins with a word and is put into the text, where another word may end.
+    fn apart(&self, text: String, at: usize) -> String {
+        let before = self.text.get(..at).unwrap_or_default();
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        if before.ends_with(is_word) {
+            format!(" {text}")
+        } else {
+            text
+        }
     }
 
     /// `-x` becomes a subtraction from 0.
@@ -310,7 +343,7 @@ impl Normaliser<'_> {
         edits.push(Edit {
             start,
             end: start + 1,
-            text: format!("{}(0, (", builtins::MINUS),
+            text: self.apart(format!("{}(0, (", builtins::MINUS), start),
         });
         edits.push(Edit::insert(end, "))"));
     }
@@ -324,7 +357,10 @@ impl Normaliser<'_> {
         let text = self.text.get(start..behind).unwrap_or_default();
         let lines = "\n".repeat(text.matches('\n').count());
         let Some(call) = (self.text.get(behind..end)).and_then(|text| text.find("walk")) else {
-            return;
+            return self.refuse(
+                stmt.span.line,
+                "a call of walk cannot be read: write it on one line",
+            );
         };
         edits.push(Edit {
             start,

@@ -1,5 +1,5 @@
 //! What is refused, and what an answer says beside its value. What modules answer is compared with OPA in
-//! `admission/tests/rego.rs`.
+//! `admission/tests/rego`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

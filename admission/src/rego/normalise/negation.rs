@@ -3,7 +3,6 @@
 use regorus::unstable::{AssignOp, BoolOp, Expr};
 
 use super::{Edit, Normaliser};
-use crate::rego::Refusal;
 use crate::rego::extent::bounds;
 use crate::rego::walk::{Child, children, computes};
 
@@ -35,7 +34,9 @@ impl Normaliser<'_> {
                 }
             }
             _ if computes(expr) => {
-                self.operation(expr, edits);
+                if !matches!(expr, Expr::Membership { .. }) {
+                    self.operation(expr, edits);
+                }
                 for child in children(expr) {
                     if let Child::Expr(child) = child {
                         self.argument(child, prelude, edits);
@@ -92,12 +93,8 @@ impl Normaliser<'_> {
         self.expr(expr, &mut inner);
         let text = self.apply(start, end, inner);
         if text.contains('\n') && text.contains('#') {
-            self.problem.get_or_insert_with(|| Refusal {
-                name: self.file.to_string(),
-                line: expr.span().line,
-                problem: "a comment inside a negated call cannot be read: put it on a line before"
-                    .to_string(),
-            });
+            let problem = "a comment inside a negated call cannot be read: put it on a line before";
+            self.refuse(expr.span().line, problem);
         }
         let name = self.fresh();
         // One line of its own text: its author's lines must stay where they are.
@@ -113,7 +110,7 @@ impl Normaliser<'_> {
         edits.push(Edit {
             start,
             end,
-            text: format!("{name}{}", "\n".repeat(lines)),
+            text: self.apart(format!("{name}{}", "\n".repeat(lines)), start),
         });
         prelude.0.push(format!("{name} := {text}"));
     }

@@ -14,7 +14,7 @@ use regorus::unstable::BoolOp;
 use super::program::{
     Alternative, Collect, Definition, Kind, Op, Pattern, Program, Rule, RuleId, Slot, Term,
 };
-use crate::rego::{PANICKED, bounds};
+use crate::rego::{PANICKED, bounds, builtins};
 
 /// How many operations are done between two looks at the clock.
 const OPERATIONS_BETWEEN_CLOCK_LOOKS: u32 = 512;
@@ -378,7 +378,7 @@ impl<'p> Run<'p> {
             } => {
                 let key = key.as_ref().map(|key| self.value(key, base));
                 let (value, all) = (self.value(value, base), self.value(collection, base));
-                let holds = contains(all, key, value);
+                let holds = builtins::holds(all, key, value);
                 return Ok(self.tell(holds, *out, base));
             }
             Op::Test(term) => return Ok(*self.value(term, base) != Value::Bool(false)),
@@ -522,16 +522,5 @@ fn compare(op: &BoolOp, left: &Value, right: &Value) -> bool {
         BoolOp::Le => left <= right,
         BoolOp::Gt => left > right,
         BoolOp::Ge => left >= right,
-    }
-}
-
-/// Whether a collection has an element, at a key if there is one. Elements of sets have none.
-fn contains(collection: &Value, key: Option<&Value>, value: &Value) -> bool {
-    match (collection, key) {
-        (Value::Array(_) | Value::Object(_), Some(key)) => collection[key] == *value,
-        (Value::Array(items), None) => items.contains(value),
-        (Value::Object(members), None) => members.values().any(|member| member == value),
-        (Value::Set(items), None) => items.contains(value),
-        _ => false,
     }
 }

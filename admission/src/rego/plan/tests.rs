@@ -1,5 +1,5 @@
 //! Plans against the interpreter, on what plans do in their own way: order, scopes, names, and what they leave. Against
-//! OPA both are held in `admission/tests/rego.rs`.
+//! OPA both are held in `admission/tests/rego`.
 
 use std::sync::Arc;
 use std::time::Duration;
