@@ -1,13 +1,15 @@
-//! The modules of `rego/cases.jsonl` with a few tokens changed, which is how people err, too: whatever the plan answers, the
+//! The modules of `cases.jsonl` with a few tokens changed, which is how people err, too: whatever the plan answers, the
 //! interpreter answers, unless it fails; and neither of them panics.
 
-use std::sync::Arc;
+use std::cell::Cell;
 use std::time::Duration;
 
-use admission::rego::{Edition, Program, ProgramError, Text};
+use admission::rego::{Edition, ProgramError, Text};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseResult, TestRng, TestRunner};
+
+use super::{Case, Documents, module, program};
 
 /// How many mutants there are; one in ten or so is Rego that answers.
 const MUTANTS: u32 = 10_000;
@@ -116,6 +118,7 @@ fn tokens(rego: &str) -> Vec<String> {
     tokens
 }
 
+/// The cases, in tokens.
 struct Cases(Vec<(Vec<String>, Edition)>);
 
 impl Cases {
@@ -139,11 +142,7 @@ impl Cases {
                 Change::Swap(a, b) => tokens.swap(a.index(length), b.index(length)),
             }
         }
-        Text {
-            name: "mutant".to_string(),
-            rego: format!("package t\n{}\n", tokens.concat()),
-            edition,
-        }
+        module(&tokens.concat(), edition)
     }
 
     fn piece(&self, piece: &Piece) -> Vec<String> {
@@ -158,27 +157,19 @@ impl Cases {
     }
 }
 
-#[test]
-fn what_a_plan_answers_the_interpreter_answers() {
-    let input = regorus::Value::from_json_str(include_str!("rego/input.json")).unwrap();
-    let data = Arc::new(regorus::Value::from_json_str(include_str!("rego/data.json")).unwrap());
-    let cases = include_str!("rego/cases.jsonl").lines().map(|line| {
-        let case: serde_json::Value = serde_json::from_str(line).unwrap();
-        let edition = match case["edition"].as_str() {
-            Some("v1") => Edition::V1,
-            _ => Edition::V0,
-        };
-        (tokens(case["rego"].as_str().unwrap()), edition)
-    });
+/// Gives so many mutants to `check`; the same ones each time, so that what is found is found again.
+pub(crate) fn each(count: u32, check: impl Fn(&Text) -> TestCaseResult) -> Result<(), String> {
+    let cases = Case::all().map_err(|error| error.to_string())?;
+    let cases = cases
+        .iter()
+        .map(|case| (tokens(&case.rego), case.edition()));
     let cases = Cases(cases.collect());
     let config = Config {
-        cases: MUTANTS,
+        cases: count,
         failure_persistence: None,
         ..Config::default()
     };
-    // The same mutants each time: what is found is found again.
     let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let compared = std::cell::Cell::new(0);
     let mutants = (any::<Index>(), prop::collection::vec(change(), 1..4));
     TestRunner::new_with_rng(config, random)
         .run(&mutants, |(of, changes)| {
@@ -186,29 +177,36 @@ fn what_a_plan_answers_the_interpreter_answers() {
             if LEFT_OUT.iter().any(|name| text.rego.contains(name)) {
                 return Ok(());
             }
-            let Ok(program) = Program::new(&text, &[], "r", &["inventory", "lib", "t"]) else {
-                return Ok(());
-            };
-            let limit = Duration::from_secs(2);
-            let answers = [
-                program.ask(&input, &data, limit),
-                program.interpret(&input, &data, limit),
-            ];
-            for answer in &answers {
-                if let Err(ProgramError::Failed(problem)) = answer {
-                    prop_assert!(!problem.contains("panicked"), "{}", text.rego);
-                }
-            }
-            if let [Ok(plan), Ok(interpreter)] = &answers {
-                prop_assert_eq!(&plan.value, &interpreter.value, "{}", text.rego);
-                compared.set(compared.get() + 1);
-            }
-            Ok(())
+            check(&text)
         })
-        .unwrap_or_else(|failure| panic!("{failure}"));
-    assert!(
-        compared.get() > MUTANTS / 20,
-        "{} were compared",
-        compared.get()
-    );
+        .map_err(|failure| failure.to_string())
+}
+
+#[test]
+fn what_a_plan_answers_the_interpreter_answers() {
+    let Documents { input, data } = Documents::new().unwrap();
+    let compared = Cell::new(0);
+    each(MUTANTS, |text| {
+        let Ok(program) = program(text) else {
+            return Ok(());
+        };
+        let limit = Duration::from_secs(2);
+        let answers = [
+            program.ask(&input, &data, limit),
+            program.interpret(&input, &data, limit),
+        ];
+        for answer in &answers {
+            if let Err(ProgramError::Failed(problem)) = answer {
+                prop_assert!(!problem.contains("panicked"), "{}", text.rego);
+            }
+        }
+        if let [Ok(plan), Ok(interpreter)] = &answers {
+            prop_assert_eq!(&plan.value, &interpreter.value, "{}", text.rego);
+            compared.set(compared.get() + 1);
+        }
+        Ok(())
+    })
+    .unwrap();
+    let compared = compared.get();
+    assert!(compared > MUTANTS / 20, "{compared} were compared");
 }
