@@ -38,6 +38,19 @@ fn a_letter_is_a_text_in_manifests() {
 }
 
 #[test]
+fn what_is_json_is_read_as_json() {
+    let all = |text| documents(text).collect::<Result<Vec<_>, _>>();
+    let text = r#"{"a": "\ud83d\ude00 \/"}
+        {"b": 1e2}"#;
+    assert_eq!(
+        all(text),
+        Ok(vec![json!({"a": "😀 /"}), json!({"b": 100.0})])
+    );
+    assert_eq!(all("{a: yes}\n"), Ok(vec![json!({"a": true})]));
+    assert!(all("{\"a\": 1").is_err());
+}
+
+#[test]
 fn an_error_says_where() {
     assert_eq!(
         problem("a:\n  b: .inf\n"),
