@@ -7,6 +7,9 @@
 //! difference between a process and none. And while the kernel makes such a page, or cuts it up again, whoever needs memory waits for
 //! milliseconds: who serves reviews does without.
 
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
 use crate::config::memory::Memory;
 
 #[global_allocator]
@@ -19,6 +22,9 @@ const FRUGAL_BELOW_BYTES: u64 = 4 << 30;
 /// binding does not name.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
+/// Set where the process has begun without huge pages.
+const BEGAN: &str = "TAFFRAIL_WITHOUT_HUGE_PAGES";
+
 /// What a process is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Aim {
@@ -26,6 +32,24 @@ pub(crate) enum Aim {
     Throughput,
     /// Keeping nobody waiting.
     Latency,
+}
+
+/// Begins once more without huge pages where nobody may wait for them: the first are there before `main`, and stay. What is
+/// disabled remains so in the program that takes the place of this one. Call it before anything is begun.
+pub(crate) fn begin(aim: Aim) {
+    if aim == Aim::Throughput || std::env::var_os(BEGAN).is_some() {
+        return;
+    }
+    let mut arguments = std::env::args_os();
+    let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) else {
+        return;
+    };
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        return tracing::debug!(%error, "huge pages stay on");
+    }
+    let mut again = Command::new(program);
+    let error = again.arg0(name).args(arguments).env(BEGAN, "1").exec();
+    tracing::debug!(%error, "the first huge pages stay");
 }
 
 /// Settles between speed and size by what there is. Call it before threads are started.

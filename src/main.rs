@@ -128,6 +128,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         })
     };
     let role = |args: &cli::RunArgs, role: Role| {
+        allocator::begin(role.aim());
         let config = config::Config::load(args)?;
         allocator::settle(config.memory, role.aim());
         let runtime = runtime()?;

@@ -57,6 +57,20 @@ fn a_taken_port_is_named() {
 }
 
 #[test]
+fn whoever_serves_reviews_has_no_huge_page() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let server = Taffrail::start(dir.path(), &[]);
+    let pid = server.pid().as_raw_nonzero();
+    let line = |file: &str, name: &str| -> String {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).expect(file);
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.unwrap_or_default().trim().to_string()
+    };
+    assert_eq!(line("status", "THP_enabled:"), "0");
+    assert_eq!(line("smaps_rollup", "AnonHugePages:"), "0 kB");
+}
+
+#[test]
 fn a_data_folder_in_use_is_named() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let _server = Taffrail::start(dir.path(), &[]);
