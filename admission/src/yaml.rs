@@ -80,8 +80,7 @@ pub(crate) fn document(text: &str) -> Result<Value, YamlError> {
 struct Documents<'a> {
     parser: Parser<'a, StrInput<'a>>,
     letters: Letters,
-    /// Values that have an anchor, and of how many values they are.
-    anchors: HashMap<usize, (Value, usize)>,
+    anchors: HashMap<usize, Read>,
     repeated: usize,
     is_over: bool,
 }
@@ -99,8 +98,25 @@ impl Iterator for Documents<'_> {
     }
 }
 
-/// A value, and of how many it is.
-type Counted = (Value, usize);
+/// A value that was read.
+#[derive(Clone)]
+struct Read {
+    value: Value,
+    /// How many values it is, itself among them.
+    count: usize,
+    /// How deep it nests below itself.
+    height: usize,
+}
+
+impl Read {
+    fn scalar(value: Value) -> Self {
+        Read {
+            value,
+            count: 1,
+            height: 0,
+        }
+    }
+}
 
 impl<'a> Documents<'a> {
     fn new(text: &'a str, letters: Letters) -> Self {
@@ -125,7 +141,7 @@ impl<'a> Documents<'a> {
                 (Event::DocumentStart(_), _) => {
                     self.anchors.clear();
                     let (event, span) = self.event()?;
-                    return self.value(event, span, 0).map(|(value, _)| Some(value));
+                    return self.value(event, span, 0).map(|read| Some(read.value));
                 }
                 _ => {}
             }
@@ -133,72 +149,85 @@ impl<'a> Documents<'a> {
     }
 
     /// The value that an event begins.
-    fn value(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Counted, YamlError> {
+    fn value(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Read, YamlError> {
         let at = span.start;
-        if depth > DEPTH_MAX {
-            let problem = format!("the document nests deeper than {DEPTH_MAX} levels");
-            return Err(YamlError::new(problem, at));
-        }
-        let (value, anchor) = match event {
+        nests(depth, at)?;
+        let (read, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let value = Written::new(&text, style, tag.as_deref(), self.letters).value();
                 let value = value.map_err(|problem| YamlError::new(problem, at))?;
-                ((value, 1), anchor)
+                (Read::scalar(value), anchor)
             }
             Event::SequenceStart(anchor, _) => (self.sequence(depth)?, anchor),
             Event::MappingStart(anchor, _) => (self.mapping(depth)?, anchor),
-            Event::Alias(anchor) => return self.alias(anchor, at),
+            Event::Alias(anchor) => {
+                let read = self.alias(anchor, at)?;
+                nests(depth + read.height, at)?;
+                return Ok(read);
+            }
             // No other event begins a value, and the parser gives them in their order.
-            _ => return Ok((Value::Null, 1)),
+            _ => return Ok(Read::scalar(Value::Null)),
         };
         if anchor != 0 {
-            self.anchors.insert(anchor, value.clone());
+            self.anchors.insert(anchor, read.clone());
         }
-        Ok(value)
+        Ok(read)
     }
 
-    fn alias(&mut self, anchor: usize, at: Marker) -> Result<Counted, YamlError> {
-        let Some((value, count)) = self.anchors.get(&anchor) else {
+    fn alias(&mut self, anchor: usize, at: Marker) -> Result<Read, YamlError> {
+        let Some(read) = self.anchors.get(&anchor) else {
             return Err(YamlError::new("an alias stands within what it names", at));
         };
-        self.repeated = self.repeated.saturating_add(*count);
+        self.repeated = self.repeated.saturating_add(read.count);
         if self.repeated > REPEATED_MAX {
             let problem = format!("aliases repeat more than {REPEATED_MAX} values");
             return Err(YamlError::new(problem, at));
         }
-        Ok((value.clone(), *count))
+        Ok(read.clone())
     }
 
-    fn sequence(&mut self, depth: usize) -> Result<Counted, YamlError> {
-        let (mut items, mut count) = (Vec::new(), 1);
+    fn sequence(&mut self, depth: usize) -> Result<Read, YamlError> {
+        let (mut items, mut count, mut height) = (Vec::new(), 1, 0);
         loop {
             let (event, span) = self.event()?;
             if matches!(event, Event::SequenceEnd) {
-                return Ok((Value::Array(items), count));
+                let value = Value::Array(items);
+                return Ok(Read {
+                    value,
+                    count,
+                    height,
+                });
             }
-            let (item, of) = self.value(event, span, depth + 1)?;
-            items.push(item);
-            count += of;
+            let item = self.value(event, span, depth + 1)?;
+            items.push(item.value);
+            count += item.count;
+            height = height.max(item.height + 1);
         }
     }
 
     /// A key that comes again replaces what it had, and so does one that is taken in.
-    fn mapping(&mut self, depth: usize) -> Result<Counted, YamlError> {
-        let (mut members, mut count) = (Map::new(), 1);
+    fn mapping(&mut self, depth: usize) -> Result<Read, YamlError> {
+        let (mut members, mut count, mut height) = (Map::new(), 1, 0);
         loop {
             let (event, span) = self.event()?;
             if matches!(event, Event::MappingEnd) {
-                return Ok((Value::Object(members), count));
+                let value = Value::Object(members);
+                return Ok(Read {
+                    value,
+                    count,
+                    height,
+                });
             }
             let key = self.key(event, span)?;
             let (event, value_span) = self.event()?;
-            let (value, of) = self.value(event, value_span, depth + 1)?;
-            count += of;
+            let member = self.value(event, value_span, depth + 1)?;
+            count += member.count;
+            height = height.max(member.height + 1);
             match key {
                 Some(key) => {
-                    members.insert(key, value);
+                    members.insert(key, member.value);
                 }
-                None => take_in(value, &mut members)
+                None => take_in(member.value, &mut members)
                     .map_err(|problem| YamlError::new(problem, value_span.start))?,
             }
         }
@@ -216,11 +245,11 @@ impl<'a> Documents<'a> {
                 }
                 if anchor != 0 {
                     let value = written.value().map_err(refused)?;
-                    self.anchors.insert(anchor, (value, 1));
+                    self.anchors.insert(anchor, Read::scalar(value));
                 }
                 written.key().map(Some).map_err(refused)
             }
-            Event::Alias(anchor) => match self.alias(anchor, span.start)?.0 {
+            Event::Alias(anchor) => match self.alias(anchor, span.start)?.value {
                 Value::String(text) => Ok(Some(text)),
                 value @ (Value::Bool(_) | Value::Number(_)) => Ok(Some(value.to_string())),
                 _ => Err(no_text()),
@@ -228,6 +257,15 @@ impl<'a> Documents<'a> {
             _ => Err(no_text()),
         }
     }
+}
+
+/// Whether a document may nest so deep.
+fn nests(depth: usize, at: Marker) -> Result<(), YamlError> {
+    if depth > DEPTH_MAX {
+        let problem = format!("the document nests deeper than {DEPTH_MAX} levels");
+        return Err(YamlError::new(problem, at));
+    }
+    Ok(())
 }
 
 /// What `<<` stands for: the members of a mapping, or of several, of which the first counts most.

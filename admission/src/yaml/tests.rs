@@ -94,6 +94,14 @@ fn neither_depth_nor_aliases_are_without_bound() {
     assert!(document(&nested(1 << 20)).is_err());
     assert!(document(&"- ".repeat(1 << 20)).is_err());
 
+    // Each is twice as deep as the one before.
+    let half = DEPTH_MAX / 2 - 1;
+    let (open, close) = ("[".repeat(half), "]".repeat(half));
+    let twice = format!("- &a {open}{close}\n- &b {open}*a{close}\n");
+    assert!(document(&twice).is_ok());
+    let thrice = format!("{twice}- {open}*b{close}\n");
+    assert!(problem(&thrice).starts_with("the document nests deeper"));
+
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_string();
     for level in 1..10 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
