@@ -178,6 +178,9 @@ impl Builder {
                 let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
                     return Err(YamlError::new(line, "unknown anchor"));
                 };
+                if self.open.len() + height(&node) > DEPTH_MAX {
+                    return Err(too_deep(line));
+                }
                 self.put(node, 0, size)
             }
             _ => Ok(()),
@@ -192,8 +195,7 @@ impl Builder {
         is_mapping: bool,
     ) -> Result<(), YamlError> {
         if self.open.len() >= DEPTH_MAX {
-            let message = format!("nested deeper than {DEPTH_MAX} levels");
-            return Err(YamlError::new(line, message));
+            return Err(too_deep(line));
         }
         self.open.push(Open {
             line,
@@ -220,6 +222,22 @@ impl Builder {
             None => self.documents.push(node),
         }
         Ok(())
+    }
+}
+
+fn too_deep(line: usize) -> YamlError {
+    YamlError::new(line, format!("nested deeper than {DEPTH_MAX} levels"))
+}
+
+/// How many collections stand within one another.
+fn height(node: &Node) -> usize {
+    match &node.content {
+        Content::Sequence(nodes) => 1 + nodes.iter().map(height).max().unwrap_or(0),
+        Content::Mapping(pairs) => {
+            let pairs = pairs.iter().map(|(k, v)| height(k).max(height(v)));
+            1 + pairs.max().unwrap_or(0)
+        }
+        _ => 0,
     }
 }
 
@@ -320,6 +338,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
         let deep = "[".repeat(DEPTH_MAX + 1);
+        let half = DEPTH_MAX / 2;
+        let (open, close) = ("[".repeat(half), "]".repeat(half));
+        let deep_by_alias = format!("a: &a {open}{close}\nb: {open}*a{close}\n");
         let many = format!(
             "a: &a [{}]\nb: &b [{}]\nc: &c [{}]\nd: [{}]\n",
             "x, ".repeat(100),
@@ -332,6 +353,7 @@ mod tests {
             ("a: [1\nb: 2\n", 2, ""),
             ("a: 1\n<<: 3\n", 2, "map merge"),
             (deep.as_str(), 1, "nested deeper"),
+            (deep_by_alias.as_str(), 2, "nested deeper"),
             (many.as_str(), 3, "more than"),
         ] {
             let error = parse(text).expect_err(text);
