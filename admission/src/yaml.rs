@@ -116,6 +116,12 @@ impl Read {
             height: 0,
         }
     }
+
+    /// Counts what it holds.
+    fn hold(&mut self, other: &Read) {
+        self.count += other.count;
+        self.height = self.height.max(other.height + 1);
+    }
 }
 
 impl<'a> Documents<'a> {
@@ -187,42 +193,32 @@ impl<'a> Documents<'a> {
     }
 
     fn sequence(&mut self, depth: usize) -> Result<Read, YamlError> {
-        let (mut items, mut count, mut height) = (Vec::new(), 1, 0);
+        let (mut items, mut read) = (Vec::new(), Read::scalar(Value::Null));
         loop {
             let (event, span) = self.event()?;
             if matches!(event, Event::SequenceEnd) {
-                let value = Value::Array(items);
-                return Ok(Read {
-                    value,
-                    count,
-                    height,
-                });
+                read.value = Value::Array(items);
+                return Ok(read);
             }
             let item = self.value(event, span, depth + 1)?;
+            read.hold(&item);
             items.push(item.value);
-            count += item.count;
-            height = height.max(item.height + 1);
         }
     }
 
     /// A key that comes again replaces what it had, and so does one that is taken in.
     fn mapping(&mut self, depth: usize) -> Result<Read, YamlError> {
-        let (mut members, mut count, mut height) = (Map::new(), 1, 0);
+        let (mut members, mut read) = (Map::new(), Read::scalar(Value::Null));
         loop {
             let (event, span) = self.event()?;
             if matches!(event, Event::MappingEnd) {
-                let value = Value::Object(members);
-                return Ok(Read {
-                    value,
-                    count,
-                    height,
-                });
+                read.value = Value::Object(members);
+                return Ok(read);
             }
             let key = self.key(event, span)?;
             let (event, value_span) = self.event()?;
             let member = self.value(event, value_span, depth + 1)?;
-            count += member.count;
-            height = height.max(member.height + 1);
+            read.hold(&member);
             match key {
                 Some(key) => {
                     members.insert(key, member.value);
